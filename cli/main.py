@@ -1,0 +1,115 @@
+"""`msmctl`: the root command. Subcommands are imported only when they are called."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import click
+
+from services.errors import MsmError
+
+# name -> ("module:attribute", one line of help), so that `msmctl --help` imports no command.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "up": ("cli.stack:up", "Start the local stack: Elasticsearch, Redis, dispatcher, worker, API."),
+    "down": ("cli.stack:down", "Stop the local stack."),
+    "status": ("cli.stack:status", "Show the processes of the local stack."),
+    "logs": ("cli.stack:logs", "Show a process's log."),
+    "credentials": ("cli.stack:credentials", "Show where a user's password lies."),
+    "collection": ("cli.collection:collection", "Import, update and inspect collections."),
+    "systems": ("cli.systems:systems", "The systems that rank passages, and their models."),
+    "encode": ("cli.encode:encode", "Encode passages and queries into vectors."),
+    "index": ("cli.index:index", "Build, verify, swap and roll back index versions."),
+    "mine": ("cli.mine:mine", "Mine candidates for hard negatives."),
+    "export": ("cli.export:export", "Export negatives in the field's formats."),
+    "verify": ("cli.verify:verify", "Check a file of negatives against a collection."),
+    "evaluate": ("cli.evaluate:evaluate", "Measure a system or a run file."),
+    "search": ("cli.search:search", "Ask a collection: BM25 and kNN, fused."),
+    "jobs": ("cli.jobs:jobs", "List, watch, pause, cancel and retry jobs."),
+    "api": ("cli.api:api", "The HTTP service."),
+    "config": ("cli.config:config", "Show the settings and where they come from."),
+    "completion": ("cli.completion:completion", "Print the shell completion script."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands' names and help, and imports one when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names, in the order of `COMMANDS`."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[Any, Any, list[str]]:
+        """Refuse an unknown command with the nearest known ones."""
+        from difflib import get_close_matches
+
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            near = get_close_matches(args[0], COMMANDS, n=2)
+            ctx.fail(f"no such command '{args[0]}'." + (f" Did you mean: {', '.join(near)}?" if near else ""))
+        return super().resolve_command(ctx, args)
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("--home", type=click.Path(path_type=Path), help="State folder (MSM_HOME).")
+@click.version_option(package_name="msmctl")
+@click.pass_context
+def root(ctx: click.Context, home: Path | None) -> None:
+    """Mine hard negatives and search a hybrid index, on Elasticsearch and Celery.
+
+    \b
+    Example:
+      msmctl up
+      msmctl collection import squad --passages collection.tsv.gz \\
+          --queries train=queries.tsv --qrels train=qrels.tsv
+      msmctl mine --system bm25
+    """
+    ctx.obj = home
+
+
+def main() -> None:
+    """Entry point: runs a command and maps errors to exit codes (docs/cli.md)."""
+    try:
+        code = root.main(standalone_mode=False)
+    except click.exceptions.Exit as error:
+        code = error.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except click.Abort:
+        click.echo("interrupted", err=True)
+        code = 130
+    except MsmError as error:
+        report(error)
+        code = error.exit_code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def report(error: MsmError) -> None:
+    """Say on stderr what, where and what to do next; as JSON where the caller asked for JSON."""
+    if "--json" in sys.argv:
+        import json
+
+        click.echo(json.dumps({"error": error.as_dict()}), err=True)
+        return
+    click.echo(click.style("error: ", fg="red", bold=True) + error.message, err=True)
+    if error.hint:
+        click.echo(click.style("hint: ", bold=True) + error.hint, err=True)

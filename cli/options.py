@@ -1,0 +1,71 @@
+"""Options that are spelt alike everywhere, and what a command starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from services.settings import Settings
+    from services.store import Store
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class CommaList(click.ParamType[list[str]]):
+    """A name, or several joined by commas."""
+
+    name = "name[,name]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[str]:
+        """Split at commas; empty names are refused."""
+        if isinstance(value, list):
+            return value
+        names = [name.strip() for name in str(value).split(",")]
+        if not all(names):
+            self.fail(f"'{value}' has an empty name", param, ctx)
+        return names
+
+
+def _flat(ctx: click.Context, param: click.Parameter, values: tuple[list[str], ...]) -> list[str]:
+    return list(dict.fromkeys(name for names in values for name in names))
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON (shapes: docs/json.md).")
+collection_option = click.option("--collection", "-c", help="Collection; default: the current one.")
+split_option = click.option("--split", default="train", show_default=True, help="Split of the queries.")
+system_option = click.option("--system", "systems", multiple=True, required=True, type=CommaList(), callback=_flat,
+                             help="System; repeat, or join by commas.")
+dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would be done; do nothing.")
+
+
+def job_options(command: F) -> F:
+    """The options of every command that starts a job."""
+    options = [
+        click.option("--detach", is_flag=True, help="Return at once; `msmctl jobs watch` shows the rest."),
+        click.option("--local", is_flag=True, help="Run in this process, without a worker."),
+        click.option("--force", is_flag=True, help="Make it anew even if it is fresh."),
+        dry_run_option,
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def settings(ctx: click.Context) -> Settings:
+    """The settings of this call."""
+    from services.settings import load
+
+    home: Path | None = ctx.find_root().obj
+    return load(home=home)
+
+
+def store(ctx: click.Context) -> Store:
+    """The artefact store of this call."""
+    from services.store import Store
+
+    present = settings(ctx)
+    return Store(present.store_url, cache=present.home / "cache")

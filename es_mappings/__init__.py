@@ -1,0 +1,1 @@
+"""Index settings, mappings and roles as data."""

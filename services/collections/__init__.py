@@ -1,0 +1,1 @@
+"""Collections: passages, queries and qrels under one name."""

@@ -1,0 +1,76 @@
+"""The manifest of a collection: which immutable parts make up its present state."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from services.store import Part, fingerprint
+
+FieldType = Literal["keyword", "integer", "float", "date", "boolean"]
+SCHEMA_VERSION = 1
+
+
+class CollectionState(BaseModel):
+    """One state of a collection. A change makes a new state with `version + 1`; parts are only added.
+
+    Tables (parquet):
+        passages: ord int32 · pid string · title string (nullable) · text string · `meta.<field>` typed.
+        queries: qord int32 · qid string · text string.
+        tombstones, query_tombstones: one int32 column `ord`, the positions that no longer count.
+        splits[s]: one int32 column `qord`, the split's queries, ascending.
+        qrels[s]: qid string · pid string · grade int32, as given, zero grades included.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    schema_version: int = SCHEMA_VERSION
+    name: str
+    version: int = 1
+    created: str
+    updated: str
+    sources: list[str] = []
+    fields: dict[str, FieldType] = {}
+    min_rel: int = 1
+    integer_ids: bool = False
+    """Every pid and qid is canonical decimal below 2^63."""
+
+    passages: list[Part] = []
+    tombstones: list[Part] = []
+    queries: list[Part] = []
+    query_tombstones: list[Part] = []
+    splits: dict[str, list[Part]] = {}
+    qrels: dict[str, list[Part]] = {}
+
+    passage_count: int = 0
+    """Ords given out so far, tombstones included."""
+    query_count: int = 0
+    live_passages: int = 0
+    live_queries: int = 0
+
+    @cached_property
+    def passages_fingerprint(self) -> str:
+        """Hash of what passages say and which of them count."""
+        return fingerprint([[part.sha256 for part in self.passages], [part.sha256 for part in self.tombstones]])
+
+    @cached_property
+    def queries_fingerprint(self) -> str:
+        """Hash of what queries say and which of them count."""
+        return fingerprint([[part.sha256 for part in self.queries], [part.sha256 for part in self.query_tombstones]])
+
+    def split_fingerprint(self, split: str) -> str:
+        """Hash of a split's queries and qrels."""
+        return fingerprint([
+            self.queries_fingerprint, [part.sha256 for part in self.splits.get(split, [])],
+            [part.sha256 for part in self.qrels.get(split, [])], self.min_rel,
+        ])
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of the whole state; times and sources do not count."""
+        return fingerprint([
+            self.passages_fingerprint, {split: self.split_fingerprint(split) for split in sorted(self.splits)},
+            self.fields, self.min_rel,
+        ])

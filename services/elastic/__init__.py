@@ -1,0 +1,1 @@
+"""Elasticsearch: client, bulk, index versions, msearch."""

@@ -1,0 +1,82 @@
+"""The errors that a user may see: what happened, where, and what to do next.
+
+The command line maps them to exit codes, the API to problem+json. Anything that is not an
+`MsmError` is a defect of ours.
+"""
+
+from __future__ import annotations
+
+
+class MsmError(Exception):
+    """Base of all errors with a remedy.
+
+    Args:
+        message: What happened and where (file:line, index, system, chunk).
+        hint: What the user can do next, preferably a command.
+    """
+
+    code = "failed"
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def as_dict(self) -> dict[str, str | None]:
+        """The error as the `--json` and problem+json bodies carry it."""
+        return {"code": self.code, "message": self.message, "hint": self.hint}
+
+
+class InputError(MsmError):
+    """The user's data (file, row, model folder) is not what it should be."""
+
+    code = "bad_input"
+
+
+class CheckFailed(MsmError):
+    """A check that was asked for (gate, verify) found something."""
+
+    code = "check_failed"
+
+
+class UsageError(MsmError):
+    """The request itself makes no sense: unknown option value, contradictory options."""
+
+    code = "usage"
+    exit_code = 2
+
+
+class DeadRows(MsmError):
+    """The work is complete but for rows that could not be processed (see `msmctl jobs show`)."""
+
+    code = "dead_rows"
+    exit_code = 3
+
+
+class AuthError(MsmError):
+    """Credentials are missing, wrong or not sufficient."""
+
+    code = "auth"
+    exit_code = 4
+
+
+class Unavailable(MsmError):
+    """A service cannot be reached. Transient: jobs wait and try again."""
+
+    code = "unavailable"
+    exit_code = 5
+
+
+class Conflict(MsmError):
+    """The present state forbids the request (name taken, job still open, precondition failed)."""
+
+    code = "conflict"
+    exit_code = 6
+
+
+class NotFound(MsmError):
+    """The named thing does not exist."""
+
+    code = "not_found"
+    exit_code = 7

@@ -1,0 +1,1 @@
+"""Measures of runs by ir_measures."""

@@ -1,0 +1,1 @@
+"""Jobs: specs, chunks, ledger, execution."""

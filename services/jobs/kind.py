@@ -1,0 +1,150 @@
+"""What a kind of job is: a queue, limits, and three pure functions over a spec.
+
+A new kind is one file in `services/jobs/kinds` and one line in `services/jobs/registry.py`. A kind
+knows neither Celery nor the ledger: the same code runs in a worker and, with `--local`, in-process.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from services.settings import Settings
+from services.store import Part, Store, fingerprint
+
+if TYPE_CHECKING:
+    from elasticsearch import Elasticsearch
+
+Queue = Literal["cpu", "gpu", "train"]
+
+
+class Spec(BaseModel):
+    """What a job shall do: immutable, JSON, small. Its hash is the idempotency key."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: str
+    collection: str
+    collection_version: int
+    """The state of the collection that the job works on: a later update does not change a running job."""
+    nonce: str = ""
+    """Set by `--force`, so that the job is not the same as an earlier one."""
+
+    @property
+    def hash(self) -> str:
+        """Fingerprint of the spec."""
+        return fingerprint(self.model_dump(mode="json"))
+
+    @property
+    def title(self) -> str:
+        """One line for people, such as `mine squad/train bm25`."""
+        return f"{self.kind} {self.collection}"
+
+
+class Chunk(BaseModel):
+    """A range of a job's work, never data. What `lo` and `hi` count is the kind's affair."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    n: int
+    lo: int
+    hi: int
+
+
+class DeadRow(BaseModel):
+    """A row that could not be processed: its id (pid or qid) and why."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    row: str
+    reason: str
+
+
+class Receipt(BaseModel):
+    """What a chunk did, written to the ledger after the sink acknowledged."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    rows: int = 0
+    bytes: int = 0
+    parts: list[Part] = []
+    dead: list[DeadRow] = []
+    facts: dict[str, Any] = {}
+    """Small JSON facts that `finish` needs (device, model fingerprint, counts)."""
+    seconds: float = 0.0
+    """Filled in by the executor."""
+    worker: str = ""
+    """Filled in by the executor."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a job would cost, for `--dry-run`. `seconds` is None where nothing has been measured yet."""
+
+    chunks: int
+    rows: int
+    bytes: int
+    seconds: float | None = None
+
+
+@dataclass
+class Context:
+    """What a chunk may touch. Workers touch only the store and Elasticsearch.
+
+    Attributes:
+        elastic: Gives a client (built on first call); raises `Unavailable`.
+        checkpoint: Called between batches with the rows done so far in this chunk; raises when the
+            chunk was cancelled, paused or given to another worker. Cheap enough for every batch.
+        batch_scale: 1.0, or less after the chunk ran out of memory: scale memory-hungry batches by it.
+        log: One line for `msmctl jobs logs`.
+        job_id: The job's id, such as a name for what it creates.
+    """
+
+    settings: Settings
+    store: Store
+    elastic: Callable[[], Elasticsearch]
+    checkpoint: Callable[[int], None] = field(default=lambda rows: None)
+    batch_scale: float = 1.0
+    log: Callable[[str], None] = field(default=lambda line: None)
+    job_id: str = ""
+
+
+S = TypeVar("S", bound=Spec)
+
+
+class Kind(ABC, Generic[S]):
+    """A kind of job. All methods may run twice, in any process; effects must be idempotent."""
+
+    name: ClassVar[str]
+    queue: ClassVar[Queue]
+    soft_limit: ClassVar[float] = 270.0
+    hard_limit: ClassVar[float] = 330.0
+    spec_type: ClassVar[type[Spec]]
+
+    @abstractmethod
+    def fresh(self, context: Context, spec: S) -> str | None:
+        """What makes the work unnecessary (the artefact, in words), or None. Judged by the artefact."""
+
+    def requires(self, context: Context, spec: S) -> list[Spec]:
+        """Specs of jobs whose results this one needs first; fresh ones are skipped by the caller."""
+        return []
+
+    @abstractmethod
+    def plan(self, context: Context, spec: S) -> list[Chunk]:
+        """Cut the work. Deterministic for the same spec and state; no chunks means nothing to do."""
+
+    @abstractmethod
+    def run_chunk(self, context: Context, spec: S, chunk: Chunk) -> Receipt:
+        """Do one chunk."""
+
+    @abstractmethod
+    def finish(self, context: Context, spec: S, receipts: Sequence[Receipt]) -> dict[str, Any]:
+        """Merge, gate, swap; receipts in chunk order. Returns the job's result (small JSON)."""
+
+    @abstractmethod
+    def estimate(self, context: Context, spec: S) -> Estimate:
+        """Costs, without doing anything."""

@@ -1,0 +1,1 @@
+"""Candidates from BM25 and dense systems; exclusion of positives and their copies."""

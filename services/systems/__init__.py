@@ -1,0 +1,1 @@
+"""Systems that rank passages: registry, models in the store."""

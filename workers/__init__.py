@@ -1,0 +1,1 @@
+"""Celery app with one task, and the dispatcher."""
