@@ -65,7 +65,9 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.command(
+    cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.option("--home", type=click.Path(path_type=Path), help="State folder (MSM_HOME).")
 @click.version_option(package_name="msmctl")
 @click.pass_context

@@ -37,8 +37,15 @@ def _flat(ctx: click.Context, param: click.Parameter, values: tuple[list[str], .
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON (shapes: docs/json.md).")
 collection_option = click.option("--collection", "-c", help="Collection; default: the current one.")
 split_option = click.option("--split", default="train", show_default=True, help="Split of the queries.")
-system_option = click.option("--system", "systems", multiple=True, required=True, type=CommaList(), callback=_flat,
-                             help="System; repeat, or join by commas.")
+system_option = click.option(
+    "--system",
+    "systems",
+    multiple=True,
+    required=True,
+    type=CommaList(),
+    callback=_flat,
+    help="System; repeat, or join by commas.",
+)
 dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would be done; do nothing.")
 
 

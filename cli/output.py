@@ -1,4 +1,4 @@
-"""How results are printed: a table on a terminal, TSV when piped, JSON when asked. Data goes to stdout only."""
+"""How results are printed: a table on a terminal, TSV when piped, JSON when asked; data on stdout only."""
 
 from __future__ import annotations
 

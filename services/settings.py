@@ -39,18 +39,25 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
     home: Path = Field(default_factory=default_home, description="state folder: store, secrets, logs, data")
-    prefix: str = Field("msm", pattern=r"^[a-z0-9][a-z0-9]{0,30}$",
-                        description="prefix of every index and Redis key")
+    prefix: str = Field(
+        "msm", pattern=r"^[a-z0-9][a-z0-9]{0,30}$", description="prefix of every index and Redis key"
+    )
     store: str = Field("", description="artefact store: a folder or an fsspec URL; empty: HOME/store")
     es_url: str = Field("", description="a running Elasticsearch; empty: the local stack's")
     es_user: str = Field("", description="user for es_url; empty: the component's own")
-    redis_url: str = Field("", description="a running Redis or Valkey, without password; empty: the local stack's")
+    redis_url: str = Field(
+        "", description="a running Redis or Valkey, without password; empty: the local stack's"
+    )
     secrets: str = Field("", description="folder of password files, one per user; empty: HOME/secrets")
-    es_heap: str = Field("", pattern=r"^(\d+[mg])?$", description="Elasticsearch heap; empty: from the memory")
+    es_heap: str = Field(
+        "", pattern=r"^(\d+[mg])?$", description="Elasticsearch heap; empty: from the memory"
+    )
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="where models run")
     threads: int = Field(0, ge=0, description="compute threads per worker; 0: all cores")
     memory_mb: int = Field(512, ge=64, description="memory that one mining or scoring block may take, in MiB")
-    lease_seconds: float = Field(30.0, gt=0, description="a chunk silent for so long is given to another worker")
+    lease_seconds: float = Field(
+        30.0, gt=0, description="a chunk silent for so long is given to another worker"
+    )
     window: int = Field(16, ge=1, le=256, description="chunks on the broker at a time, per queue")
     max_attempts: int = Field(5, ge=1, description="attempts before a chunk is given up")
     senders: int = Field(4, ge=1, le=64, description="parallel requests to Elasticsearch")
@@ -71,7 +78,11 @@ class Settings(BaseModel):
 
 
 def _from_environment() -> dict[str, Any]:
-    return {name: os.environ[key] for name in Settings.model_fields if (key := f"MSM_{name.upper()}") in os.environ}
+    return {
+        name: os.environ[key]
+        for name in Settings.model_fields
+        if (key := f"MSM_{name.upper()}") in os.environ
+    }
 
 
 def _from_file(path: Path) -> dict[str, Any]:
@@ -99,7 +110,9 @@ def load_with_origin(**flags: Any) -> tuple[Settings, dict[str, Origin]]:
     home = Path(given.get("home") or environment.get("home") or default_home()).expanduser().absolute()
     file = home / "msmctl.toml"
     layers: list[tuple[Origin, dict[str, Any]]] = [
-        ("msmctl.toml", _from_file(file)), ("environment", environment), ("flag", given),
+        ("msmctl.toml", _from_file(file)),
+        ("environment", environment),
+        ("flag", given),
     ]
     values: dict[str, Any] = {}
     origin: dict[str, Origin] = dict.fromkeys(Settings.model_fields, "default")
@@ -113,6 +126,10 @@ def load_with_origin(**flags: Any) -> tuple[Settings, dict[str, Origin]]:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         source = origin.get(key, "msmctl.toml")
-        where = str(file) if source == "msmctl.toml" else f"MSM_{key.upper()}" if source == "environment" else key
-        raise InputError(f"{where}: setting '{key}': {first['msg']} (got {first.get('input')!r})",
-                         hint="`msmctl config show --origin` lists every setting") from error
+        where = (
+            str(file) if source == "msmctl.toml" else f"MSM_{key.upper()}" if source == "environment" else key
+        )
+        raise InputError(
+            f"{where}: setting '{key}': {first['msg']} (got {first.get('input')!r})",
+            hint="`msmctl config show --origin` lists every setting",
+        ) from error

@@ -96,8 +96,10 @@ class Collection:
         if raw is None and version is not None:
             raise NotFound(f"no state {version} of collection '{name}' in {store.url}")
         if raw is None:
-            raise NotFound(f"no collection '{name}' in {store.url}",
-                           hint="`msmctl collection ls` lists them, `msmctl collection import` makes one")
+            raise NotFound(
+                f"no collection '{name}' in {store.url}",
+                hint="`msmctl collection ls` lists them, `msmctl collection import` makes one",
+            )
         return cls(store, CollectionState.model_validate(raw))
 
     # -- passages ----------------------------------------------------------------------------------
@@ -114,8 +116,10 @@ class Collection:
     def passage_texts(self, lo: int, hi: int) -> list[str]:
         """The encoded texts (title + ' ' + text) of `lo <= ord < hi`, tombstones included."""
         table = self.read_passages(lo, hi, ["title", "text"])
-        return [passage_text(title, text) for title, text in
-                zip(table["title"].to_pylist(), table["text"].to_pylist(), strict=True)]
+        return [
+            passage_text(title, text)
+            for title, text in zip(table["title"].to_pylist(), table["text"].to_pylist(), strict=True)
+        ]
 
     def texts_of(self, ords: Ords) -> list[str]:
         """The encoded texts of any ords, in the order given."""
@@ -126,8 +130,12 @@ class Collection:
             if len(inside):
                 table = self._table("passages", part, ["ord", "title", "text"])
                 rows = table.take(pa.array(np.searchsorted(table["ord"].to_numpy(), inside)))
-                texts |= {int(o): passage_text(t, x) for o, t, x in
-                          zip(inside, rows["title"].to_pylist(), rows["text"].to_pylist(), strict=True)}
+                texts |= {
+                    int(o): passage_text(t, x)
+                    for o, t, x in zip(
+                        inside, rows["title"].to_pylist(), rows["text"].to_pylist(), strict=True
+                    )
+                }
         return [texts[int(o)] for o in ords]
 
     @cached_property
@@ -182,10 +190,14 @@ class Collection:
             NotFound: the collection has no such split.
         """
         if split not in self.state.splits:
-            raise NotFound(f"collection '{self.name}' has no split '{split}'; "
-                           f"it has: {', '.join(sorted(self.state.splits)) or 'none'}",
-                           hint=f"`msmctl collection show {self.name}`")
-        parts = [self._table("splits", part, ["qord"])["qord"].to_numpy() for part in self.state.splits[split]]
+            raise NotFound(
+                f"collection '{self.name}' has no split '{split}'; "
+                f"it has: {', '.join(sorted(self.state.splits)) or 'none'}",
+                hint=f"`msmctl collection show {self.name}`",
+            )
+        parts = [
+            self._table("splits", part, ["qord"])["qord"].to_numpy() for part in self.state.splits[split]
+        ]
         qords = np.unique(np.concatenate(parts)).astype(np.int32) if parts else np.empty(0, np.int32)
         qords = qords[self.live_queries[qords]]
         return np.intersect1d(qords, self.qrels(split).judged) if judged_only else qords
@@ -218,11 +230,14 @@ class Collection:
         try:
             return pq.read_table(self.store.local_path(key), columns=columns)
         except (OSError, pa.ArrowInvalid) as error:
-            raise MsmError(f"{self.store.location(key)}: cannot be read: {error}",
-                           hint=f"`msmctl collection verify {self.name}` checks every part") from error
+            raise MsmError(
+                f"{self.store.location(key)}: cannot be read: {error}",
+                hint=f"`msmctl collection verify {self.name}` checks every part",
+            ) from error
 
-    def _read_range(self, kind: str, parts: list[Part], column: str, lo: int, hi: int,
-                    columns: list[str] | None) -> pa.Table:
+    def _read_range(
+        self, kind: str, parts: list[Part], column: str, lo: int, hi: int, columns: list[str] | None
+    ) -> pa.Table:
         tables = []
         for part in parts:
             if part.lo < hi and part.hi > lo:

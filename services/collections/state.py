@@ -53,24 +53,36 @@ class CollectionState(BaseModel):
     @cached_property
     def passages_fingerprint(self) -> str:
         """Hash of what passages say and which of them count."""
-        return fingerprint([[part.sha256 for part in self.passages], [part.sha256 for part in self.tombstones]])
+        return fingerprint(
+            [[part.sha256 for part in self.passages], [part.sha256 for part in self.tombstones]]
+        )
 
     @cached_property
     def queries_fingerprint(self) -> str:
         """Hash of what queries say and which of them count."""
-        return fingerprint([[part.sha256 for part in self.queries], [part.sha256 for part in self.query_tombstones]])
+        return fingerprint(
+            [[part.sha256 for part in self.queries], [part.sha256 for part in self.query_tombstones]]
+        )
 
     def split_fingerprint(self, split: str) -> str:
         """Hash of a split's queries and qrels."""
-        return fingerprint([
-            self.queries_fingerprint, [part.sha256 for part in self.splits.get(split, [])],
-            [part.sha256 for part in self.qrels.get(split, [])], self.min_rel,
-        ])
+        return fingerprint(
+            [
+                self.queries_fingerprint,
+                [part.sha256 for part in self.splits.get(split, [])],
+                [part.sha256 for part in self.qrels.get(split, [])],
+                self.min_rel,
+            ]
+        )
 
     @cached_property
     def fingerprint(self) -> str:
         """Hash of the whole state; times and sources do not count."""
-        return fingerprint([
-            self.passages_fingerprint, {split: self.split_fingerprint(split) for split in sorted(self.splits)},
-            self.fields, self.min_rel,
-        ])
+        return fingerprint(
+            [
+                self.passages_fingerprint,
+                {split: self.split_fingerprint(split) for split in sorted(self.splits)},
+                self.fields,
+                self.min_rel,
+            ]
+        )

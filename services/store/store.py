@@ -91,8 +91,10 @@ class Store:
         except FileNotFoundError:
             return None
         except ValueError as error:
-            raise MsmError(f"{self.location(key)}: damaged: {error}",
-                           hint="remove the artefact's folder and make it again") from error
+            raise MsmError(
+                f"{self.location(key)}: damaged: {error}",
+                hint="remove the artefact's folder and make it again",
+            ) from error
 
     @contextmanager
     def open(self, key: str) -> Iterator[IO[bytes]]:
@@ -126,8 +128,9 @@ class Store:
 
     # -- writing -----------------------------------------------------------------------------------
 
-    def write_part(self, folder: str, lo: int, hi: int, rows: int, suffix: str,
-                   write: Callable[[IO[bytes]], None]) -> Part:
+    def write_part(
+        self, folder: str, lo: int, hi: int, rows: int, suffix: str, write: Callable[[IO[bytes]], None]
+    ) -> Part:
         """Write an immutable part `part-<lo>-<sha>.<suffix>` under a folder.
 
         Args:
