@@ -125,6 +125,10 @@ class Kind(ABC, Generic[S]):
     hard_limit: ClassVar[float] = 330.0
     spec_type: ClassVar[type[Spec]]
 
+    def queue_of(self, spec: S) -> Queue:
+        """The queue of one spec; a kind whose specs differ in what they need overrides this."""
+        return self.queue
+
     @abstractmethod
     def fresh(self, context: Context, spec: S) -> str | None:
         """What makes the work unnecessary (the artefact, in words), or None. Judged by the artefact."""
