@@ -1,0 +1,1 @@
+"""The demo: what `make demo` runs, on the documentation that ships with the machine's Python."""
