@@ -1,0 +1,250 @@
+"""The index versions of a collection: which there are, which one is served, and how that changes.
+
+A version is two indices with one number, passages and queries, built by one job and never changed once
+it is complete. The aliases of both move in one `_aliases` call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from elasticsearch import BadRequestError, Elasticsearch, NotFoundError
+from pydantic import ValidationError
+
+from services.collections.collection import Collection
+from services.elastic import names
+from services.elastic.errors import translated
+from services.elastic.mapping import passages_body, queries_body
+from services.elastic.provenance import Provenance
+from services.errors import Conflict, NotFound
+from services.settings import Settings
+
+KEPT = 2
+"""Old complete versions that stay after a swap, to roll back to."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of a collection's index.
+
+    Attributes:
+        passages: Concrete name of the passages index.
+        queries: Concrete name of the queries index.
+        meta: What it was made from.
+        served: Whether the aliases point to it.
+    """
+
+    collection: str
+    n: int
+    passages: str
+    queries: str
+    meta: Provenance
+    served: bool
+
+
+# -- which there are -------------------------------------------------------------------------------
+
+
+def versions(client: Elasticsearch, settings: Settings, collection: str | None = None) -> list[Version]:
+    """All versions of a collection, or of all collections, ascending by collection and number.
+
+    An index that has the name of a version but not our `_meta` is none of ours and is left out.
+    """
+    with translated("listing index versions"):
+        found = client.indices.get(index=settings.index(collection or "*", "passages", "v*"),
+                                   features=["mappings", "aliases"], allow_no_indices=True).body
+    listed = []
+    for index, parts in found.items():
+        parsed = names.parse(settings, index)
+        if parsed is None or parsed[1] != "passages" or (collection and parsed[0] != collection):
+            continue
+        try:
+            meta = Provenance.model_validate(parts["mappings"].get("_meta"))
+        except ValidationError:
+            continue
+        served = names.passages_alias(settings, parsed[0]) in parts.get("aliases", {})
+        listed.append(Version(parsed[0], parsed[2], index, names.queries_index(settings, parsed[0], parsed[2]),
+                              meta, served))
+    return sorted(listed, key=lambda version: (version.collection, version.n))
+
+
+def served(client: Elasticsearch, settings: Settings, collection: str) -> Version | None:
+    """The version that the aliases point to."""
+    return next((v for v in versions(client, settings, collection) if v.served), None)
+
+
+def version(client: Elasticsearch, settings: Settings, collection: str, n: int | None = None) -> Version:
+    """A version by number; the served one by default.
+
+    Raises:
+        NotFound: there is no such version, or none is served.
+    """
+    there = versions(client, settings, collection)
+    found = next((v for v in there if (v.served if n is None else v.n == n)), None)
+    if found is None:
+        which = f"index version v{n}" if n is not None else "served index"
+        numbers = ", ".join(f"v{v.n}" for v in there) or "none"
+        raise NotFound(f"collection '{collection}' has no {which} (there: {numbers})",
+                       hint=f"`msmctl index build --collection {collection} --system SYSTEM` makes one")
+    return found
+
+
+def fresh_text_index(client: Elasticsearch, settings: Settings, collection: Collection) -> str | None:
+    """The passages index whose BM25 ranks this state of a collection as a new build would.
+
+    Returns:
+        The concrete name: of the served version if it qualifies, else of the newest complete one that
+        does; None where none does. Changed queries, qrels, metadata types or vectors do not matter.
+    """
+    usable = [v for v in versions(client, settings, collection.name)
+              if v.meta.state == "complete" and v.meta.holds_text(collection)]
+    return max(usable, key=lambda v: (v.served, v.n)).passages if usable else None
+
+
+# -- building --------------------------------------------------------------------------------------
+
+
+def of_job(client: Elasticsearch, settings: Settings, collection: str, job: str) -> Version | None:
+    """The version that a job builds."""
+    return next((v for v in versions(client, settings, collection) if v.meta.job == job), None)
+
+
+def allocate(client: Elasticsearch, settings: Settings, meta: Provenance) -> Version:
+    """The version that the job of `meta` builds: the one it already has, else a new number's two empty indices.
+
+    Safe to call again, and from two processes at once: whoever creates the passages index owns the number.
+    """
+    body = passages_body(meta.fields, list(meta.systems.values()), meta.vector_index)
+    meta = meta.model_copy(update={"built": {"passages": body}})
+    while True:
+        mine = of_job(client, settings, meta.collection, meta.job)
+        if mine is None:
+            _create(client, names.passages_index(settings, meta.collection, _next(client, settings, meta)), body, meta)
+            continue
+        _create(client, mine.queries, queries_body(list(mine.meta.systems.values())), mine.meta)
+        return mine
+
+
+def _next(client: Elasticsearch, settings: Settings, meta: Provenance) -> int:
+    """One more than every number in use, those of half-made and foreign indices included."""
+    with translated("listing index versions"):
+        there = client.indices.get(index=settings.index(meta.collection, "*"), features=["aliases"],
+                                   allow_no_indices=True).body
+    parsed = (names.parse(settings, index) for index in there)
+    return max((p[2] for p in parsed if p and p[0] == meta.collection), default=0) + 1
+
+
+def _create(client: Elasticsearch, index: str, body: dict[str, Any], meta: Provenance) -> None:
+    mappings = body["mappings"] | {"_meta": meta.model_dump(mode="json")}
+    with translated(f"creating {index}"):
+        try:
+            client.indices.create(index=index, settings=body["settings"], mappings=mappings)
+        except BadRequestError as error:
+            if error.error != "resource_already_exists_exception":
+                raise
+
+
+def mark(client: Elasticsearch, version: Version, **changes: Any) -> Version:
+    """Write changed provenance (state, gate, reason) to the passages index."""
+    meta = version.meta.model_copy(update=changes)
+    with translated(f"marking {version.passages}"):
+        client.indices.put_mapping(index=version.passages, meta=meta.model_dump(mode="json"))
+    return Version(version.collection, version.n, version.passages, version.queries, meta, version.served)
+
+
+# -- serving ---------------------------------------------------------------------------------------
+
+
+def swap(client: Elasticsearch, settings: Settings, target: Version) -> None:
+    """Point both aliases at a complete version, in one atomic call. Nothing happens where they do already.
+
+    Raises:
+        Conflict: the version is not complete.
+    """
+    if target.meta.state != "complete":
+        raise Conflict(f"{target.passages} is {target.meta.state}" + (f": {target.meta.reason}" * bool(target.meta.reason)),
+                       hint=f"`msmctl index verify v{target.n} --collection {target.collection}` runs its gate")
+    pairs = ((names.passages_alias(settings, target.collection), target.passages),
+             (names.queries_alias(settings, target.collection), target.queries))
+    actions: list[dict[str, Any]] = []
+    for alias, index in pairs:
+        actions += [{"remove": {"index": old, "alias": alias}}
+                    for old in _pointed(client, alias) if old != index]
+        actions.append({"add": {"index": index, "alias": alias}})
+    with translated(f"swapping '{target.collection}' to v{target.n}"):
+        client.indices.update_aliases(actions=actions)
+
+
+def _pointed(client: Elasticsearch, alias: str) -> list[str]:
+    with translated(f"reading the alias {alias}"):
+        try:
+            return sorted(client.indices.get_alias(name=alias).body)
+        except NotFoundError:
+            return []
+
+
+def previous(client: Elasticsearch, settings: Settings, collection: str) -> Version:
+    """The version to roll back to: the newest complete one below the served one.
+
+    Raises:
+        NotFound: nothing is served, or nothing older is there.
+    """
+    now = version(client, settings, collection)
+    older = [v for v in versions(client, settings, collection) if v.n < now.n and v.meta.state == "complete"]
+    if not older:
+        raise NotFound(f"collection '{collection}' serves v{now.n} and has no older complete version",
+                       hint="`msmctl index ls` lists the versions, `msmctl index swap VERSION` serves any of them")
+    return older[-1]
+
+
+def remove(client: Elasticsearch, target: Version) -> None:
+    """Remove a version's two indices.
+
+    Raises:
+        Conflict: it is the served one.
+    """
+    if target.served:
+        raise Conflict(f"{target.passages} is served", hint="swap to another version first: `msmctl index rollback`")
+    # Queries first: as long as the passages index is there, its number is taken and the version listed.
+    with translated(f"removing v{target.n} of '{target.collection}'"):
+        for index in (target.queries, target.passages):
+            client.options(ignore_status=404).indices.delete(index=index)
+
+
+def prune(client: Elasticsearch, settings: Settings, collection: str) -> list[str]:
+    """After a swap: remove what is older than the served version, but for the two newest complete ones.
+
+    A version that is still being built stays.
+
+    Returns:
+        Names of the passages indices that were removed.
+    """
+    there = versions(client, settings, collection)
+    now = next((v.n for v in there if v.served), 0)
+    old = [v for v in there if v.n < now and v.meta.state != "building"]
+    kept = {v.n for v in [v for v in old if v.meta.state == "complete"][-KEPT:]}
+    removed = [v for v in old if v.n not in kept]
+    for v in removed:
+        remove(client, v)
+    return [v.passages for v in removed]
+
+
+def require(found: Iterable[Version], collection: str, job: str) -> Version:
+    """The version that a job builds, which must be there.
+
+    Raises:
+        NotFound: somebody removed it.
+    """
+    for v in found:
+        if v.meta.job == job:
+            return v
+    raise NotFound(f"the index version that job {job} builds for '{collection}' was removed",
+                   hint=f"`msmctl index build --collection {collection} --force` starts anew")
+
+
+def now() -> str:
+    """This moment, UTC, ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
