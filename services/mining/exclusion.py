@@ -1,0 +1,143 @@
+"""Which candidates are no negatives, decided on reading: nothing is taken out of a run for it.
+
+Left out of a query's negatives are its positives, what was judged with any grade above zero, exact and
+near copies of a positive (`shingles.py`), and passages that have been removed since. Judgements of
+every split count: what is known to be relevant is no negative, whichever split says so. Two passages
+with the same text that is no positive's both stay: they are different passages.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from services.collections.collection import Collection
+from services.mining.ranking import Candidates, Ords
+from services.mining.shingles import THRESHOLD, WORDS, Sketch, near_copies, sketch
+
+_SKETCHES = 1 << 17  # kept at a time: about 1 KB each for passages of a hundred words
+_BATCH = 1 << 16  # candidates whose texts are read in one pass over the collection
+
+Reasons = npt.NDArray[np.uint8]
+
+
+class Reason(IntEnum):
+    """Why a candidate is no negative; `KEPT`: it may be one."""
+
+    KEPT = 0
+    POSITIVE = 1
+    JUDGED = 2
+    EXACT_COPY = 3
+    NEAR_COPY = 4
+    REMOVED = 5
+
+
+def rule() -> dict[str, Any]:
+    """What decides, for manifests: another rule makes another run."""
+    return {"version": 1, "grade_above": 0, "copies": {"words": WORDS, "jaccard": THRESHOLD}}
+
+
+class Sketches:
+    """Sketches of passages by ord, the most recently used ones kept."""
+
+    def __init__(self, collection: Collection) -> None:
+        self._collection = collection
+        self._kept: OrderedDict[int, Sketch] = OrderedDict()
+
+    def of(self, ords: Iterable[int]) -> dict[int, Sketch]:
+        """The sketches of some ords; the missing ones' texts are read in one pass."""
+        wanted = set(ords)
+        found = {ord_: self._kept[ord_] for ord_ in wanted if ord_ in self._kept}
+        missing = np.array(sorted(wanted - found.keys()), np.int32)
+        texts = self._collection.texts_of(missing) if len(missing) else []
+        found |= {int(ord_): sketch(text) for ord_, text in zip(missing, texts, strict=True)}
+        for ord_ in wanted:
+            self._kept[ord_] = found[ord_]
+            self._kept.move_to_end(ord_)
+        while len(self._kept) > _SKETCHES:
+            self._kept.popitem(last=False)
+        return found
+
+
+class Judgements:
+    """The judgements of some splits together, by query."""
+
+    def __init__(self, collection: Collection, splits: Iterable[str] | None = None) -> None:
+        qrels = [collection.qrels(split) for split in (collection.state.qrels if splits is None else splits)]
+        qords, ords, grades = (np.concatenate([np.empty(0, np.int32), *(getattr(table, column) for table in qrels)])
+                               for column in ("qords", "ords", "grades"))
+        order = np.lexsort((ords, qords))
+        self._qords, self._ords, self._grades = qords[order], ords[order], grades[order]
+        self._min_rel = collection.state.min_rel
+
+    def of(self, qord: int) -> tuple[Ords, Ords]:
+        """A query's positives, and all that was judged with a grade above zero (positives included)."""
+        lo, hi = np.searchsorted(self._qords, [qord, qord + 1])
+        ords, grades = self._ords[lo:hi], self._grades[lo:hi]
+        return np.unique(ords[grades >= self._min_rel]), np.unique(ords[grades > 0])
+
+
+class Exclusion:
+    """Decides for candidates of one collection state.
+
+    Args:
+        collection: The state whose judgements, texts and tombstones count.
+        splits: Whose judgements count; default: every split's.
+    """
+
+    def __init__(self, collection: Collection, splits: Iterable[str] | None = None) -> None:
+        self._live = collection.live
+        self._judgements = Judgements(collection, splits)
+        self._sketches = Sketches(collection)
+
+    def known(self, qord: int) -> int:
+        """How many passages are excluded by judgement alone."""
+        return len(self._judgements.of(qord)[1])
+
+    def reasons(self, lists: Sequence[Candidates]) -> Iterator[Reasons]:
+        """Per list, one `Reason` per candidate, in order."""
+        for batch in _batches(lists):
+            judged = [self._judgements.of(candidates.qord) for candidates in batch]
+            sketches = self._sketches.of({int(ord_) for candidates, (positives, _) in zip(batch, judged, strict=True)
+                                          if len(positives) for ords in (candidates.ords, positives) for ord_ in ords})
+            for candidates, (positives, above_zero) in zip(batch, judged, strict=True):
+                yield self._decide(candidates.ords, positives, above_zero, sketches)
+
+    def _decide(self, ords: Ords, positives: Ords, above_zero: Ords, sketches: dict[int, Sketch]) -> Reasons:
+        reasons = np.zeros(len(ords), np.uint8)
+        originals = [sketches[int(ord_)] for ord_ in positives]
+        if originals:
+            copies = [sketches[int(ord_)] for ord_ in ords]
+            texts = {original.digest for original in originals}
+            for original in originals:
+                near = near_copies(original.shingles, [copy.shingles for copy in copies])
+                reasons[near] = Reason.NEAR_COPY
+            reasons[[copy.digest in texts for copy in copies]] = Reason.EXACT_COPY
+        reasons[np.isin(ords, above_zero)] = Reason.JUDGED
+        reasons[np.isin(ords, positives)] = Reason.POSITIVE
+        reasons[~self._live[ords]] = Reason.REMOVED
+        return reasons
+
+
+def depth_cut(reasons: Reasons, depth: int) -> int | None:
+    """How many candidates it takes until `depth` of them survive; None where fewer do."""
+    survivors = np.flatnonzero(reasons == Reason.KEPT)
+    return int(survivors[depth - 1]) + 1 if len(survivors) >= depth else None
+
+
+def _batches(lists: Sequence[Candidates]) -> Iterator[list[Candidates]]:
+    batch: list[Candidates] = []
+    size = 0
+    for candidates in lists:
+        if batch and size + len(candidates.ords) > _BATCH:
+            yield batch
+            batch, size = [], 0
+        batch.append(candidates)
+        size += len(candidates.ords)
+    if batch:
+        yield batch
