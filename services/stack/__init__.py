@@ -1,1 +1,1 @@
-"""The local stack: supervised Elasticsearch, Redis, dispatcher, worker, API."""
+"""The local stack: real Elasticsearch, real Redis, dispatcher, worker and API as supervised processes."""

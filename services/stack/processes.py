@@ -1,0 +1,99 @@
+"""The processes of the local stack, as declarations: a further one is one more entry in `declare`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from services.settings import Settings
+from services.stack import elasticsearch, probes, redis
+from services.stack.distribution import Distribution
+from services.stack.endpoints import endpoints
+from services.stack.layout import Layout
+
+Probe = Callable[[], str | None]
+
+
+@dataclass(frozen=True)
+class Process:
+    """One process: how to start it, when it is ready, how long it may take to end.
+
+    Attributes:
+        name: As in `status` and `logs`.
+        command: Program and arguments; None for a service that runs elsewhere (MSM_ES_URL, MSM_REDIS_URL).
+        probe: None when ready, else the reason why not.
+        environment: All of it.
+        url, port: Where it answers, if it does.
+        after: Processes that must be ready before its first start; it ends before them.
+        grace: Seconds between SIGTERM and SIGKILL.
+        uid: User to run as; None: our own.
+    """
+
+    name: str
+    command: list[str] | None
+    probe: Probe
+    environment: Mapping[str, str] = field(default_factory=dict)
+    url: str | None = None
+    port: int | None = None
+    after: tuple[str, ...] = ()
+    grace: float = 10.0
+    uid: int | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when a running process is not what this declaration would start."""
+        return hashlib.sha256(json.dumps([self.command, dict(sorted(self.environment.items()))]).encode()).hexdigest()
+
+
+def component_environment(settings: Settings) -> dict[str, str]:
+    """The caller's environment, with the settings that must not depend on the working directory made absolute."""
+    fixed = {"MSM_HOME": str(settings.home)}
+    if settings.store:
+        local = "://" not in settings.store
+        fixed["MSM_STORE"] = str(Path(settings.store).absolute()) if local else settings.store
+    if settings.secrets:
+        fixed["MSM_SECRETS"] = str(Path(settings.secrets).absolute())
+    return dict(os.environ) | fixed | {"PYTHONUNBUFFERED": "1"}
+
+
+def declare(settings: Settings, state: Mapping[str, Any]) -> list[Process]:
+    """All processes, in the order in which they start.
+
+    Args:
+        settings: Of this installation.
+        state: MSM_HOME/stack.json: ports and tools, as `services.stack.control.prepare` wrote it.
+    """
+    layout, where, ports = Layout.of(settings), endpoints(settings), state["ports"]
+    ours = component_environment(settings)
+    node = broker = None
+    node_environment: dict[str, str] = {}
+    if not settings.es_url:
+        java = state["java"]
+        distribution = Distribution(Path(state["elasticsearch"]), Path(java) if java else None)
+        node, node_environment = elasticsearch.command(distribution), elasticsearch.environment(layout, distribution)
+    if not settings.redis_url:
+        broker = redis.command(layout, state["redis"])
+
+    def python(name: str, module: str, grace: float) -> Process:
+        beat = layout.run / f"{name}.beat"
+        return Process(name, [sys.executable, "-m", module], lambda: probes.heartbeat(beat),
+                       environment=ours | {"MSM_HEARTBEAT": str(beat)}, after=("elasticsearch", "redis"), grace=grace)
+
+    api = python("api", "services.api", 10.0)
+    return [
+        Process("elasticsearch", node, lambda: probes.elasticsearch(settings, where.es_url), node_environment,
+                url=where.es_url, port=None if settings.es_url else ports["elasticsearch"], grace=60.0,
+                uid=layout.uid),
+        Process("redis", broker, lambda: probes.redis(settings, where.redis_url), {"PATH": os.defpath},
+                url=where.redis_url, port=None if settings.redis_url else ports["redis"]),
+        python("dispatcher", "workers.dispatcher", 10.0),
+        python("worker", "workers.worker", 40.0),
+        Process("api", api.command, lambda: probes.http(f"{where.api_url}/readyz"), api.environment,
+                url=where.api_url, port=ports["api"], after=api.after, grace=api.grace),
+    ]
