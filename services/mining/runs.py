@@ -1,0 +1,199 @@
+"""A run: all that one system returned for the queries of a split, with rank and score.
+
+`collections/<c>/runs/<split>/<slug>/run.json` is the current run; its parts lie in a folder of the job
+that made them, so that two jobs never touch each other's. Parquet: qord int32, ord int32, rank int32
+(1-based, as the system returned it), score float32, sorted by (qord, rank).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import IO, Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict
+
+from services.collections.collection import Collection, folder
+from services.errors import MsmError
+from services.mining.ranking import Candidates, Ords
+from services.store import Part, Store
+
+Engine = Literal["exact", "es"]
+SCHEMA = pa.schema([("qord", pa.int32()), ("ord", pa.int32()), ("rank", pa.int32()), ("score", pa.float32())])
+
+
+class Inputs(BaseModel):
+    """All that a run's content depends on: equal inputs, equal run (on the same kind of device).
+
+    Attributes:
+        collection_fingerprint: Of the whole state: passages, queries, judgements.
+        system_fingerprint: Of the vectors, or of the index's analysis and BM25 parameters.
+        engine: `exact`, or `es` (always for bm25).
+        exclusion: The rule by which the depth was counted.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    collection: str
+    collection_version: int
+    collection_fingerprint: str
+    passages_fingerprint: str
+    split: str
+    system: str
+    system_fingerprint: str
+    engine: Engine
+    depth: int
+    all_queries: bool
+    exclusion: dict[str, Any]
+
+    def serve(self, asked: Inputs) -> bool:
+        """Whether a run of these inputs answers what is asked: the same, or the same and deeper."""
+        same = {"collection_version", "depth"}
+        return self.depth >= asked.depth and self.model_dump(exclude=same) == asked.model_dump(exclude=same)
+
+
+class RunManifest(BaseModel):
+    """`run.json`.
+
+    Attributes:
+        folder: Store key of the parts' folder.
+        queries: Queries in the run, those without any candidate included.
+        rows: Candidates.
+        short: Queries whose system has fewer than `depth` candidates that survive exclusion.
+        reused: Queries whose earlier answers were kept by `--refresh`.
+        facts: Device or index; `recall` of an approximate engine against the exact one.
+        shards: What the vectors were, so that a refresh knows which changed: "passages" and "queries",
+            each `[lo, hi, sha256]`.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    schema_version: int = 1
+    inputs: Inputs
+    folder: str
+    parts: list[Part]
+    queries: int
+    rows: int
+    short: int
+    reused: int = 0
+    facts: dict[str, Any] = {}
+    shards: dict[str, list[tuple[int, int, str]]] = {}
+    software: str = ""
+
+
+class Run:
+    """A run for reading, in qord order; iterating leaves out queries for which nothing was returned."""
+
+    def __init__(self, store: Store, manifest: RunManifest) -> None:
+        self._store = store
+        self.manifest = manifest
+        self._last: tuple[str, pa.Table] | None = None
+
+    def __iter__(self) -> Iterator[Candidates]:
+        for part in sorted(self.manifest.parts, key=lambda part: part.lo):
+            yield from _split(self._table(part))
+
+    def of(self, qords: Ords) -> Iterator[Candidates]:
+        """The candidates of some queries, ascending; empty ones for a query that the run does not have.
+
+        Reading ranges of queries in order reads every part about once.
+        """
+        found: dict[int, Candidates] = {}
+        for part in self.manifest.parts:
+            wanted = qords[(qords >= part.lo) & (qords < part.hi)]
+            if len(wanted):
+                table = self._table(part)
+                lo, hi = np.searchsorted(table["qord"].to_numpy(), [wanted[0], wanted[-1] + 1])
+                found |= {candidates.qord: candidates for candidates in _split(table.slice(lo, hi - lo))}
+        nothing = (np.empty(0, np.int32), np.empty(0, np.float32))
+        for qord in qords:
+            yield found.get(int(qord)) or Candidates(int(qord), *nothing)
+
+    def _table(self, part: Part) -> pa.Table:
+        if self._last is None or self._last[0] != part.name:
+            key = f"{self.manifest.folder}/{part.name}"
+            try:
+                self._last = part.name, pq.read_table(self._store.local_path(key), schema=SCHEMA)
+            except (OSError, pa.ArrowInvalid) as error:
+                inputs = self.manifest.inputs
+                raise MsmError(f"{self._store.location(key)}: cannot be read: {error}",
+                               hint=f"`msmctl mine --collection {inputs.collection} --split {inputs.split} "
+                                    f"--system {inputs.system} --force` makes the run anew") from error
+        return self._last[1]
+
+
+def _split(table: pa.Table) -> Iterator[Candidates]:
+    qords, ords, scores = (table[name].to_numpy() for name in ("qord", "ord", "score"))
+    if not len(qords):
+        return
+    starts = np.flatnonzero(np.r_[True, qords[1:] != qords[:-1]])
+    for lo, hi in zip(starts, np.r_[starts[1:], len(qords)], strict=True):
+        yield Candidates(int(qords[lo]), ords[lo:hi], scores[lo:hi])
+
+
+def run_folder(collection: str, split: str, slug: str) -> str:
+    """Store key of the runs of one system on a split."""
+    return f"{folder(collection)}/runs/{split}/{slug}"
+
+
+def open_run(collection: Collection, split: str, system: str) -> Run | None:
+    """The current run of a system on a split, or None.
+
+    Args:
+        collection: Any state of the collection; the run may be of an earlier one (`manifest.inputs`).
+        split: Split of the queries.
+        system: Name of the system as the registry has it, or its slug.
+    """
+    slug = re.sub(r"[^a-z0-9]", "_", system.lower())
+    raw = collection.store.read_json(f"{run_folder(collection.name, split, slug)}/run.json")
+    return None if raw is None else Run(collection.store, RunManifest.model_validate(raw))
+
+
+def write_part(store: Store, key: str, lo: int, hi: int, lists: Iterable[Candidates]) -> Part:
+    """Write the candidates of the queries `lo <= qord < hi` (ascending) as one part under a folder."""
+    kept = list(lists)
+    sizes = [len(candidates.ords) for candidates in kept]
+    total = sum(sizes)
+    table = pa.table([
+        np.repeat(np.array([candidates.qord for candidates in kept], np.int32), sizes),
+        _joined([candidates.ords for candidates in kept], np.int32),
+        (np.arange(total) - np.repeat(np.cumsum([0, *sizes])[:-1], sizes) + 1).astype(np.int32),
+        _joined([candidates.scores for candidates in kept], np.float32),
+    ], schema=SCHEMA)
+
+    def write(stream: IO[bytes]) -> None:
+        pq.write_table(table, stream, compression="zstd", store_schema=False)
+
+    return store.write_part(key, lo, hi, total, "parquet", write)
+
+
+def make_current(store: Store, slug: str, manifest: RunManifest) -> bool:
+    """Make a run the current one and remove the parts of the one it replaces.
+
+    Returns:
+        False where the current run is of a later state of the collection, which then stays.
+
+    Raises:
+        MsmError: a part is missing.
+    """
+    inputs = manifest.inputs
+    key = f"{run_folder(inputs.collection, inputs.split, slug)}/run.json"
+    for part in manifest.parts:
+        if not store.exists(f"{manifest.folder}/{part.name}"):
+            raise MsmError(f"{store.location(manifest.folder)}/{part.name} is missing", hint="mine again with --force")
+    raw = store.read_json(key)
+    before = None if raw is None else RunManifest.model_validate(raw)
+    if before is not None and before.inputs.collection_version > inputs.collection_version:
+        store.remove(manifest.folder)
+        return False
+    store.write_json(key, manifest.model_dump(mode="json"))
+    if before is not None and before.folder != manifest.folder:
+        store.remove(before.folder)
+    return True
+
+
+def _joined(arrays: Sequence[Any], dtype: Any) -> Any:
+    return np.concatenate([np.empty(0, dtype), *arrays]).astype(dtype)
