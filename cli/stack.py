@@ -77,13 +77,18 @@ def status(ctx: click.Context, as_json: bool) -> None:
 def _document(present: Settings, processes: list[ProcessStatus]) -> dict[str, Any]:
     from services.stack.layout import Layout
 
-    return {"home": str(present.home), "elasticsearch_home": str(Layout.of(present).elastic),
-            "processes": [{column: asdict(process)[column] for column in COLUMNS} for process in processes]}
+    return {
+        "home": str(present.home),
+        "elasticsearch_home": str(Layout.of(present).elastic),
+        "processes": [{column: asdict(process)[column] for column in COLUMNS} for process in processes],
+    }
 
 
 @click.command()
 @click.argument("name")
-@click.option("-n", "--lines", default=50, show_default=True, type=click.IntRange(0), help="Lines from the end.")
+@click.option(
+    "-n", "--lines", default=50, show_default=True, type=click.IntRange(0), help="Lines from the end."
+)
 @click.option("-f", "--follow", is_flag=True, help="Go on as the log grows, until Ctrl-C.")
 @click.pass_context
 def logs(ctx: click.Context, name: str, lines: int, follow: bool) -> None:
@@ -130,5 +135,11 @@ def credentials(ctx: click.Context, user: str, as_json: bool) -> None:
         raise NotFound(f"no user '{user}'", hint=f"one of: {', '.join((*secrets.USERS, secrets.REDIS))}")
     where = endpoints(present)
     secrets.password(present, user)
-    emit_record({"user": user, "password_file": str(secrets.password_file(present, user)),
-                 "url": where.redis_url if user == secrets.REDIS else where.es_url}, as_json=as_json)
+    emit_record(
+        {
+            "user": user,
+            "password_file": str(secrets.password_file(present, user)),
+            "url": where.redis_url if user == secrets.REDIS else where.es_url,
+        },
+        as_json=as_json,
+    )

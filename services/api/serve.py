@@ -21,5 +21,11 @@ def serve(settings: Settings, host: str | None = None, port: int | None = None) 
         port: None: the port that the local stack remembers, else 8000.
     """
     chosen = port or remembered(settings).get("ports", {}).get("api", DEFAULT_PORT)
-    uvicorn.run(create_app(settings), host=host or HOST, port=chosen, log_level="info", access_log=False,
-                timeout_graceful_shutdown=8)
+    uvicorn.run(
+        create_app(settings),
+        host=host or HOST,
+        port=chosen,
+        log_level="info",
+        access_log=False,
+        timeout_graceful_shutdown=8,
+    )

@@ -63,8 +63,11 @@ class Child:
                 return
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
-                if os.getsid(process.pid) == self.pid and process.create_time() >= self.started - 0.05 \
-                        and process.status() != psutil.STATUS_ZOMBIE:
+                if (
+                    os.getsid(process.pid) == self.pid
+                    and process.create_time() >= self.started - 0.05
+                    and process.status() != psutil.STATUS_ZOMBIE
+                ):
                     yield process
 
     def signal(self, number: signal.Signals) -> None:
@@ -80,8 +83,9 @@ class Child:
                 process.kill()
 
 
-def spawn(command: Sequence[str], *, environment: Mapping[str, str], folder: Path, log: Path,
-          uid: int | None = None) -> Child:
+def spawn(
+    command: Sequence[str], *, environment: Mapping[str, str], folder: Path, log: Path, uid: int | None = None
+) -> Child:
     """Start a process in its own session, with nothing but a log to write to.
 
     Args:
@@ -96,9 +100,18 @@ def spawn(command: Sequence[str], *, environment: Mapping[str, str], folder: Pat
     """
     with log.open("ab") as output:
         process = subprocess.Popen(
-            list(command), env=dict(environment), cwd=folder, stdin=subprocess.DEVNULL, stdout=output,
-            stderr=subprocess.STDOUT, start_new_session=True, user=uid, group=uid,
-            extra_groups=None if uid is None else [], umask=0o077 if uid is not None else -1)
+            list(command),
+            env=dict(environment),
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            user=uid,
+            group=uid,
+            extra_groups=None if uid is None else [],
+            umask=0o077 if uid is not None else -1,
+        )
     # Its end is seen by `reap` and `alive`, not by this object.
     process.returncode = 0
     return Child.of(process.pid)

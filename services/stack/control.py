@@ -83,7 +83,9 @@ def _prepare(settings: Settings, layout: Layout) -> None:
     """Write everything that the processes need: ports, secrets, configuration, program files."""
     layout.create()
     state = remembered(settings)
-    held = [name for name, entry in read_state(layout).get("processes", {}).items() if Child.load(entry).alive]
+    held = [
+        name for name, entry in read_state(layout).get("processes", {}).items() if Child.load(entry).alive
+    ]
     if "elasticsearch" in held:
         held.append("elasticsearch_transport")
     chosen = ports.choose(layout.home, state.get("ports", {}), held)
@@ -102,15 +104,20 @@ def _prepare(settings: Settings, layout: Layout) -> None:
 
 def _start_supervisor(settings: Settings, layout: Layout) -> None:
     logs.bound(layout)
-    supervisor = children.spawn([sys.executable, "-m", "services.stack.supervisor"],
-                                environment=component_environment(settings), folder=layout.home,
-                                log=layout.log("supervisor"))
+    supervisor = children.spawn(
+        [sys.executable, "-m", "services.stack.supervisor"],
+        environment=component_environment(settings),
+        folder=layout.home,
+        log=layout.log("supervisor"),
+    )
     limit = time.monotonic() + 20
     while (found := supervisor_of(layout)) is None or found.pid != supervisor.pid:
         children.reap()
         if not supervisor.alive or time.monotonic() > limit:
-            raise Unavailable(_with_log("the supervisor does not start", layout, "supervisor"),
-                              hint="msmctl logs supervisor")
+            raise Unavailable(
+                _with_log("the supervisor does not start", layout, "supervisor"),
+                hint="msmctl logs supervisor",
+            )
         time.sleep(0.05)
 
 
@@ -130,12 +137,17 @@ def _wait(settings: Settings, layout: Layout, say: Say) -> list[ProcessStatus]:
         if not waiting:
             return present
         starts = {name: entry["starts"] for name, entry in read_state(layout).get("processes", {}).items()}
-        dying = [process for process in waiting
-                 if starts.get(process.name, 0) - before.get(process.name, 0) >= GIVE_UP_AFTER]
+        dying = [
+            process
+            for process in waiting
+            if starts.get(process.name, 0) - before.get(process.name, 0) >= GIVE_UP_AFTER
+        ]
         if dying or time.monotonic() - begun > PATIENCE or supervisor_of(layout) is None:
             first = (dying or waiting)[0]
-            raise Unavailable(_with_log(f"{first.name} is not ready: {first.reason}", layout, first.name),
-                              hint=f"msmctl logs {first.name}; the supervisor keeps trying, `msmctl down` ends it")
+            raise Unavailable(
+                _with_log(f"{first.name} is not ready: {first.reason}", layout, first.name),
+                hint=f"msmctl logs {first.name}; the supervisor keeps trying, `msmctl down` ends it",
+            )
         time.sleep(0.2)
 
 

@@ -35,6 +35,11 @@ class Distribution:
     home: Path
     java: Path | None
 
+    @property
+    def full(self) -> bool:
+        """Whether it has the optional modules, `english` among them."""
+        return (self.home / "modules" / "analysis-common").is_dir()
+
 
 def locate(uid: int | None) -> Distribution:
     """Elasticsearch for the local stack: ES_HOME if set, else fetched and unpacked once.
@@ -58,13 +63,19 @@ def locate(uid: int | None) -> Distribution:
 
 def _given(home: Path, uid: int | None) -> Distribution:
     if not (home / "bin" / "elasticsearch").is_file():
-        raise InputError(f"ES_HOME={home} holds no bin/elasticsearch", hint="point it at an unpacked Elasticsearch 9")
-    if not (home / "modules" / "analysis-common").is_dir():
-        raise InputError(f"ES_HOME={home} is not a full distribution: it lacks modules/analysis-common",
-                         hint="unset ES_HOME, and one will be fetched and completed")
+        raise InputError(
+            f"ES_HOME={home} holds no bin/elasticsearch", hint="point it at an unpacked Elasticsearch 9"
+        )
+    if not Distribution(home, None).full:
+        raise InputError(
+            f"ES_HOME={home} is not a full distribution: it lacks modules/analysis-common",
+            hint="unset ES_HOME, and one will be fetched and completed",
+        )
     if closed := closed_parent(home, uid):
-        raise InputError(f"ES_HOME={home}: {closed} is closed to user {uid}, which runs Elasticsearch when we are root",
-                         hint=f"chmod o+x {closed}, or move the distribution to /opt")
+        raise InputError(
+            f"ES_HOME={home}: {closed} is closed to user {uid}, which runs Elasticsearch when we are root",
+            hint=f"chmod o+x {closed}, or move the distribution to /opt",
+        )
     return Distribution(home, None if (home / "jdk").is_dir() else jdk.find(uid))
 
 
@@ -89,17 +100,33 @@ def _fetch(cache: Path) -> Path:
     print(f"fetching Elasticsearch {VERSION} (130 MB) through Maven", file=sys.stderr)
     with tempfile.TemporaryDirectory(dir=cache) as folder:
         done = subprocess.run(
-            [_maven(), "-q", "-B", "dependency:copy", f"-Dartifact={ARTIFACT}", f"-DoutputDirectory={folder}",
-             "-Dmdep.useBaseVersion=true"],
-            cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            [
+                _maven(),
+                "-q",
+                "-B",
+                "dependency:copy",
+                f"-Dartifact={ARTIFACT}",
+                f"-DoutputDirectory={folder}",
+                "-Dmdep.useBaseVersion=true",
+            ],
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
         fetched = Path(folder) / archive.name
         if done.returncode != 0 or not fetched.is_file():
             tail = "\n".join(done.stdout.strip().splitlines()[-8:])
-            raise MsmError(f"Maven could not fetch {ARTIFACT}:\n{tail}",
-                           hint="check ~/.m2/settings.xml (mirror, proxy), or set ES_HOME or MSM_ES_URL")
+            raise MsmError(
+                f"Maven could not fetch {ARTIFACT}:\n{tail}",
+                hint="check ~/.m2/settings.xml (mirror, proxy), or set ES_HOME or MSM_ES_URL",
+            )
         if (found := _sha256(fetched)) != SHA256:
-            raise MsmError(f"{ARTIFACT} has sha256 {found}, expected {SHA256}",
-                           hint="the repository or a proxy delivers another file: remove it from ~/.m2 and try again")
+            raise MsmError(
+                f"{ARTIFACT} has sha256 {found}, expected {SHA256}",
+                hint="the repository or a proxy delivers another file: remove it from ~/.m2 and try again",
+            )
         fetched.replace(archive)
     return archive
 
@@ -109,8 +136,10 @@ def _maven() -> str:
     if found is None and packages.install(["maven"]):
         found = shutil.which("mvn")
     if found is None:
-        raise MsmError("Elasticsearch is fetched through Maven, and there is no `mvn` on PATH",
-                       hint=f"{packages.command(['maven'], 'maven')}, or set ES_HOME or MSM_ES_URL")
+        raise MsmError(
+            "Elasticsearch is fetched through Maven, and there is no `mvn` on PATH",
+            hint=f"{packages.command(['maven'], 'maven')}, or set ES_HOME or MSM_ES_URL",
+        )
     return found
 
 

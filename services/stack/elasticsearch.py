@@ -55,7 +55,7 @@ status = error
 appender.console.type = Console
 appender.console.name = console
 appender.console.layout.type = PatternLayout
-appender.console.layout.pattern = [%d{ISO8601}][%-5p][%-25c{1.}] %marker%m%n
+appender.console.layout.pattern = [%d{ISO8601}][%-5p][%-25c{1.}] [%node_name]%marker %m%consoleException%n
 rootLogger.level = info
 rootLogger.appenderRef.console.ref = console
 """
@@ -81,21 +81,29 @@ def heap(settings: Settings, total: int) -> str:
 
 def roles(settings: Settings) -> str:
     """The roles of es_mappings/roles.yml with this installation's prefix, as YAML."""
-    return Template((files("es_mappings") / "roles.yml").read_text("utf-8")).substitute(prefix=settings.prefix)
+    return Template((files("es_mappings") / "roles.yml").read_text("utf-8")).substitute(
+        prefix=settings.prefix
+    )
 
 
 def configure(settings: Settings, layout: Layout, distribution: Distribution, ports: dict[str, int]) -> None:
     """Write ES_PATH_CONF anew; the keystore in it stays."""
-    lines = [Template(SETTINGS).substitute(prefix=settings.prefix, folder=layout.elastic, host=HOST,
-                                           port=ports["elasticsearch"], transport=ports["elasticsearch_transport"])]
-    lines += [line + "\n" for module, line in OPTIONAL.items() if (distribution.home / "modules" / module).is_dir()]
-    options = (distribution.home / "config" / "jvm.options").read_text("utf-8").splitlines()
-    size = heap(settings, memory())
+    lines = [
+        Template(SETTINGS).substitute(
+            prefix=settings.prefix,
+            folder=layout.elastic,
+            host=HOST,
+            port=ports["elasticsearch"],
+            transport=ports["elasticsearch_transport"],
+        )
+    ]
+    lines += [
+        line + "\n" for module, line in OPTIONAL.items() if (distribution.home / "modules" / module).is_dir()
+    ]
     written = {
         "elasticsearch.yml": "".join(lines),
         "log4j2.properties": LOGGING,
-        # Without the file of garbage collections: 2 GB of bookkeeping that nobody reads here.
-        "jvm.options": "\n".join(line for line in options if "-Xlog:gc" not in line) + f"\n-Xms{size}\n-Xmx{size}\n",
+        "jvm.options": _options(settings, distribution),
         "roles.yml": roles(settings),
         "users": "".join(f"{user}:{_hash(secrets.password(settings, user))}\n" for user in secrets.USERS),
         "users_roles": "".join(f"{settings.prefix}_{user}:{user}\n" for user in secrets.USERS),
@@ -106,6 +114,18 @@ def configure(settings: Settings, layout: Layout, distribution: Distribution, po
         layout.give(path)
 
 
+def _options(settings: Settings, distribution: Distribution) -> str:
+    """The distribution's options with our heap and without the log of garbage collections (2 GB)."""
+    lines = (distribution.home / "config" / "jvm.options").read_text("utf-8").splitlines()
+    lines = [line for line in lines if "-Xlog:gc" not in line]
+    size = heap(settings, memory())
+    lines += [f"-Xms{size}", f"-Xmx{size}"]
+    if not distribution.full:
+        # It would copy the built-in roles to an index that needs the absent filters, and complain for ever.
+        lines.append("-Des.queryable_built_in_roles_enabled=false")
+    return "\n".join(lines) + "\n"
+
+
 def _hash(password: str) -> str:
     return bcrypt.hashpw(password.encode(), bcrypt.gensalt(BCRYPT_ROUNDS)).decode()
 
@@ -113,9 +133,13 @@ def _hash(password: str) -> str:
 def environment(layout: Layout, distribution: Distribution) -> dict[str, str]:
     """What `bin/elasticsearch` needs to know."""
     java = {"ES_JAVA_HOME": str(distribution.java)} if distribution.java else {}
-    return java | {"ES_PATH_CONF": str(layout.elastic / "config"), "ES_TMPDIR": str(layout.elastic / "tmp"),
-                   "HOME": str(layout.elastic / "tmp"),
-                   "PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8"}
+    return java | {
+        "ES_PATH_CONF": str(layout.elastic / "config"),
+        "ES_TMPDIR": str(layout.elastic / "tmp"),
+        "HOME": str(layout.elastic / "tmp"),
+        "PATH": os.environ.get("PATH", os.defpath),
+        "LANG": "C.UTF-8",
+    }
 
 
 def command(distribution: Distribution) -> list[str]:

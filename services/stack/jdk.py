@@ -47,7 +47,7 @@ def _ask(home: Path, *arguments: str) -> str:
 
 
 def _version(home: Path) -> int:
-    """The feature version (21, 25, …); 0 if this is no Java. From the `release` file, else `java -version`."""
+    """The feature version (21, 25, …), 0 for no Java; from the `release` file, else `java -version`."""
     found = _release(home).get("JAVA_VERSION")
     if found is None:
         match = re.search(r'version "([^"]+)"', _ask(home, "-version"))
@@ -93,6 +93,8 @@ def find(uid: int | None = None, environ: Mapping[str, str] = os.environ, root: 
             if unfit(home, uid) is None:
                 return home
     seen = "; ".join(f"{home}: {reason}" for home, reason in passed.items()) or "no Java at all"
-    raise MsmError(f"Elasticsearch needs a JDK {MINIMUM} or newer ({seen})",
-                   hint=f"{packages.command(PACKAGES, 'openjdk-21-jdk-headless')}, or point ES_JAVA_HOME at a JDK, "
-                        "ES_HOME at an unpacked full Elasticsearch (it brings its own), or MSM_ES_URL at a cluster")
+    raise MsmError(
+        f"Elasticsearch needs a JDK {MINIMUM} or newer ({seen})",
+        hint=f"{packages.command(PACKAGES, 'openjdk-21-jdk-headless')}, or point ES_JAVA_HOME at a JDK, "
+        "ES_HOME at an unpacked full Elasticsearch (it brings its own), or MSM_ES_URL at a cluster",
+    )

@@ -74,8 +74,10 @@ class Layout:
 
     @classmethod
     def of(cls, settings: Settings) -> Layout:
-        """The layout for these settings. As root, with a parent closed to Elasticsearch's user
-        (a 0700 temporary folder), Elasticsearch's part goes to /var/lib/msmctl/<hash of the home>.
+        """The layout for these settings.
+
+        As root, when a parent of the home is closed to Elasticsearch's user (a 0700 temporary folder),
+        Elasticsearch's part goes to /var/lib/msmctl/<hash of the home>.
         """
         uid = elastic_uid()
         home = settings.home

@@ -16,7 +16,9 @@ def offered(names: Sequence[str]) -> str | None:
     if shutil.which("apt-cache") is None:
         return None
     for name in names:
-        done = subprocess.run(["apt-cache", "policy", name], capture_output=True, text=True, env=os.environ | QUIET)
+        done = subprocess.run(
+            ["apt-cache", "policy", name], capture_output=True, text=True, env=os.environ | QUIET
+        )
         if "Candidate:" in done.stdout and "Candidate: (none)" not in done.stdout:
             return name
     return None
@@ -42,6 +44,7 @@ def command(names: Sequence[str], default: str) -> str:
 
 
 def _apt(*arguments: str) -> bool:
-    done = subprocess.run(["apt-get", "-qq", *arguments], stdin=subprocess.DEVNULL, stdout=sys.stderr,
-                          env=os.environ | QUIET)
+    done = subprocess.run(
+        ["apt-get", "-qq", *arguments], stdin=subprocess.DEVNULL, stdout=sys.stderr, env=os.environ | QUIET
+    )
     return done.returncode == 0

@@ -43,14 +43,31 @@ def build(elasticsearch: Path, version: str, java: Path) -> Path:
         source.write_text(_text(SOURCE), "utf-8")
         classes = Path(folder) / "classes"
         done = subprocess.run(
-            [java / "bin" / "javac", "--release", "21", "-encoding", "UTF-8", "-d", classes,
-             "-cp", f"{elasticsearch}/lib/*", source], capture_output=True, text=True)
+            [
+                java / "bin" / "javac",
+                "--release",
+                "21",
+                "-encoding",
+                "UTF-8",
+                "-d",
+                classes,
+                "-cp",
+                f"{elasticsearch}/lib/*",
+                source,
+            ],
+            capture_output=True,
+            text=True,
+        )
         if done.returncode != 0:
-            raise MsmError(f"the analysis plugin does not compile against Elasticsearch {version}:\n{done.stderr}",
-                           hint=f"the compiler was {java}/bin/javac; ES_JAVA_HOME chooses another")
+            raise MsmError(
+                f"the analysis plugin does not compile against Elasticsearch {version}:\n{done.stderr}",
+                hint=f"the compiler was {java}/bin/javac; ES_JAVA_HOME chooses another",
+            )
         with zipfile.ZipFile(target / f"{NAME}.jar", "w") as jar:
             for path in sorted(classes.rglob("*.class")):
                 jar.write(path, path.relative_to(classes).as_posix())
-    (target / DESCRIPTOR).write_text(Template(_text(DESCRIPTOR)).substitute(elasticsearch_version=version), "utf-8")
+    (target / DESCRIPTOR).write_text(
+        Template(_text(DESCRIPTOR)).substitute(elasticsearch_version=version), "utf-8"
+    )
     (target / COMPONENTS).write_text(_text(COMPONENTS), "utf-8")
     return target

@@ -31,8 +31,11 @@ def choose(home: Path, remembered: dict[str, int], ours: Iterable[str] = ()) -> 
     A remembered port is kept while it is free, or while one of our own processes (`ours`) holds it. New ones
     are looked for from a place that depends on the home, so that two stacks started at once do not meet.
     """
-    kept = {name: remembered[name] for name in NAMES
-            if name in remembered and (name in ours or is_free(remembered[name]))}
+    kept = {
+        name: remembered[name]
+        for name in NAMES
+        if name in remembered and (name in ours or is_free(remembered[name]))
+    }
     seed = int.from_bytes(hashlib.sha256(str(home).encode()).digest()[:4], "big")
     span = LAST - FIRST
     candidates = (FIRST + (seed + step) % span for step in range(span))

@@ -60,7 +60,9 @@ def redis(settings: Settings, url: str) -> str | None:
     parts = urlsplit(url)
     try:
         password = secrets.password(settings, secrets.REDIS)
-        with socket.create_connection((parts.hostname or "127.0.0.1", parts.port or 6379), timeout=TIMEOUT) as wire:
+        with socket.create_connection(
+            (parts.hostname or "127.0.0.1", parts.port or 6379), timeout=TIMEOUT
+        ) as wire:
             if parts.scheme == "rediss":
                 return None
             words = [b"AUTH", password.encode()]

@@ -48,11 +48,13 @@ class Process:
     @property
     def fingerprint(self) -> str:
         """Changes when a running process is not what this declaration would start."""
-        return hashlib.sha256(json.dumps([self.command, dict(sorted(self.environment.items()))]).encode()).hexdigest()
+        return hashlib.sha256(
+            json.dumps([self.command, dict(sorted(self.environment.items()))]).encode()
+        ).hexdigest()
 
 
 def component_environment(settings: Settings) -> dict[str, str]:
-    """The caller's environment, with the settings that must not depend on the working directory made absolute."""
+    """The caller's environment; what must not depend on the working directory is made absolute."""
     fixed = {"MSM_HOME": str(settings.home)}
     if settings.store:
         local = "://" not in settings.store
@@ -76,24 +78,54 @@ def declare(settings: Settings, state: Mapping[str, Any]) -> list[Process]:
     if not settings.es_url:
         java = state["java"]
         distribution = Distribution(Path(state["elasticsearch"]), Path(java) if java else None)
-        node, node_environment = elasticsearch.command(distribution), elasticsearch.environment(layout, distribution)
+        node, node_environment = (
+            elasticsearch.command(distribution),
+            elasticsearch.environment(layout, distribution),
+        )
     if not settings.redis_url:
         broker = redis.command(layout, state["redis"])
 
     def python(name: str, module: str, grace: float) -> Process:
         beat = layout.run / f"{name}.beat"
-        return Process(name, [sys.executable, "-m", module], lambda: probes.heartbeat(beat),
-                       environment=ours | {"MSM_HEARTBEAT": str(beat)}, after=("elasticsearch", "redis"), grace=grace)
+        return Process(
+            name,
+            [sys.executable, "-m", module],
+            lambda: probes.heartbeat(beat),
+            environment=ours | {"MSM_HEARTBEAT": str(beat)},
+            after=("elasticsearch", "redis"),
+            grace=grace,
+        )
 
     api = python("api", "services.api", 10.0)
     return [
-        Process("elasticsearch", node, lambda: probes.elasticsearch(settings, where.es_url), node_environment,
-                url=where.es_url, port=None if settings.es_url else ports["elasticsearch"], grace=60.0,
-                uid=layout.uid),
-        Process("redis", broker, lambda: probes.redis(settings, where.redis_url), {"PATH": os.defpath},
-                url=where.redis_url, port=None if settings.redis_url else ports["redis"]),
+        Process(
+            "elasticsearch",
+            node,
+            lambda: probes.elasticsearch(settings, where.es_url),
+            node_environment,
+            url=where.es_url,
+            port=None if settings.es_url else ports["elasticsearch"],
+            grace=60.0,
+            uid=layout.uid,
+        ),
+        Process(
+            "redis",
+            broker,
+            lambda: probes.redis(settings, where.redis_url),
+            {"PATH": os.defpath},
+            url=where.redis_url,
+            port=None if settings.redis_url else ports["redis"],
+        ),
         python("dispatcher", "workers.dispatcher", 10.0),
         python("worker", "workers.worker", 40.0),
-        Process("api", api.command, lambda: probes.http(f"{where.api_url}/readyz"), api.environment,
-                url=where.api_url, port=ports["api"], after=api.after, grace=api.grace),
+        Process(
+            "api",
+            api.command,
+            lambda: probes.http(f"{where.api_url}/readyz"),
+            api.environment,
+            url=where.api_url,
+            port=ports["api"],
+            after=api.after,
+            grace=api.grace,
+        ),
     ]

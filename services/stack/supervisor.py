@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
+import resource
 import signal
 import sys
 import time
@@ -55,8 +57,11 @@ class Supervisor:
 
     def __init__(self, settings: Settings) -> None:
         self.layout = Layout.of(settings)
-        self.watched = {process.name: Watched(process) for process in declare(settings, remembered(settings))
-                        if process.command is not None}
+        self.watched = {
+            process.name: Watched(process)
+            for process in declare(settings, remembered(settings))
+            if process.command is not None
+        }
         self.probes = {process.name: process.probe for process in declare(settings, remembered(settings))}
         self.been_ready: set[str] = set()
         self.stopping = False
@@ -103,7 +108,9 @@ class Supervisor:
                 if now - watched.since > STEADY:
                     watched.pause = FIRST_PAUSE
                 return
-            self._say(f"{watched.process.name}: pid {watched.child.pid} ended; next start in {watched.pause:.1f} s")
+            self._say(
+                f"{watched.process.name}: pid {watched.child.pid} ended; next start in {watched.pause:.1f} s"
+            )
             watched.child.sweep()
             watched.child, watched.due = None, now + watched.pause
             watched.pause = min(watched.pause * 2, LONGEST_PAUSE)
@@ -123,9 +130,13 @@ class Supervisor:
         process = watched.process
         watched.since, watched.starts = time.monotonic(), watched.starts + 1
         try:
-            watched.child = children.spawn(process.command or [], environment=process.environment,
-                                           folder=self.layout.elastic if process.uid else self.layout.home,
-                                           log=self.layout.log(process.name), uid=process.uid)
+            watched.child = children.spawn(
+                process.command or [],
+                environment=process.environment,
+                folder=self.layout.elastic if process.uid else self.layout.home,
+                log=self.layout.log(process.name),
+                uid=process.uid,
+            )
         except OSError as error:
             self._say(f"{process.name}: cannot be started: {error}")
             watched.due, watched.pause = watched.since + watched.pause, min(watched.pause * 2, LONGEST_PAUSE)
@@ -134,10 +145,13 @@ class Supervisor:
         self._write()
 
     def _write(self) -> None:
-        processes = {name: watched.child.as_dict() | {"fingerprint": watched.process.fingerprint,
-                                                      "starts": watched.starts}
-                     for name, watched in self.watched.items() if watched.child is not None}
-        state = {"supervisor": _myself().as_dict(), "processes": processes}
+        processes = {
+            name: watched.child.as_dict()
+            | {"fingerprint": watched.process.fingerprint, "starts": watched.starts}
+            for name, watched in self.watched.items()
+            if watched.child is not None
+        }
+        state = {"supervisor": Child.of(os.getpid()).as_dict(), "processes": processes}
         secrets.write(self.layout.run / "supervisor.json", json.dumps(state, indent=1))
 
 
@@ -147,13 +161,15 @@ def stop_all(layout: Layout, processes: list[Process]) -> None:
     known = {process.name: process for process in processes}
     dependent = {name for name in entries if name in known and known[name].after}
     for names in (dependent, entries.keys() - dependent):
-        children.stop([(Child.load(entries[name]), known[name].grace if name in known else 10.0) for name in names])
+        children.stop(
+            [(Child.load(entries[name]), known[name].grace if name in known else 10.0) for name in names]
+        )
 
 
-def _myself() -> Child:
-    import os
-
-    return Child.of(os.getpid())
+def _raise_file_limit() -> None:
+    """Elasticsearch wants many files; what we may open, our children may."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def main() -> None:
@@ -166,6 +182,7 @@ def main() -> None:
         except BlockingIOError:
             print("another supervisor serves this home", file=sys.stderr)
             return
+        _raise_file_limit()
         try:
             Supervisor(settings).run()
         except MsmError as error:
