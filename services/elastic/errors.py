@@ -7,7 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from elasticsearch import ApiError, ConnectionTimeout, SerializationError, TransportError, UnsupportedProductError
+from elasticsearch import (
+    ApiError,
+    ConnectionTimeout,
+    SerializationError,
+    TransportError,
+    UnsupportedProductError,
+)
 
 from services.errors import AuthError, Conflict, InputError, MsmError, NotFound, Unavailable
 
@@ -32,12 +38,16 @@ def translate(error: Exception, doing: str = "Elasticsearch") -> MsmError:
     if isinstance(error, ApiError):
         return of_status(error.status_code, f"{doing}: {reason(error.body) or error.message}")
     if isinstance(error, ConnectionTimeout):
-        return Unavailable(f"{doing}: no answer in time: {error.message}", hint="`msmctl status` shows its state")
+        return Unavailable(
+            f"{doing}: no answer in time: {error.message}", hint="`msmctl status` shows its state"
+        )
     if isinstance(error, UnsupportedProductError | SerializationError):
         return MsmError(f"{doing}: what answers there is not Elasticsearch: {error}", hint="check MSM_ES_URL")
     if isinstance(error, TransportError):
-        return Unavailable(f"{doing}: cannot be reached: {error.message}",
-                           hint="`msmctl up` starts the local stack; MSM_ES_URL names a running cluster")
+        return Unavailable(
+            f"{doing}: cannot be reached: {error.message}",
+            hint="`msmctl up` starts the local stack; MSM_ES_URL names a running cluster",
+        )
     return MsmError(f"{doing}: {type(error).__name__}: {error}")
 
 

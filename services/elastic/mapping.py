@@ -22,6 +22,7 @@ from services.errors import InputError
 VectorIndex = Literal["hnsw", "int8_hnsw", "bbq_hnsw", "flat"]
 QUANTISED = frozenset({"int8_hnsw", "bbq_hnsw"})
 MAX_DIMS = 4096
+MIN_BBQ_DIMS = 64
 _FIELD_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,99}")
 
 
@@ -55,7 +56,9 @@ def template(name: str) -> dict[str, Any]:
     return cast(dict[str, Any], json.loads(_template(name)))
 
 
-def passages_body(fields: dict[str, FieldType], systems: list[ServedSystem], vector_index: VectorIndex) -> dict[str, Any]:
+def passages_body(
+    fields: dict[str, FieldType], systems: list[ServedSystem], vector_index: VectorIndex
+) -> dict[str, Any]:
     """`settings` and `mappings` of a passages index.
 
     Raises:
@@ -75,8 +78,10 @@ def passages_body(fields: dict[str, FieldType], systems: list[ServedSystem], vec
 def queries_body(systems: list[ServedSystem]) -> dict[str, Any]:
     """`settings` and `mappings` of a queries index."""
     body = template("queries")
-    _add_vectors(body["mappings"]["properties"],
-                 {system.slug: {"type": "dense_vector", "dims": system.dims, "index": False} for system in systems})
+    _add_vectors(
+        body["mappings"]["properties"],
+        {system.slug: {"type": "dense_vector", "dims": system.dims, "index": False} for system in systems},
+    )
     return body
 
 
@@ -87,18 +92,32 @@ def check_field(name: str) -> None:
         InputError: the name is not of letters, digits, '_' and '-'.
     """
     if not _FIELD_NAME.fullmatch(name):
-        raise InputError(f"metadata field {name!r}: not a name that can be indexed",
-                         hint="use letters, digits, '_' and '-', at most 100, and no '-' in front "
-                              "(a '.' would nest); rename the field and import again")
+        raise InputError(
+            f"metadata field {name!r}: not a name that can be indexed",
+            hint="use letters, digits, '_' and '-', at most 100, and no '-' in front "
+            "(a '.' would nest); rename the field and import again",
+        )
 
 
 def _indexed(system: ServedSystem, vector_index: VectorIndex) -> dict[str, Any]:
     if not 0 < system.dims <= MAX_DIMS:
-        raise InputError(f"system '{system.name}': vectors of {system.dims} dimensions; "
-                         f"Elasticsearch takes 1 to {MAX_DIMS:,}")
+        raise InputError(
+            f"system '{system.name}': vectors of {system.dims} dimensions; "
+            f"Elasticsearch takes 1 to {MAX_DIMS:,}"
+        )
+    if vector_index == "bbq_hnsw" and system.dims < MIN_BBQ_DIMS:
+        raise InputError(
+            f"system '{system.name}': bbq_hnsw needs {MIN_BBQ_DIMS} dimensions, not {system.dims}",
+            hint="build with `--vector-index hnsw`",
+        )
     tables = template("fields")
-    return {"type": "dense_vector", "dims": system.dims, "index": True,
-            "similarity": tables["similarity"][system.similarity], "index_options": tables["vector_index"][vector_index]}
+    return {
+        "type": "dense_vector",
+        "dims": system.dims,
+        "index": True,
+        "similarity": tables["similarity"][system.similarity],
+        "index_options": tables["vector_index"][vector_index],
+    }
 
 
 def _add_vectors(properties: dict[str, Any], vectors: dict[str, dict[str, Any]]) -> None:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from elasticsearch import Elasticsearch
 
 from services.elastic.errors import TRANSIENT, of_status, reason, translated
-from services.elastic.terms import match
+from services.elastic.terms import match as match
 from services.errors import MsmError
 
 Hits = tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]
@@ -52,11 +52,19 @@ def bm25(client: Elasticsearch, index: str, texts: list[str], k: int, senders: i
 
 def trimmed(query: dict[str, Any], k: int) -> dict[str, Any]:
     """The body of a search for the ords and scores of the k best."""
-    return {"query": query, "size": k, "track_total_hits": False, "_source": False,
-            "stored_fields": "_none_", "docvalue_fields": ["ord"]}
+    return {
+        "query": query,
+        "size": k,
+        "track_total_hits": False,
+        "_source": False,
+        "stored_fields": "_none_",
+        "docvalue_fields": ["ord"],
+    }
 
 
-def search(client: Elasticsearch, index: str, bodies: Sequence[dict[str, Any]], k: int, senders: int) -> list[Hits]:
+def search(
+    client: Elasticsearch, index: str, bodies: Sequence[dict[str, Any]], k: int, senders: int
+) -> list[Hits]:
     """Run trimmed bodies, each of at most k hits, in batches over several senders; order is kept."""
     return [hits_of(item) for item in responses(client, index, bodies, k, senders, filter_path=_FILTER_PATH)]
 
@@ -70,15 +78,21 @@ def hits_of(response: dict[str, Any]) -> Hits:
     return ords[order], scores[order]
 
 
-def responses(client: Elasticsearch, index: str, bodies: Sequence[dict[str, Any]], k: int, senders: int,
-              filter_path: str | None = None) -> Iterator[dict[str, Any]]:
+def responses(
+    client: Elasticsearch,
+    index: str,
+    bodies: Sequence[dict[str, Any]],
+    k: int,
+    senders: int,
+    filter_path: str | None = None,
+) -> Iterator[dict[str, Any]]:
     """The answers to any search bodies, in order, every item checked.
 
     A batch holds at most 100 bodies and 200,000 hits. Items that fail for a passing reason are sent
     again with back-off; any other failure is raised.
     """
     size = max(1, min(_BATCH, _BATCH_HITS // max(k, 1)))
-    batches = [bodies[at:at + size] for at in range(0, len(bodies), size)]
+    batches = [bodies[at : at + size] for at in range(0, len(bodies), size)]
     with ThreadPoolExecutor(max_workers=max(1, min(senders, len(batches)))) as pool:
         try:
             for answers in pool.map(lambda batch: _send(client, index, batch, filter_path), batches):
@@ -87,8 +101,9 @@ def responses(client: Elasticsearch, index: str, bodies: Sequence[dict[str, Any]
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _send(client: Elasticsearch, index: str, bodies: Sequence[dict[str, Any]],
-          filter_path: str | None) -> list[dict[str, Any]]:
+def _send(
+    client: Elasticsearch, index: str, bodies: Sequence[dict[str, Any]], filter_path: str | None
+) -> list[dict[str, Any]]:
     """One batch until every item has an answer."""
     answers: dict[int, dict[str, Any]] = {}
     waiting = list(range(len(bodies)))
@@ -114,5 +129,3 @@ def _send(client: Elasticsearch, index: str, bodies: Sequence[dict[str, Any]],
             return [answers[n] for n in range(len(bodies))]
         waiting = again
     raise failure or MsmError(f"searching {index}: no answer")
-
-

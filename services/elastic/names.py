@@ -42,5 +42,7 @@ def version_number(text: str) -> int:
     """
     found = re.fullmatch(r"(?:.*-)?v?([1-9]\d{0,8})", text)
     if not found:
-        raise UsageError(f"'{text}' is no index version", hint="write a number such as 3 or v3; see `msmctl index ls`")
+        raise UsageError(
+            f"'{text}' is no index version", hint="write a number such as 3 or v3; see `msmctl index ls`"
+        )
     return int(found[1])

@@ -56,13 +56,22 @@ class Provenance(BaseModel):
 
     def holds_text(self, collection: Collection) -> bool:
         """Whether BM25 on this version ranks the collection's present passages as a new build would."""
-        return (self.passages_fingerprint == collection.state.passages_fingerprint
-                and self.text_fingerprint == text_fingerprint())
+        return (
+            self.passages_fingerprint == collection.state.passages_fingerprint
+            and self.text_fingerprint == text_fingerprint()
+        )
 
 
 def text_fingerprint() -> str:
     """Of all that decides BM25 scores besides the passages themselves."""
     body = template("passages")
     index = body["settings"]["index"]
-    return fingerprint([TEXT_RULE, index["similarity"], index["analysis"], index["sort"],
-                        body["mappings"]["properties"]["text"]])
+    return fingerprint(
+        [
+            TEXT_RULE,
+            index["similarity"],
+            index["analysis"],
+            index["sort"],
+            body["mappings"]["properties"]["text"],
+        ]
+    )

@@ -6,7 +6,6 @@ it is complete. The aliases of both move in one `_aliases` call.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -54,8 +53,11 @@ def versions(client: Elasticsearch, settings: Settings, collection: str | None =
     An index that has the name of a version but not our `_meta` is none of ours and is left out.
     """
     with translated("listing index versions"):
-        found = client.indices.get(index=settings.index(collection or "*", "passages", "v*"),
-                                   features=["mappings", "aliases"], allow_no_indices=True).body
+        found = client.indices.get(
+            index=settings.index(collection or "*", "passages", "v*"),
+            features=["mappings", "aliases"],
+            allow_no_indices=True,
+        ).body
     listed = []
     for index, parts in found.items():
         parsed = names.parse(settings, index)
@@ -66,8 +68,11 @@ def versions(client: Elasticsearch, settings: Settings, collection: str | None =
         except ValidationError:
             continue
         served = names.passages_alias(settings, parsed[0]) in parts.get("aliases", {})
-        listed.append(Version(parsed[0], parsed[2], index, names.queries_index(settings, parsed[0], parsed[2]),
-                              meta, served))
+        listed.append(
+            Version(
+                parsed[0], parsed[2], index, names.queries_index(settings, parsed[0], parsed[2]), meta, served
+            )
+        )
     return sorted(listed, key=lambda version: (version.collection, version.n))
 
 
@@ -87,8 +92,10 @@ def version(client: Elasticsearch, settings: Settings, collection: str, n: int |
     if found is None:
         which = f"index version v{n}" if n is not None else "served index"
         numbers = ", ".join(f"v{v.n}" for v in there) or "none"
-        raise NotFound(f"collection '{collection}' has no {which} (there: {numbers})",
-                       hint=f"`msmctl index build --collection {collection} --system SYSTEM` makes one")
+        raise NotFound(
+            f"collection '{collection}' has no {which} (there: {numbers})",
+            hint=f"`msmctl index build --collection {collection} --system SYSTEM` makes one",
+        )
     return found
 
 
@@ -99,8 +106,11 @@ def fresh_text_index(client: Elasticsearch, settings: Settings, collection: Coll
         The concrete name: of the served version if it qualifies, else of the newest complete one that
         does; None where none does. Changed queries, qrels, metadata types or vectors do not matter.
     """
-    usable = [v for v in versions(client, settings, collection.name)
-              if v.meta.state == "complete" and v.meta.holds_text(collection)]
+    usable = [
+        v
+        for v in versions(client, settings, collection.name)
+        if v.meta.state == "complete" and v.meta.holds_text(collection)
+    ]
     return max(usable, key=lambda v: (v.served, v.n)).passages if usable else None
 
 
@@ -113,7 +123,7 @@ def of_job(client: Elasticsearch, settings: Settings, collection: str, job: str)
 
 
 def allocate(client: Elasticsearch, settings: Settings, meta: Provenance) -> Version:
-    """The version that the job of `meta` builds: the one it already has, else a new number's two empty indices.
+    """The version that the job of `meta` builds: the one it has, else two empty indices with a new number.
 
     Safe to call again, and from two processes at once: whoever creates the passages index owns the number.
     """
@@ -122,7 +132,12 @@ def allocate(client: Elasticsearch, settings: Settings, meta: Provenance) -> Ver
     while True:
         mine = of_job(client, settings, meta.collection, meta.job)
         if mine is None:
-            _create(client, names.passages_index(settings, meta.collection, _next(client, settings, meta)), body, meta)
+            _create(
+                client,
+                names.passages_index(settings, meta.collection, _next(client, settings, meta)),
+                body,
+                meta,
+            )
             continue
         _create(client, mine.queries, queries_body(list(mine.meta.systems.values())), mine.meta)
         return mine
@@ -131,8 +146,9 @@ def allocate(client: Elasticsearch, settings: Settings, meta: Provenance) -> Ver
 def _next(client: Elasticsearch, settings: Settings, meta: Provenance) -> int:
     """One more than every number in use, those of half-made and foreign indices included."""
     with translated("listing index versions"):
-        there = client.indices.get(index=settings.index(meta.collection, "*"), features=["aliases"],
-                                   allow_no_indices=True).body
+        there = client.indices.get(
+            index=settings.index(meta.collection, "*"), features=["aliases"], allow_no_indices=True
+        ).body
     parsed = (names.parse(settings, index) for index in there)
     return max((p[2] for p in parsed if p and p[0] == meta.collection), default=0) + 1
 
@@ -165,14 +181,22 @@ def swap(client: Elasticsearch, settings: Settings, target: Version) -> None:
         Conflict: the version is not complete.
     """
     if target.meta.state != "complete":
-        raise Conflict(f"{target.passages} is {target.meta.state}" + (f": {target.meta.reason}" * bool(target.meta.reason)),
-                       hint=f"`msmctl index verify v{target.n} --collection {target.collection}` runs its gate")
-    pairs = ((names.passages_alias(settings, target.collection), target.passages),
-             (names.queries_alias(settings, target.collection), target.queries))
+        raise Conflict(
+            f"{target.passages} is {target.meta.state}: {target.meta.reason or 'its gate has not passed'}",
+            hint=f"`msmctl index verify v{target.n} --collection {target.collection}` runs its gate",
+        )
+    pairs = (
+        (names.passages_alias(settings, target.collection), target.passages),
+        (names.queries_alias(settings, target.collection), target.queries),
+    )
     actions: list[dict[str, Any]] = []
     for alias, index in pairs:
-        actions += [{"remove": {"index": old, "alias": alias}}
-                    for old in _pointed(client, alias) if old != index]
+        # must_exist false: the client may send the call twice.
+        actions += [
+            {"remove": {"index": old, "alias": alias, "must_exist": False}}
+            for old in _pointed(client, alias)
+            if old != index
+        ]
         actions.append({"add": {"index": index, "alias": alias}})
     with translated(f"swapping '{target.collection}' to v{target.n}"):
         client.indices.update_aliases(actions=actions)
@@ -195,8 +219,10 @@ def previous(client: Elasticsearch, settings: Settings, collection: str) -> Vers
     now = version(client, settings, collection)
     older = [v for v in versions(client, settings, collection) if v.n < now.n and v.meta.state == "complete"]
     if not older:
-        raise NotFound(f"collection '{collection}' serves v{now.n} and has no older complete version",
-                       hint="`msmctl index ls` lists the versions, `msmctl index swap VERSION` serves any of them")
+        raise NotFound(
+            f"collection '{collection}' serves v{now.n} and has no older complete version",
+            hint="`msmctl index ls` lists the versions, `msmctl index swap VERSION` serves any of them",
+        )
     return older[-1]
 
 
@@ -207,7 +233,9 @@ def remove(client: Elasticsearch, target: Version) -> None:
         Conflict: it is the served one.
     """
     if target.served:
-        raise Conflict(f"{target.passages} is served", hint="swap to another version first: `msmctl index rollback`")
+        raise Conflict(
+            f"{target.passages} is served", hint="swap to another version first: `msmctl index rollback`"
+        )
     # Queries first: as long as the passages index is there, its number is taken and the version listed.
     with translated(f"removing v{target.n} of '{target.collection}'"):
         for index in (target.queries, target.passages):
@@ -230,19 +258,6 @@ def prune(client: Elasticsearch, settings: Settings, collection: str) -> list[st
     for v in removed:
         remove(client, v)
     return [v.passages for v in removed]
-
-
-def require(found: Iterable[Version], collection: str, job: str) -> Version:
-    """The version that a job builds, which must be there.
-
-    Raises:
-        NotFound: somebody removed it.
-    """
-    for v in found:
-        if v.meta.job == job:
-            return v
-    raise NotFound(f"the index version that job {job} builds for '{collection}' was removed",
-                   hint=f"`msmctl index build --collection {collection} --force` starts anew")
 
 
 def now() -> str:

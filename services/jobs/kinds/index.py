@@ -1,0 +1,307 @@
+"""The kind `index`: a new version of a collection's hybrid index, from the store alone (no model, no GPU).
+
+`plan` reserves a version number, chunks load ranges of passages and queries, `finish` merges, runs the
+gate, and swaps the aliases. The version belongs to its job: whatever runs twice finds it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from importlib.metadata import version as software_version
+from typing import Any, Literal
+
+from services.collections.collection import Collection
+from services.elastic import bulk, documents, gate, names, versions
+from services.elastic.mapping import ServedSystem, VectorIndex
+from services.elastic.provenance import Provenance, text_fingerprint
+from services.elastic.settle import settle
+from services.elastic.versions import Version
+from services.encoding.vectors import Vectors, open_vectors
+from services.errors import CheckFailed, NotFound
+from services.jobs.kind import Chunk, Context, DeadRow, Estimate, Kind, Receipt, Spec
+from services.jobs.kinds.encode import EncodeSpec
+from services.systems.registry import Registry
+from services.systems.system import System
+
+CHUNK_ROWS = 8_192
+
+
+class IndexSpec(Spec):
+    """Build an index version.
+
+    Attributes:
+        systems: Names of the dense systems that it must serve; none: BM25 is enough.
+        vector_index: How Elasticsearch holds vectors.
+    """
+
+    kind: Literal["index"] = "index"
+    systems: tuple[str, ...] = ()
+    vector_index: VectorIndex = "hnsw"
+
+    @property
+    def title(self) -> str:
+        """Such as `index squad all-MiniLM-L6-v2`."""
+        return " ".join(("index", self.collection, *(self.systems or ("text",))))
+
+
+class IndexKind(Kind[IndexSpec]):
+    """See the module."""
+
+    name = "index"
+    queue = "cpu"
+    spec_type = IndexSpec
+    # The last chunk waits for the server's merge, which takes hours on millions of vectors; a worker that
+    # dies meanwhile is noticed by its lease, long before this limit.
+    soft_limit = 6 * 3600.0
+    hard_limit = 6 * 3600.0 + 60
+
+    def fresh(self, context: Context, spec: IndexSpec) -> str | None:
+        """The served version, if it holds this state and what is asked; for text alone any complete one."""
+        client, collection = context.elastic(), _collection(context, spec)
+        asked = dense(context, spec.systems)
+        if not asked:
+            return versions.fresh_text_index(client, context.settings, collection)
+        now = versions.served(client, context.settings, spec.collection)
+        vectors = {system.slug: open_vectors(collection, system) for system in asked}
+        if now is None or not _holds(now.meta, collection) or now.meta.vector_index != spec.vector_index:
+            return None
+        held = {slug: system.fingerprint for slug, system in now.meta.systems.items()}
+        same = all(
+            found is not None and held.get(slug) == found.fingerprint for slug, found in vectors.items()
+        )
+        return now.passages if same else None
+
+    def requires(self, context: Context, spec: IndexSpec) -> list[Spec]:
+        """Vectors of the asked systems."""
+        return [
+            EncodeSpec(
+                kind="encode",
+                collection=spec.collection,
+                collection_version=spec.collection_version,
+                system=system.name,
+            )
+            for system in dense(context, spec.systems)
+        ]
+
+    def plan(self, context: Context, spec: IndexSpec) -> list[Chunk]:
+        """Reserve the version, then cut: ords first, queries behind them as `passage_count + qord`."""
+        collection = _collection(context, spec)
+        made = versions.allocate(
+            context.elastic(), context.settings, self._provenance(context, spec, collection)
+        )
+        context.log(f"building {made.passages} with {', '.join(made.meta.systems) or 'text only'}")
+        return _chunks(collection)
+
+    def run_chunk(self, context: Context, spec: IndexSpec, chunk: Chunk) -> Receipt:
+        """Load one range with several senders."""
+        client, collection = context.elastic(), _collection(context, spec)
+        made = _made(context, spec)
+        vectors = vectors_of(context, collection, made.meta.systems.values())
+        offset = collection.passage_count
+        stream: Callable[..., Iterable[bulk.Document]]
+        if chunk.hi <= offset:
+            stream, index, shift = documents.passages, made.passages, 0
+        else:
+            stream, index, shift = documents.queries, made.queries, offset
+        lo, hi = chunk.lo - shift, chunk.hi - shift
+        step = -(-(hi - lo) // context.settings.senders) or 1
+        loaded = bulk.load(
+            client, index, [stream(collection, vectors, at, min(at + step, hi)) for at in range(lo, hi, step)]
+        )
+        context.checkpoint(hi - lo)
+        return Receipt(
+            rows=loaded.rows, dead=[DeadRow(row=row.id, reason=row.reason) for row in loaded.refused]
+        )
+
+    def finish(self, context: Context, spec: IndexSpec, receipts: Sequence[Receipt]) -> dict[str, Any]:
+        """Merge, gate, swap, remove what is old. A version that fails stays for inspection, unserved."""
+        client, collection, made = context.elastic(), _collection(context, spec), _made(context, spec)
+        for index in (made.passages, made.queries):
+            context.log(f"merging {index}")
+            settle(client, index, context.checkpoint)
+        made = versions.mark(client, made, dead=sum(len(receipt.dead) for receipt in receipts))
+        made, checks = judge(context, collection, made)
+        swapped = self._serve(context, spec, made)
+        removed = versions.prune(client, context.settings, spec.collection) if swapped else []
+        return {
+            "passages_index": made.passages,
+            "queries_index": made.queries,
+            "version": made.n,
+            "served": swapped,
+            "systems": list(made.meta.systems),
+            "gate": gate.summary(checks),
+            "removed": removed,
+        }
+
+    def estimate(self, context: Context, spec: IndexSpec) -> Estimate:
+        """Rows and bytes of the vectors and texts to send."""
+        collection = _collection(context, spec)
+        rows = collection.state.live_passages + collection.state.live_queries
+        found = [open_vectors(collection, system) for system in dense(context, spec.systems)]
+        # Texts weigh about what their parts do; a float32 takes 16/3 bytes in base64.
+        size = sum(part.bytes for part in [*collection.state.passages, *collection.state.queries])
+        size += sum(rows * vectors.dim * 16 // 3 for vectors in found if vectors)
+        return Estimate(chunks=len(_chunks(collection)), rows=rows, bytes=size)
+
+    def _provenance(self, context: Context, spec: IndexSpec, collection: Collection) -> Provenance:
+        """What the version is made from: the asked systems, and the served ones whose vectors are at hand."""
+        asked = dense(context, spec.systems)
+        now = versions.served(context.elastic(), context.settings, spec.collection)
+        kept = (
+            dense(context, [system.name for system in now.meta.systems.values()], known_only=True)
+            if now
+            else []
+        )
+        systems = {}
+        for system in [*asked, *(system for system in kept if system not in asked)]:
+            vectors = open_vectors(collection, system)
+            if vectors is not None:
+                systems[system.slug] = served_system(system, vectors)
+            elif system in asked:
+                raise NotFound(
+                    f"collection '{collection.name}' has no vectors of '{system.name}'",
+                    hint=f"`msmctl encode --collection {collection.name} --system {system.name}`",
+                )
+            else:
+                context.log(f"'{system.name}' will not be served: its vectors are older than the collection")
+        state = collection.state
+        return Provenance(
+            collection=collection.name,
+            collection_version=state.version,
+            passages_fingerprint=state.passages_fingerprint,
+            queries_fingerprint=state.queries_fingerprint,
+            text_fingerprint=text_fingerprint(),
+            fields=state.fields,
+            systems=systems,
+            # Text alone leaves the choice of the served version standing.
+            vector_index=now.meta.vector_index if now and not asked else spec.vector_index,
+            software_version=software_version("msmctl"),
+            job=_owner(context, spec),
+            created=versions.now(),
+        )
+
+    def _serve(self, context: Context, spec: IndexSpec, made: Version) -> bool:
+        """Swap, unless a build of text alone (mining asks for it) would take a served system from readers."""
+        now = versions.served(context.elastic(), context.settings, spec.collection)
+        lost = set(now.meta.systems) - set(made.meta.systems) if now else set()
+        if lost and not spec.systems:
+            context.log(
+                f"{made.passages} is not served: it lacks {', '.join(sorted(lost))}; `msmctl index build` "
+                "with these systems serves the new passages"
+            )
+            return False
+        versions.swap(context.elastic(), context.settings, made)
+        context.log(f"{names.passages_alias(context.settings, spec.collection)} now reads {made.passages}")
+        return True
+
+
+def judge(context: Context, collection: Collection, made: Version) -> tuple[Version, list[gate.Check]]:
+    """Run the gate and write its verdict into the version's provenance.
+
+    Raises:
+        CheckFailed: a check did not pass; the version is marked failed.
+    """
+    client = context.elastic()
+    vectors = vectors_of(context, collection, made.meta.systems.values())
+    checks = gate.Gate(client, collection, made, vectors, context.settings.senders, context.checkpoint).run()
+    for check in checks:
+        context.log(f"{'pass' if check.passed else 'FAIL'}  {check.name}: {check.found}")
+    measured = gate.summary(checks)
+    try:
+        gate.verdict(made, checks)
+    except CheckFailed as error:
+        versions.mark(client, made, state="failed", reason=error.message, gate=measured)
+        raise
+    return versions.mark(
+        client, made, state="complete", reason="", gate=measured, completed=versions.now()
+    ), checks
+
+
+def dense(context: Context, systems: Iterable[str], *, known_only: bool = False) -> list[System]:
+    """The dense systems among some names, once each, in order.
+
+    Raises:
+        NotFound: a name that no system has, unless `known_only` asks to leave it out.
+    """
+    registry = Registry.load(context.store)
+    found: dict[str, System] = {}
+    for name in systems:
+        try:
+            system = registry.get(name)
+        except NotFound:
+            if known_only:
+                continue
+            raise
+        if system.is_dense:
+            found[system.name] = system
+    return list(found.values())
+
+
+def served_system(system: System, vectors: Vectors) -> ServedSystem:
+    """What a version says about a system that it holds."""
+    return ServedSystem(
+        name=system.name,
+        slug=system.slug,
+        dims=vectors.dim,
+        similarity=vectors.similarity,
+        fingerprint=vectors.fingerprint,
+        model=vectors.model_fingerprint,
+    )
+
+
+def vectors_of(
+    context: Context, collection: Collection, systems: Iterable[ServedSystem]
+) -> dict[str, Vectors]:
+    """By slug, the vectors that a version holds.
+
+    Raises:
+        NotFound: they are not in the store any more, or others are.
+    """
+    registry, found = Registry.load(context.store), {}
+    for system in systems:
+        vectors = open_vectors(collection, registry.get(system.name))
+        if vectors is None or vectors.fingerprint != system.fingerprint:
+            raise NotFound(
+                f"the vectors of '{system.name}' that the index was planned with are gone",
+                hint=f"`msmctl index build --collection {collection.name} --system {system.name} --force`",
+            )
+        found[system.slug] = vectors
+    return found
+
+
+def _collection(context: Context, spec: IndexSpec) -> Collection:
+    return Collection.open(context.store, spec.collection, spec.collection_version)
+
+
+def _owner(context: Context, spec: IndexSpec) -> str:
+    return context.job_id or spec.hash
+
+
+def _made(context: Context, spec: IndexSpec) -> Version:
+    found = versions.of_job(context.elastic(), context.settings, spec.collection, _owner(context, spec))
+    if found is None:
+        raise NotFound(
+            f"the index version that this job builds for '{spec.collection}' was removed",
+            hint=f"`msmctl index build --collection {spec.collection} --force` starts anew",
+        )
+    return found
+
+
+def _holds(meta: Provenance, collection: Collection) -> bool:
+    return (
+        meta.state == "complete"
+        and meta.holds_text(collection)
+        and meta.fields == collection.state.fields
+        and meta.queries_fingerprint == collection.state.queries_fingerprint
+    )
+
+
+def _chunks(collection: Collection) -> list[Chunk]:
+    """Ranges of at most 8,192 rows; none holds both passages and queries."""
+    ranges = []
+    for lo, hi in (
+        (0, collection.passage_count),
+        (collection.passage_count, collection.passage_count + collection.state.query_count),
+    ):
+        ranges += [(at, min(at + CHUNK_ROWS, hi)) for at in range(lo, hi, CHUNK_ROWS)]
+    return [Chunk(n=n, lo=lo, hi=hi) for n, (lo, hi) in enumerate(ranges)]
