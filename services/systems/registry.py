@@ -42,8 +42,10 @@ class Registry:
         for system in systems:
             for taken, key in ((slugs, system.slug), (self._spellings, spelling(system.name))):
                 if key in taken:
-                    raise Conflict(f"system '{system.name}' reads like '{taken[key]}' (both are '{key}')",
-                                   hint="choose a name that differs in letters or digits")
+                    raise Conflict(
+                        f"system '{system.name}' reads like '{taken[key]}' (both are '{key}')",
+                        hint="choose a name that differs in letters or digits",
+                    )
                 taken[key] = system.name
             self._systems[system.name] = system.model_copy(update={"order": len(self._systems)})
 
@@ -55,8 +57,11 @@ class Registry:
             InputError: an entry is not valid.
             Conflict: two names read alike.
         """
-        added = [_parse(System, store.read_json(f"{_FOLDER}/{name}"), store.location(f"{_FOLDER}/{name}"))
-                 for name in store.children(_FOLDER) if name.endswith(".json")]
+        added = [
+            parse_system(store.read_json(f"{_FOLDER}/{name}"), store.location(f"{_FOLDER}/{name}"))
+            for name in store.children(_FOLDER)
+            if name.endswith(".json")
+        ]
         return cls([*builtin(), *added])
 
     def __iter__(self) -> Iterator[System]:
@@ -72,8 +77,10 @@ class Registry:
         if found is None:
             matches = get_close_matches(spelling(name), self._spellings, n=3, cutoff=0.4)
             near = ", ".join(self._spellings[match] for match in matches)
-            raise NotFound(f"no system '{name}'" + (f"; near: {near}" if near else ""),
-                           hint="`msmctl systems ls` lists them, `msmctl systems add` adds one")
+            raise NotFound(
+                f"no system '{name}'" + (f"; near: {near}" if near else ""),
+                hint="`msmctl systems ls` lists them, `msmctl systems add` adds one",
+            )
         return found
 
     def is_builtin(self, system: System) -> bool:
@@ -98,11 +105,18 @@ def builtin() -> tuple[System, ...]:
     def cited(score: Score) -> Score:
         return score.model_copy(update={"source": file.sources[score.source]})
 
-    return tuple(system.model_copy(update={"scores": tuple(map(cited, system.scores))}) for system in file.systems)
+    return tuple(
+        system.model_copy(update={"scores": tuple(map(cited, system.scores))}) for system in file.systems
+    )
 
 
-def save(store: Store, system: System, *, replace: bool = False) -> None:
-    """Add a user's system to the store.
+def parse_system(raw: Any, where: str) -> System:
+    """A system from its JSON form; an InputError that begins with `where` if it is not valid."""
+    return _parse(System, raw, where)
+
+
+def save(store: Store, system: System, *, replace: bool = False, dry_run: bool = False) -> None:
+    """Add a user's system to the store, or (`dry_run`) only say whether that could be done.
 
     Raises:
         Conflict: the name is taken, by a built-in system or (without `replace`) by an added one.
@@ -111,10 +125,13 @@ def save(store: Store, system: System, *, replace: bool = False) -> None:
     others = [known for known in registry if known.name != system.name]
     known = next((known for known in registry if known.name == system.name), None)
     if known is not None and (not replace or registry.is_builtin(known)):
-        raise Conflict(f"system '{system.name}' exists already",
-                       hint="choose another name; --replace replaces a system that was added by a user")
+        raise Conflict(
+            f"system '{system.name}' exists already",
+            hint="choose another name; --replace replaces a system that was added by a user",
+        )
     Registry([*others, system])
-    store.write_json(f"{_FOLDER}/{system.name}.json", system.model_dump(mode="json", exclude={"order"}))
+    if not dry_run:
+        store.write_json(f"{_FOLDER}/{system.name}.json", system.model_dump(mode="json", exclude={"order"}))
 
 
 def _parse(model: type[M], raw: Any, where: str) -> M:

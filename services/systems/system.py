@@ -43,7 +43,7 @@ class System(BaseModel):
         package: Installed Python package that carries the model, so that no hub is needed.
         base: Hub id that our recipe starts from, where the system must be trained.
         pooling: How token vectors become one; None: as the model folder's own files say.
-        similarity: How vectors are compared: vectors of `cosine` systems are stored at unit length, of `dot` ones raw.
+        similarity: How vectors are compared: `cosine` stores them at unit length, `dot` raw.
         max_length: Tokens, special ones included, after which a text is cut; None: as the folder says.
         status: `published`, or `trained` by the recipe named in `recipe`.
         reference_key: The system's key in `msmarco-hard-negatives` and in our exports.

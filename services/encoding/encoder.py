@@ -1,0 +1,114 @@
+"""An encoder: a system's model from the store, ready to encode queries and passages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Literal
+
+from services.encoding.backend import Vectors, load_backend
+from services.encoding.engine import ENGINE_VERSION, Engine
+from services.encoding.tokens import Tokenizer
+from services.errors import InputError, MsmError
+from services.settings import Settings
+from services.store import Store, fingerprint
+from services.systems.models import InstalledModel, installed_or_pull
+from services.systems.profile import Profile, profile_of
+from services.systems.system import Similarity, System
+
+PromptKind = Literal["query", "passage"]
+BACKEND, DTYPE = "torch", "float32"
+
+
+class Encoder:
+    """A loaded model. `engine` is what jobs use; `encode` is for a handful of texts."""
+
+    def __init__(self, engine: Engine, profile: Profile) -> None:
+        self.engine = engine
+        self.profile = profile
+
+    @property
+    def dim(self) -> int:
+        """Width of a vector."""
+        return self.engine.backend.dim
+
+    @property
+    def similarity(self) -> Similarity:
+        """How its vectors are compared; those of `cosine` have unit length."""
+        return self.profile.similarity
+
+    @property
+    def device(self) -> str:
+        """Kind of device: cpu or cuda."""
+        return self.engine.backend.device
+
+    def prompt(self, kind: PromptKind) -> str:
+        """What is put before a query or a passage."""
+        return self.profile.query_prompt if kind == "query" else self.profile.passage_prompt
+
+    def encode(self, texts: Sequence[str], prompt: PromptKind = "query") -> Vectors:
+        """Vectors, float32 [texts, dim].
+
+        Raises:
+            InputError: a text cannot be encoded.
+        """
+        encoded = self.engine.encode(texts, prompt=self.prompt(prompt), fill=False)
+        if encoded.dead:
+            n, reason = next(iter(encoded.dead.items()))
+            raise InputError(f"text {n} ({texts[n][:60]!r}) cannot be encoded: {reason}")
+        return encoded.vectors
+
+
+def vectors_fingerprint(model: InstalledModel, profile: Profile) -> str:
+    """Hash of all that decides a vector but the text: model content, profile, precision, engine."""
+    return fingerprint(
+        {
+            "model": model.fingerprint,
+            "profile": profile.model_dump(mode="json"),
+            "backend": BACKEND,
+            "dtype": DTYPE,
+            "engine": ENGINE_VERSION,
+        }
+    )
+
+
+def load_encoder(store: Store, system: System, settings: Settings) -> Encoder:
+    """The encoder of a system, from the store; loaded once per process.
+
+    Raises:
+        InputError: the system has no encoder (bm25).
+        NotFound: its model has not been pulled.
+        MsmError: the model's files are damaged.
+    """
+    if not system.is_dense:
+        raise InputError(f"system '{system.name}' has no encoder")
+    model = installed_or_pull(store, system)
+    return _loaded(_Key(store, model), profile_of(system, model.own), settings.device, settings.threads)
+
+
+class _Key:
+    """A model as a cache key: equal when the content is."""
+
+    def __init__(self, store: Store, model: InstalledModel) -> None:
+        self.store = store
+        self.model = model
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Key) and (self.store.url, self.model) == (other.store.url, other.model)
+
+    def __hash__(self) -> int:
+        return hash(self.model.fingerprint)
+
+
+@lru_cache(maxsize=2)
+def _loaded(key: _Key, profile: Profile, device: str, threads: int) -> Encoder:
+    damaged = key.model.damaged(key.store)
+    if damaged:
+        raise MsmError(
+            f"{key.store.location(key.model.folder)}: damaged: {damaged[0]}",
+            hint=f"`msmctl systems pull {key.model.system}` copies it anew",
+        )
+    folder, own = key.model.local_folder(key.store), key.model.own
+    backend = load_backend(BACKEND, folder, own, profile, device, threads)
+    tokenizer = Tokenizer(folder / own.transformer, profile.max_length, lowercase=own.lowercase)
+    return Encoder(Engine(tokenizer, backend), profile)

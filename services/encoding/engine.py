@@ -1,0 +1,101 @@
+"""Texts to vectors: tokenise once, compute in blocks, put each vector in its text's place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from services.encoding.backend import Backend, Vectors
+from services.encoding.blocks import Block, plan_blocks
+from services.encoding.tokens import Tokenizer
+
+ENGINE_VERSION = 1
+"""Part of the vectors' fingerprint: raised when the same model and text would give other bytes."""
+
+
+@dataclass
+class Encoded:
+    """Vectors [texts, dim], and why some texts have none (their rows are zero), by position."""
+
+    vectors: Vectors
+    dead: dict[int, str] = field(default_factory=dict)
+
+
+class Engine:
+    """A tokenizer and a backend."""
+
+    def __init__(self, tokenizer: Tokenizer, backend: Backend) -> None:
+        self.tokenizer = tokenizer
+        self.backend = backend
+
+    def encode(
+        self,
+        texts: Sequence[str],
+        *,
+        prompt: str = "",
+        fill: bool = True,
+        scale: float = 1.0,
+        progress: Callable[[int], None] = lambda done: None,
+    ) -> Encoded:
+        """Encode texts.
+
+        Args:
+            texts: Any number; blocks are formed over all of them.
+            prompt: Put before each text.
+            fill: Whether short blocks are filled up to their full shape (the same bytes for the same
+                texts); without, a handful of texts costs no more than it must.
+            scale: Below 1 after memory ran out: smaller blocks; results agree to 1e-6.
+            progress: Called after each block with the number of texts done.
+
+        Raises:
+            MemoryError: a block does not fit.
+            RuntimeError: no text at all can be computed.
+        """
+        rows, dead = self._tokens([prompt + text for text in texts] if prompt else list(texts))
+        encoded = Encoded(np.zeros((len(texts), self.backend.dim), np.float32), dead)
+        good = np.array([n for n in range(len(texts)) if n not in dead], np.int64)
+        lengths = np.array([len(rows[n]) for n in good], np.int64)
+        budget = max(1, int(self.backend.block_tokens * scale))
+        done = len(dead)
+        for block in plan_blocks(lengths, budget, self.tokenizer.max_length, fill=fill):
+            positions = good[block.positions]
+            self._block(encoded, rows, positions, block)
+            done += len(positions)
+            progress(done)
+        return encoded
+
+    def _tokens(self, texts: list[str]) -> tuple[list[list[int]], dict[int, str]]:
+        """Token ids per text and the texts that have none that the model knows."""
+        rows = self.tokenizer.ids(texts)
+        dead = {
+            n: f"token id {max(row)} is not in the model's vocabulary of {self.backend.vocabulary}"
+            if row
+            else "no tokens"
+            for n, row in enumerate(rows)
+            if not row or max(row) >= self.backend.vocabulary
+        }
+        return rows, dead
+
+    def _block(
+        self, encoded: Encoded, rows: list[list[int]], positions: npt.NDArray[np.int64], block: Block
+    ) -> None:
+        """Compute a block; on an error halve it, down to the text that cannot be computed."""
+        try:
+            ids, mask = self.tokenizer.pad_block([rows[n] for n in positions], block.rows, block.length)
+            vectors = self.backend.forward(ids, mask)[: len(positions)]
+        except RuntimeError as error:
+            if len(positions) > 1:
+                half = len(positions) // 2
+                for part in (positions[:half], positions[half:]):
+                    self._block(encoded, rows, part, block)
+                if all(int(n) in encoded.dead for n in positions):
+                    raise  # not one text's fault
+            else:
+                encoded.dead[int(positions[0])] = f"cannot be computed: {str(error).splitlines()[0]}"
+            return
+        finite = np.isfinite(vectors).all(axis=1)
+        encoded.vectors[positions[finite]] = vectors[finite]
+        encoded.dead |= {int(n): "the model's output is not a number" for n in positions[~finite]}
