@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from services.errors import MsmError
+from services.errors import MsmError, UsageError
 
 # name -> ("module:attribute", one line of help), so that `msmctl --help` imports no command.
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -87,11 +87,11 @@ def root(ctx: click.Context, home: Path | None) -> None:
 def main() -> None:
     """Entry point: runs a command and maps errors to exit codes (docs/cli.md)."""
     try:
-        code = root.main(standalone_mode=False)
+        code = root.main(standalone_mode=False, color=False if os.environ.get("NO_COLOR") else None)
     except click.exceptions.Exit as error:
         code = error.exit_code
     except click.ClickException as error:
-        error.show()
+        report_usage(error)
         code = error.exit_code
     except click.Abort:
         click.echo("interrupted", err=True)
@@ -112,6 +112,19 @@ def report(error: MsmError) -> None:
 
         click.echo(json.dumps({"error": error.as_dict()}), err=True)
         return
-    click.echo(click.style("error: ", fg="red", bold=True) + error.message, err=True)
-    if error.hint:
-        click.echo(click.style("hint: ", bold=True) + error.hint, err=True)
+    plain = bool(os.environ.get("NO_COLOR"))
+    for label, colour, text in (("error", "red", error.message), ("hint", None, error.hint)):
+        if text:
+            click.echo(
+                (f"{label}: " if plain else click.style(f"{label}: ", fg=colour, bold=True)) + text, err=True
+            )
+
+
+def report_usage(error: click.ClickException) -> None:
+    """What click has to say about the command line: its own form for people, ours as JSON."""
+    if "--json" not in sys.argv:
+        error.show()
+        return
+    context = getattr(error, "ctx", None)
+    hint = f"`{context.command_path} --help` shows what it takes" if context else None
+    report(UsageError(error.format_message(), hint=hint))
