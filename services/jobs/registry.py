@@ -12,6 +12,7 @@ _KINDS = {
     "encode": "services.jobs.kinds.encode:EncodeKind",
     "index": "services.jobs.kinds.index:IndexKind",
     "mine": "services.jobs.kinds.mine:MineKind",
+    "probe": "services.jobs.kinds.probe:ProbeKind",
 }
 
 

@@ -1,0 +1,272 @@
+"""Submit jobs and wait for them: what every command that starts jobs shares."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from cli.options import settings
+from cli.output import emit_json, emit_rows, say
+from cli.progress import Progress, progress
+from services.errors import DeadRows, MsmError, Unavailable, UsageError
+
+if TYPE_CHECKING:
+    from services.jobs.kind import Context, Spec
+    from services.jobs.ledger import Ledger
+    from services.jobs.records import Job
+    from services.jobs.submit import Verdict
+
+T = TypeVar("T")
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 0.5
+_OUTAGE = 300.0
+"""Seconds that a waiting command bears without the ledger; the jobs go on anyway."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one spec. `fresh` says why nothing had to be done; then there is no job."""
+
+    title: str
+    job: str | None = None
+    state: str = "fresh"
+    fresh: str | None = None
+    result: dict[str, Any] | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The shape of `--json` (docs/json.md)."""
+        return {"title": self.title, "job": self.job, "state": self.state, "fresh": self.fresh,
+                "result": self.result}
+
+
+def run_specs(ctx: click.Context, specs: Sequence[Spec], *, detach: bool = False, local: bool = False,
+              force: bool = False, dry_run: bool = False, as_json: bool = False,
+              quiet: bool = False) -> list[Outcome]:
+    """Submit specs with all that they require, wait, and print what became of each.
+
+    On stdout: one row (`--json`: one object of a list) per spec; progress goes to stderr.
+
+    Args:
+        ctx: The command's context.
+        specs: What shall be done, in order.
+        detach: Submit only.
+        local: Work in this process.
+        force: Do it anew even if it is fresh.
+        dry_run: Print what would be done, with its cost.
+        as_json: Print JSON.
+        quiet: Print nothing on stdout: the caller does.
+
+    Returns:
+        One outcome per spec, in order; empty for a dry run.
+
+    Raises:
+        MsmError: a job failed or was cancelled: its own error and hint.
+        DeadRows: everything ended, some rows could not be processed.
+        Unavailable: there is nobody to do the work.
+    """
+    from services.jobs.context import context_for, open_ledger
+    from services.jobs.submit import plan
+
+    if detach and local:
+        raise UsageError("--detach and --local exclude each other", hint="a local run ends with its command")
+    context = context_for(settings(ctx), "admin")
+    if dry_run:
+        _print_plan(plan(context, specs, force), as_json)
+        return []
+    ledger = open_ledger(context, file_instead=local)
+    outcomes = _run(ledger, context, specs, detach=detach, local=local, force=force)
+    if not quiet:
+        _print_outcomes(outcomes, as_json)
+    return outcomes
+
+
+def follow(ledger: Ledger, job_ids: Sequence[str], *, over: Callable[[], bool] = lambda: False) -> list[Job]:
+    """Show progress until all jobs have ended (or `over` says so); the jobs as they are then.
+
+    Raises:
+        Unavailable: the ledger has not answered for five minutes.
+    """
+    shown: set[str] = set()
+    while not over():
+        jobs = _read(ledger, job_ids)
+        active = next((job for job in jobs if job.ended is None), None)
+        if active is None:
+            return jobs
+        if active.state == "paused" and active.id not in shown:
+            say(f"{active.title}: paused; `msmctl jobs resume {active.id}` goes on")
+            shown.add(active.id)
+        if active.state == "running":
+            _watch_one(ledger, active, over)
+        else:
+            time.sleep(_LONGEST_PAUSE / 2)
+    return _read(ledger, job_ids)
+
+
+def raise_for(jobs: Sequence[Job]) -> None:
+    """The first bad end of some jobs as an error; nothing when all ended well.
+
+    Raises:
+        MsmError: failed or cancelled.
+        DeadRows: complete but for rows.
+    """
+    failed = [job for job in jobs if job.state == "failed"]
+    # A requirement's failure says more than that of the job which needed it.
+    for job in sorted(failed, key=lambda job: bool(job.error and job.error.code == "requirement")):
+        reason = job.error.message if job.error else "no reason given"
+        where = f", chunk {job.error.chunk}" if job.error and job.error.chunk else ""
+        hint = (job.error.hint if job.error else None) or f"`msmctl jobs show {job.id}` says more"
+        raise MsmError(f"{job.title} failed ({job.id}{where}): {reason}",
+                       hint=f"{hint}; then `msmctl jobs retry {job.id}`")
+    for job in jobs:
+        if job.state == "cancelled":
+            raise MsmError(f"{job.title} was cancelled ({job.id})", hint=f"`msmctl jobs retry {job.id}` goes on")
+    dead = [job for job in jobs if job.state == "dead_rows"]
+    if dead:
+        counts = ", ".join(f"{job.id}: {job.dead:,}" for job in dead)
+        raise DeadRows(f"complete but for rows that could not be processed ({counts})",
+                       hint=f"`msmctl jobs show {dead[0].id}` lists them")
+
+
+def _run(ledger: Ledger, context: Context, specs: Sequence[Spec], *, detach: bool, local: bool,
+         force: bool) -> list[Outcome]:
+    from services.jobs import identity
+    from services.jobs.records import STACK
+    from services.jobs.submit import dispatcher_alive, submit
+
+    if not local and not dispatcher_alive(ledger):
+        raise Unavailable("no dispatcher is running, so nobody would do the work",
+                          hint="`msmctl up` starts the stack; `--local` works in this process")
+    runner = identity.me() if local else STACK
+    submission = submit(ledger, context, specs, force, runner)
+    for line in submission.fresh:
+        say(f"fresh, skipped: {line}")
+    ids = [job.id for job in submission.jobs]
+    for job in submission.jobs:
+        say(f"job {job.id}: {job.title}")
+    if detach:
+        say(f"watch: msmctl jobs watch {' '.join(ids)}" if ids else "nothing to do")
+    elif ids:
+        with _detaching(ids, local):
+            jobs = _work_here(ledger, context, ids, runner) if local else follow(ledger, ids)
+        raise_for(jobs)
+    final = {job.id: job for job in ledger.jobs_by_id(ids)}
+    return [_outcome(verdict, final) for verdict in submission.asked]
+
+
+def _outcome(verdict: Verdict, final: dict[str, Job]) -> Outcome:
+    if verdict.job is None:
+        return Outcome(verdict.title, fresh=verdict.fresh)
+    job = final[verdict.job]
+    return Outcome(verdict.title, job.id, job.state, result=job.result)
+
+
+def _work_here(ledger: Ledger, context: Context, ids: Sequence[str], runner: str) -> list[Job]:
+    """Work in a thread, so that this one shows the progress and hears Ctrl-C."""
+    from services.jobs.local import run_here
+
+    stop = threading.Event()
+    trouble: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            run_here(ledger, context, ids, runner, stop)
+        except BaseException as error:  # raised again in the caller's thread
+            trouble.append(error)
+
+    thread = threading.Thread(target=work, name="local worker", daemon=True)
+    thread.start()
+    try:
+        jobs = follow(ledger, ids, over=lambda: not thread.is_alive() and bool(trouble))
+    except KeyboardInterrupt:
+        stop.set()
+        say("stopping after the present batch; Ctrl-C again stops at once")
+        thread.join()
+        raise
+    thread.join()
+    if trouble:
+        raise trouble[0]
+    return jobs
+
+
+@contextmanager
+def _detaching(ids: Sequence[str], local: bool) -> Iterator[None]:
+    """Ctrl-C leaves the jobs alone (a local run's stay open) and ends the command with 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        again = "the same command goes on from here" if local else f"msmctl jobs watch {' '.join(ids)}"
+        say(f"\nstopped: {again}" if local else f"\ndetached, the jobs go on: {again}")
+        if local:  # a chunk that does not reach a checkpoint must not hold up the exit
+            os._exit(130)
+        raise click.exceptions.Exit(130) from None
+
+
+def _watch_one(ledger: Ledger, job: Job, over: Callable[[], bool]) -> None:
+    """Show one running job until it does not run any more."""
+    pause = _FIRST_PAUSE
+    with progress(job.units or None, job.title) as bar:
+        while job.state == "running" and not over():
+            before = job
+            _show(bar, job)
+            time.sleep(pause)
+            job = _read(ledger, [job.id])[0]
+            pause = _FIRST_PAUSE if job.phase != before.phase else min(pause * 1.3, _LONGEST_PAUSE)
+        _show(bar, job)
+
+
+def _show(bar: Progress, job: Job) -> None:
+    bar.total = job.units or None
+    bar.note = {"plan": "planning", "work": f"chunk {job.done:,} of {job.chunks or 0:,}",
+                "finish": "finishing"}[job.phase]
+    bar.advance(max(job.units_done - bar.done, 0))
+
+
+def _read(ledger: Ledger, ids: Sequence[str]) -> list[Job]:
+    jobs = patiently(lambda: ledger.jobs_by_id(ids))
+    if len(jobs) < len(ids):
+        missing = set(ids) - {job.id for job in jobs}
+        raise MsmError(f"removed meanwhile: {', '.join(sorted(missing))}", hint="`msmctl jobs ls`")
+    return jobs
+
+
+def patiently(ask: Callable[[], T], seconds: float = _OUTAGE) -> T:
+    """Ask a service that may be away for a while, saying so once."""
+    deadline = time.monotonic() + seconds
+    pause, said = 0.5, False
+    while True:
+        try:
+            return ask()
+        except Unavailable as error:
+            if time.monotonic() > deadline:
+                raise
+            if not said:
+                say(f"waiting: {error.message}")
+                said = True
+            time.sleep(pause)
+            pause = min(pause * 1.5, 5.0)
+
+
+def _print_plan(planned: Sequence[Any], as_json: bool) -> None:
+    rows = [{
+        "title": item.spec.title, "fresh": item.fresh,
+        "chunks": item.estimate.chunks if item.estimate else 0,
+        "rows": item.estimate.rows if item.estimate else 0,
+        "bytes": item.estimate.bytes if item.estimate else 0,
+        "seconds": item.estimate.seconds if item.estimate else 0.0,
+    } for item in planned]
+    emit_rows(rows, ["title", "chunks", "rows", "bytes", "seconds", "fresh"], as_json=as_json)
+
+
+def _print_outcomes(outcomes: Sequence[Outcome], as_json: bool) -> None:
+    rows = [outcome.as_dict() for outcome in outcomes]
+    if as_json:
+        emit_json(rows)
+    else:
+        emit_rows(rows, ["title", "state", "job", "result"], as_json=False)

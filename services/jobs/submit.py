@@ -1,0 +1,134 @@
+"""Submit jobs: what is fresh is skipped, what is required is added, what is open already is joined."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from services.jobs import identity
+from services.jobs.kind import Context, Estimate, Spec
+from services.jobs.ledger import Ledger
+from services.jobs.records import STACK, Job, new_job
+from services.jobs.registry import kind_named
+
+_SILENCE = 30.0
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What would become of one spec: fresh (why), or work with its cost."""
+
+    spec: Spec
+    fresh: str | None
+    estimate: Estimate | None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of one spec: the id of its job, or the artefact that makes it unnecessary."""
+
+    title: str
+    job: str | None
+    fresh: str | None
+
+
+@dataclass
+class Submission:
+    """What became of the specs.
+
+    Attributes:
+        jobs: The jobs to wait for, requirements before what needs them.
+        fresh: Per skipped spec, its title and the artefact that makes it unnecessary.
+        asked: Per spec that was asked for, in order: its title, and its job's id or why it is fresh.
+    """
+
+    jobs: list[Job] = field(default_factory=list)
+    fresh: list[str] = field(default_factory=list)
+    asked: list[Verdict] = field(default_factory=list)
+
+
+def submit(ledger: Ledger, context: Context, specs: Sequence[Spec], force: bool = False,
+           runner: str = STACK) -> Submission:
+    """Make sure that a job for every spec, and for all that it requires, is open or unnecessary.
+
+    Args:
+        ledger: Where jobs live.
+        context: For judging what is fresh.
+        specs: What shall be done.
+        force: Make new jobs for `specs` even if they are fresh; what they require is still judged.
+        runner: Who works: the stack, or this process (`identity.me()`).
+    """
+    return _Submitter(ledger, context, runner).all(specs, force)
+
+
+def plan(context: Context, specs: Sequence[Spec], force: bool = False) -> list[Planned]:
+    """What `submit` would do, requirements first, without doing it."""
+    found: dict[str, Planned] = {}
+
+    def visit(spec: Spec, anew: bool) -> None:
+        if spec.hash in found:
+            return
+        kind = kind_named(spec.kind)
+        fresh = None if anew else kind.fresh(context, spec)
+        if fresh is None:
+            for needed in kind.requires(context, spec):
+                visit(needed, anew=False)
+        found[spec.hash] = Planned(spec, fresh, kind.estimate(context, spec) if fresh is None else None)
+
+    for spec in specs:
+        visit(spec, force)
+    return list(found.values())
+
+
+def forced(spec: Spec) -> Spec:
+    """The same spec under a new nonce: another job than any before."""
+    return spec.model_copy(update={"nonce": secrets.token_hex(8)})
+
+
+def dispatcher_alive(ledger: Ledger) -> bool:
+    """Whether a dispatcher has given a sign of life in the last half minute."""
+    lease = ledger.dispatcher()
+    return lease is not None and time.time() - float(lease.body["seen"]) < _SILENCE
+
+
+class _Submitter:
+    def __init__(self, ledger: Ledger, context: Context, runner: str) -> None:
+        self._ledger = ledger
+        self._context = context
+        self._runner = runner
+        self._done: dict[str, Verdict] = {}
+        self._result = Submission()
+
+    def all(self, specs: Sequence[Spec], force: bool) -> Submission:
+        for spec in specs:
+            self._result.asked.append(self._one(forced(spec) if force else spec, force))
+        return self._result
+
+    def _one(self, spec: Spec, force: bool) -> Verdict:
+        """Judge a spec and submit what has to be done. A spec met twice is judged once."""
+        if spec.hash not in self._done:
+            fresh = None if force else kind_named(spec.kind).fresh(self._context, spec)
+            if fresh is not None:
+                self._result.fresh.append(f"{spec.title}: {fresh}")
+            self._done[spec.hash] = Verdict(spec.title, None if fresh else self._submit(spec), fresh)
+        return self._done[spec.hash]
+
+    def _submit(self, spec: Spec) -> str:
+        kind = kind_named(spec.kind)
+        needs = [self._one(needed, force=False).job for needed in kind.requires(self._context, spec)]
+        depends_on = list(dict.fromkeys(need for need in needs if need is not None))
+        job = self._ledger.create_job(new_job(spec, kind.queue_of(spec), depends_on, self._runner))
+        self._result.jobs.append(self._adopt(job))
+        return job.id
+
+    def _adopt(self, job: Job) -> Job:
+        """Take over an open job whose runner does not run any more."""
+        if job.runner == self._runner:
+            return job
+        orphaned = not dispatcher_alive(self._ledger) if job.runner == STACK else identity.is_gone(job.runner)
+        if not orphaned:
+            return job
+        return self._ledger.change_job(
+            job.id, lambda present: present.model_copy(update={"runner": self._runner}))
