@@ -21,7 +21,7 @@ from pathlib import Path
 
 from services.errors import InputError, MsmError
 from services.stack import jdk, packages, plugin
-from services.stack.layout import SHARED, cache_dir, closed_parent
+from services.stack.layout import SHARED, cache_dir, closed_parent, elastic_uid
 
 VERSION = "9.5.4"
 SHA256 = "d9b0c28e08e499f6510b52ad66ec4bf9cdceab97cc28b3456989b8744b896934"
@@ -154,3 +154,13 @@ def _unpack(archive: Path, home: Path, java: Path) -> None:
             runnable = path.is_dir() or path.parent.name == "bin" or path.name == "server-launcher"
             path.chmod(0o755 if runnable else 0o644)
         tree.rename(home)
+
+
+def main() -> None:
+    """`make setup`: fetch and build ahead, unless a cluster is given (MSM_ES_URL)."""
+    if not os.environ.get("MSM_ES_URL"):
+        print(f"Elasticsearch: {locate(elastic_uid()).home}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
