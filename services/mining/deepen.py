@@ -17,9 +17,14 @@ _SPARE = 10  # asked for beyond what the judgements are known to take away
 _HELD = 1 << 22  # candidates in memory at a time (8 bytes each)
 
 
-def deepen(retriever: Retriever, exclusion: Exclusion, qords: Ords, depth: int,
-           done: Callable[[int], None] = lambda queries: None) -> Iterator[Candidates]:
-    """The candidates of each query, in the order of `qords`.
+def deepen(
+    retriever: Retriever,
+    exclusion: Exclusion,
+    qords: Ords,
+    depth: int,
+    done: Callable[[int], None] = lambda queries: None,
+) -> Iterator[tuple[Candidates, bool]]:
+    """The candidates of each query, in the order of `qords`, and whether `depth` of them survive.
 
     Args:
         retriever: The system.
@@ -33,7 +38,7 @@ def deepen(retriever: Retriever, exclusion: Exclusion, qords: Ords, depth: int,
     step = max(1, min(retriever.batch, _HELD // first))
     for start in range(0, len(qords), step):
         batch = qords[start : start + step]
-        finished: dict[int, Candidates] = {}
+        finished: dict[int, tuple[Candidates, bool]] = {}
         k = min(first, retriever.limit)
         while len(finished) < len(batch):
             open_ = np.array([qord for qord in batch if int(qord) not in finished], np.int32)
@@ -45,14 +50,17 @@ def deepen(retriever: Retriever, exclusion: Exclusion, qords: Ords, depth: int,
         yield from (finished[int(qord)] for qord in batch)
 
 
-def _settled(retriever: Retriever, exclusion: Exclusion, qords: Ords, k: int, depth: int) -> dict[int, Candidates]:
+def _settled(
+    retriever: Retriever, exclusion: Exclusion, qords: Ords, k: int, depth: int
+) -> dict[int, tuple[Candidates, bool]]:
     """The queries whose list is complete with `k` candidates asked for."""
-    lists = [Candidates(int(qord), *ranked) for qord, ranked in zip(qords, retriever.search(qords, k), strict=True)]
+    found = zip(qords, retriever.search(qords, k), strict=True)
+    lists = [Candidates(int(qord), *ranked) for qord, ranked in found]
     settled = {}
     for candidates, reasons in zip(lists, exclusion.reasons(lists), strict=True):
         cut = depth_cut(reasons, depth)
         if cut is not None:
-            settled[candidates.qord] = candidates.cut(cut)
+            settled[candidates.qord] = candidates.cut(cut), True
         elif len(candidates.ords) < k or k >= retriever.limit:
-            settled[candidates.qord] = candidates
+            settled[candidates.qord] = candidates, False
     return settled

@@ -63,9 +63,16 @@ class DenseRetriever:
 
     batch = _QUERIES_PER_PASS
 
-    def __init__(self, queries: Blocks, passages: Blocks, live: npt.NDArray[np.bool_], *,
-                 device: torch.device, memory_mb: int = 512,
-                 beat: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        queries: Blocks,
+        passages: Blocks,
+        live: npt.NDArray[np.bool_],
+        *,
+        device: torch.device,
+        memory_mb: int = 512,
+        beat: Callable[[], None] = lambda: None,
+    ) -> None:
         self._queries = queries
         self._passages = passages
         self._live = live
@@ -99,8 +106,14 @@ class DenseRetriever:
         return max(1, rows if rows < QUERY_BLOCK else rows // QUERY_BLOCK * QUERY_BLOCK)
 
 
-def top_k(queries: Floats, passages: Iterable[Block], live: npt.NDArray[np.bool_], k: int,
-          device: torch.device, beat: Callable[[], None] = lambda: None) -> list[Ranked]:
+def top_k(
+    queries: Floats,
+    passages: Iterable[Block],
+    live: npt.NDArray[np.bool_],
+    k: int,
+    device: torch.device,
+    beat: Callable[[], None] = lambda: None,
+) -> list[Ranked]:
     """The best `k` live passages of each query by inner product.
 
     Args:
@@ -116,8 +129,10 @@ def top_k(queries: Floats, passages: Iterable[Block], live: npt.NDArray[np.bool_
     """
     torch.set_float32_matmul_precision("highest")  # no TF32, no bfloat16: the scores are what they say
     best = RunningTopK(len(queries), k, device)
-    tiles = [_padded(queries[at : at + QUERY_BLOCK], QUERY_BLOCK, device)
-             for at in range(0, len(queries), QUERY_BLOCK)]
+    tiles = [
+        _padded(queries[at : at + QUERY_BLOCK], QUERY_BLOCK, device)
+        for at in range(0, len(queries), QUERY_BLOCK)
+    ]
     counts = torch.from_numpy(live)
     for lo, block in _even_blocks(passages):
         columns = torch.zeros(PASSAGE_BLOCK, dtype=torch.bool)
@@ -125,8 +140,10 @@ def top_k(queries: Floats, passages: Iterable[Block], live: npt.NDArray[np.bool_
         columns = columns.to(device)
         matrix = _padded(block, PASSAGE_BLOCK, device)
         if not bool(torch.isfinite(matrix).all()):
-            raise MsmError(f"the vectors of passages {lo} to {lo + len(block) - 1} hold NaN or infinity",
-                           hint="`msmctl encode --force` makes them anew; check the model")
+            raise MsmError(
+                f"the vectors of passages {lo} to {lo + len(block) - 1} hold NaN or infinity",
+                hint="`msmctl encode --force` makes them anew; check the model",
+            )
         for n, tile in enumerate(tiles):
             first = n * QUERY_BLOCK
             scores = (tile @ matrix.T)[: len(queries) - first]

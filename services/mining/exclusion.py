@@ -69,8 +69,10 @@ class Judgements:
 
     def __init__(self, collection: Collection, splits: Iterable[str] | None = None) -> None:
         qrels = [collection.qrels(split) for split in (collection.state.qrels if splits is None else splits)]
-        qords, ords, grades = (np.concatenate([np.empty(0, np.int32), *(getattr(table, column) for table in qrels)])
-                               for column in ("qords", "ords", "grades"))
+        none = np.empty(0, np.int32)
+        qords = np.concatenate([none, *(table.qords for table in qrels)])
+        ords = np.concatenate([none, *(table.ords for table in qrels)])
+        grades = np.concatenate([none, *(table.grades for table in qrels)])
         order = np.lexsort((ords, qords))
         self._qords, self._ords, self._grades = qords[order], ords[order], grades[order]
         self._min_rel = collection.state.min_rel
@@ -103,8 +105,11 @@ class Exclusion:
         """Per list, one `Reason` per candidate, in order."""
         for batch in _batches(lists):
             judged = [self._judgements.of(candidates.qord) for candidates in batch]
-            sketches = self._sketches.of({int(ord_) for candidates, (positives, _) in zip(batch, judged, strict=True)
-                                          if len(positives) for ords in (candidates.ords, positives) for ord_ in ords})
+            wanted: set[int] = set()
+            for candidates, (positives, _) in zip(batch, judged, strict=True):
+                if len(positives):
+                    wanted.update(candidates.ords.tolist(), positives.tolist())
+            sketches = self._sketches.of(wanted)
             for candidates, (positives, above_zero) in zip(batch, judged, strict=True):
                 yield self._decide(candidates.ords, positives, above_zero, sketches)
 

@@ -1,30 +1,33 @@
-"""Dense retrieval through Elasticsearch's kNN (`--engine es`): approximate; its recall is measured and recorded."""
+"""Dense retrieval through Elasticsearch's kNN (`--engine es`): approximate; its recall is measured."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from services.elastic.msearch import MAX_DEPTH, search
+from services.collections.collection import Collection
+from services.elastic import knn
+from services.elastic.msearch import MAX_DEPTH
+from services.elastic.versions import Version, versions
 from services.mining.dense import Blocks
 from services.mining.ranking import Ords, Ranked, Retriever
 
 if TYPE_CHECKING:
     from elasticsearch import Elasticsearch
 
-_OVERSAMPLE = 2
-_LEAST_CANDIDATES = 100
+    from services.elastic.mapping import ServedSystem
+    from services.settings import Settings
 
 
 class KnnRetriever:
-    """kNN on one index that holds the system's vectors.
+    """kNN on one index version that holds the system's vectors.
 
     Args:
         client: Elasticsearch.
-        index: Concrete name of the passages index.
-        field: Its vector field.
+        version: The index version.
+        system: The system as that version serves it.
         queries: Query vectors by qord.
         senders: Parallel requests.
     """
@@ -32,31 +35,58 @@ class KnnRetriever:
     limit = MAX_DEPTH
     batch = 400
 
-    def __init__(self, client: Elasticsearch, index: str, field: str, queries: Blocks, senders: int) -> None:
+    def __init__(
+        self, client: Elasticsearch, version: Version, system: ServedSystem, queries: Blocks, senders: int
+    ) -> None:
         self._client = client
-        self._index = index
-        self._field = field
+        self._version = version
+        self._system = system
         self._queries = queries
         self._senders = senders
 
     def search(self, qords: Ords, k: int) -> Sequence[Ranked]:
-        """The best `k` of each query, of twice as many looked at (at least 100, at most 10,000)."""
-        candidates = min(max(_OVERSAMPLE * k, _LEAST_CANDIDATES), MAX_DEPTH)
-        bodies = [{"knn": {"field": self._field, "query_vector": vector.tolist(), "k": k, "num_candidates": candidates},
-                   "size": k, "track_total_hits": False, "_source": False,
-                   "stored_fields": "_none_", "docvalue_fields": ["ord"]} for vector in self._queries.take(qords)]
-        return [Ranked(*hits) for hits in search(self._client, self._index, bodies, k, self._senders)]
+        """The (nearly) best `k` of each query."""
+        found = knn.search(
+            self._client,
+            self._version.passages,
+            self._system,
+            self._version.meta.vector_index,
+            self._queries.take(qords),
+            k,
+            self._senders,
+        )
+        return [Ranked(*hits) for hits in found]
 
     def facts(self) -> dict[str, Any]:
         """The index asked."""
-        return {"index": self._index}
+        return {"index": self._version.passages, "vector_index": self._version.meta.vector_index}
+
+
+def vector_version(
+    client: Elasticsearch, settings: Settings, collection: Collection, system: str, vectors: str
+) -> tuple[Version, ServedSystem] | None:
+    """The index version that holds a system's vectors of this collection state, the served one before others.
+
+    Args:
+        client: Elasticsearch.
+        settings: The prefix counts.
+        collection: The state.
+        system: Name of the system.
+        vectors: Fingerprint that the vectors must have.
+    """
+    usable = [
+        (version, served)
+        for version in versions(client, settings, collection.name)
+        if version.meta.state == "complete"
+        and version.meta.passages_fingerprint == collection.state.passages_fingerprint
+        for served in version.meta.systems.values()
+        if served.name == system and served.fingerprint == vectors
+    ]
+    return max(usable, key=lambda pair: (pair[0].served, pair[0].n), default=None)
 
 
 def recall(approximate: Retriever, exact: Retriever, qords: Ords, k: int) -> float:
     """The share of the exact best `k` that the approximate best `k` hold, averaged over queries."""
-    return float(np.mean(list(_shares(approximate, exact, qords, k)))) if len(qords) else 1.0
-
-
-def _shares(approximate: Retriever, exact: Retriever, qords: Ords, k: int) -> Iterator[float]:
-    for found, true in zip(approximate.search(qords, k), exact.search(qords, k), strict=True):
-        yield len(np.intersect1d(found.ords, true.ords)) / max(1, len(true.ords))
+    pairs = zip(approximate.search(qords, k), exact.search(qords, k), strict=True)
+    shares = [len(np.intersect1d(found.ords, true.ords)) / max(1, len(true.ords)) for found, true in pairs]
+    return float(np.mean(shares)) if shares else 1.0

@@ -22,6 +22,8 @@ from services.mining.ranking import Candidates, Ords
 from services.store import Part, Store
 
 Engine = Literal["exact", "es"]
+Shard = tuple[int, int, str]
+"""Range and sha256 of a shard of vectors."""
 SCHEMA = pa.schema([("qord", pa.int32()), ("ord", pa.int32()), ("rank", pa.int32()), ("score", pa.float32())])
 
 
@@ -61,12 +63,11 @@ class RunManifest(BaseModel):
     Attributes:
         folder: Store key of the parts' folder.
         queries: Queries in the run, those without any candidate included.
-        rows: Candidates.
+        candidates: Candidates of all queries.
         short: Queries whose system has fewer than `depth` candidates that survive exclusion.
         reused: Queries whose earlier answers were kept by `--refresh`.
         facts: Device or index; `recall` of an approximate engine against the exact one.
-        shards: What the vectors were, so that a refresh knows which changed: "passages" and "queries",
-            each `[lo, hi, sha256]`.
+        shards: What the vectors were, so that a refresh knows which changed: "passages" and "queries".
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -76,11 +77,11 @@ class RunManifest(BaseModel):
     folder: str
     parts: list[Part]
     queries: int
-    rows: int
+    candidates: int
     short: int
     reused: int = 0
     facts: dict[str, Any] = {}
-    shards: dict[str, list[tuple[int, int, str]]] = {}
+    shards: dict[str, list[Shard]] = {}
     software: str = ""
 
 
@@ -119,9 +120,11 @@ class Run:
                 self._last = part.name, pq.read_table(self._store.local_path(key), schema=SCHEMA)
             except (OSError, pa.ArrowInvalid) as error:
                 inputs = self.manifest.inputs
-                raise MsmError(f"{self._store.location(key)}: cannot be read: {error}",
-                               hint=f"`msmctl mine --collection {inputs.collection} --split {inputs.split} "
-                                    f"--system {inputs.system} --force` makes the run anew") from error
+                raise MsmError(
+                    f"{self._store.location(key)}: cannot be read: {error}",
+                    hint=f"`msmctl mine --collection {inputs.collection} --split {inputs.split} "
+                    f"--system {inputs.system} --force` makes the run anew",
+                ) from error
         return self._last[1]
 
 
@@ -157,12 +160,15 @@ def write_part(store: Store, key: str, lo: int, hi: int, lists: Iterable[Candida
     kept = list(lists)
     sizes = [len(candidates.ords) for candidates in kept]
     total = sum(sizes)
-    table = pa.table([
-        np.repeat(np.array([candidates.qord for candidates in kept], np.int32), sizes),
-        _joined([candidates.ords for candidates in kept], np.int32),
-        (np.arange(total) - np.repeat(np.cumsum([0, *sizes])[:-1], sizes) + 1).astype(np.int32),
-        _joined([candidates.scores for candidates in kept], np.float32),
-    ], schema=SCHEMA)
+    table = pa.table(
+        [
+            np.repeat(np.array([candidates.qord for candidates in kept], np.int32), sizes),
+            _joined([candidates.ords for candidates in kept], np.int32),
+            (np.arange(total) - np.repeat(np.cumsum([0, *sizes])[:-1], sizes) + 1).astype(np.int32),
+            _joined([candidates.scores for candidates in kept], np.float32),
+        ],
+        schema=SCHEMA,
+    )
 
     def write(stream: IO[bytes]) -> None:
         pq.write_table(table, stream, compression="zstd", store_schema=False)
@@ -183,7 +189,8 @@ def make_current(store: Store, slug: str, manifest: RunManifest) -> bool:
     key = f"{run_folder(inputs.collection, inputs.split, slug)}/run.json"
     for part in manifest.parts:
         if not store.exists(f"{manifest.folder}/{part.name}"):
-            raise MsmError(f"{store.location(manifest.folder)}/{part.name} is missing", hint="mine again with --force")
+            missing = store.location(f"{manifest.folder}/{part.name}")
+            raise MsmError(f"{missing} is missing", hint="mine again with --force")
     raw = store.read_json(key)
     before = None if raw is None else RunManifest.model_validate(raw)
     if before is not None and before.inputs.collection_version > inputs.collection_version:

@@ -22,7 +22,7 @@ Hashes = npt.NDArray[np.uint64]
 
 
 class _Folding(dict[int, int | str | None]):
-    """`str.translate` table, filled as characters turn up: letters, marks and digits stay, the rest parts words."""
+    """`str.translate` table, filled as characters turn up: letters, marks and digits stay."""
 
     def __missing__(self, code: int) -> int | str | None:
         character = chr(code)
@@ -85,7 +85,9 @@ def sketch(text: str) -> Sketch:
     return Sketch(_hash(" ".join(normal)), np.unique(grams))
 
 
-def near_copies(positive: Hashes, candidates: list[Hashes], threshold: float = THRESHOLD) -> npt.NDArray[np.bool_]:
+def near_copies(
+    positive: Hashes, candidates: list[Hashes], threshold: float = THRESHOLD
+) -> npt.NDArray[np.bool_]:
     """Per candidate, whether its Jaccard with the positive is at or above the threshold."""
     near = np.zeros(len(candidates), np.bool_)
     sizes = np.fromiter((len(shingles) for shingles in candidates), np.int64, len(candidates))

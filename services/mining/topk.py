@@ -62,8 +62,9 @@ class RunningTopK:
             return
         per_row = torch.bincount(rows, minlength=len(scores))
         slots = torch.arange(len(rows), device=rows.device) - (per_row.cumsum(0) - per_row)[rows]
-        pool = torch.full((len(scores), self._k + int(per_row.max())), _EMPTY,
-                          dtype=torch.int64, device=scores.device)
+        pool = torch.full(
+            (len(scores), self._k + int(per_row.max())), _EMPTY, dtype=torch.int64, device=scores.device
+        )
         pool[:, : self._k] = self._keys[part]
         pool[rows, self._k + slots] = pack(scores[rows, columns], first_ord + columns)
         best = pool.topk(self._k, dim=1).values
@@ -77,5 +78,7 @@ class RunningTopK:
         found = (self._keys != _EMPTY).sum(dim=1).tolist()
         every_ord = ords.to(torch.int32).cpu().numpy()
         every_score = scores.cpu().numpy()
-        return [Ranked(np.ascontiguousarray(every_ord[row, :n]), np.ascontiguousarray(every_score[row, :n]))
-                for row, n in enumerate(found)]
+        return [
+            Ranked(np.ascontiguousarray(every_ord[row, :n]), np.ascontiguousarray(every_score[row, :n]))
+            for row, n in enumerate(found)
+        ]

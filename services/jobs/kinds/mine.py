@@ -1,0 +1,196 @@
+"""Mine: what a system returns for the queries of a split, as deep as needed for `depth` negatives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import version as software_version
+from typing import Any, Literal
+
+from pydantic import Field
+
+from services.collections.collection import Collection, Ords
+from services.errors import Conflict, InputError, MsmError, NotFound
+from services.jobs.kind import Chunk, Context, Estimate, Kind, Queue, Receipt, Spec
+from services.mining.miner import Miner, inputs_of, measured_recall
+from services.mining.retrieve import open_retriever, shards_of
+from services.mining.runs import Engine, Inputs, RunManifest, make_current, open_run, run_folder, write_part
+from services.store.fingerprint import short
+from services.systems.registry import Registry
+from services.systems.system import System
+
+_QUERIES = 1000  # per chunk through Elasticsearch: seconds, or a minute or two on millions of passages
+_PRODUCTS = 2e12  # multiply-adds per chunk of exact products: half a minute on two cores
+_LEAST, _MOST = 256, 8192
+_WIDEST = 1024  # dimensions assumed while there are no vectors to look at
+_ROW = 8  # bytes of a candidate in a part, about
+
+
+class MineSpec(Spec):
+    """One system on one split."""
+
+    kind: Literal["mine"] = "mine"
+    split: str
+    system: str
+    """As the registry has it, no alias."""
+    depth: int = Field(50, ge=1, le=10_000)
+    engine: Engine = "exact"
+    """`exact` or `es` for dense systems; `es` for bm25."""
+    all_queries: bool = False
+    refresh: bool = False
+
+    @property
+    def title(self) -> str:
+        """Such as `mine squad/train bm25`."""
+        return f"mine {self.collection}/{self.split} {self.system}"
+
+
+class MineKind(Kind[MineSpec]):
+    """A chunk is a range of positions in the ascending list of the split's queries."""
+
+    name = "mine"
+    queue: Queue = "cpu"
+    spec_type = MineSpec
+
+    def queue_of(self, spec: MineSpec) -> Queue:
+        """Exact products go where the encoders go; what Elasticsearch does takes no GPU."""
+        return "gpu" if spec.engine == "exact" else "cpu"
+
+    def fresh(self, context: Context, spec: MineSpec) -> str | None:
+        """The current run, if it was made from the same inputs and is deep enough."""
+        collection, system = _opened(context, spec)
+        run = open_run(collection, spec.split, system.name)
+        if run is None or not run.manifest.inputs.serve(_inputs(collection, system, spec)):
+            return None
+        return f"{run.manifest.queries:,} queries are mined to depth {run.manifest.inputs.depth} already"
+
+    def requires(self, context: Context, spec: MineSpec) -> list[Spec]:
+        """Vectors for exact products, an index for what Elasticsearch does."""
+        from services.jobs.kinds.encode import EncodeSpec
+        from services.jobs.kinds.index import IndexSpec
+
+        collection, system = _opened(context, spec)
+        pinned: dict[str, Any] = {
+            "collection": spec.collection,
+            "collection_version": spec.collection_version,
+        }
+        if spec.engine == "exact":
+            return [EncodeSpec(**pinned, system=system.name)]
+        try:
+            open_retriever(context, collection, system, spec.engine)
+        except NotFound:
+            return [IndexSpec(**pinned, systems=(system.name,) if system.is_dense else ())]
+        return []
+
+    def plan(self, context: Context, spec: MineSpec) -> list[Chunk]:
+        """Ranges of queries; for exact products so many that reading the vectors is worth it."""
+        collection, system = _opened(context, spec)
+        total = len(_queries(collection, spec))
+        size = _chunk_size(collection, system, spec)
+        return [Chunk(n=n, lo=lo, hi=min(lo + size, total)) for n, lo in enumerate(range(0, total, size))]
+
+    def run_chunk(self, context: Context, spec: MineSpec, chunk: Chunk) -> Receipt:
+        """Mine a range of queries and write it as one part."""
+        collection, system = _opened(context, spec)
+        qords = _queries(collection, spec)[chunk.lo : chunk.hi]
+        miner = Miner(context, collection, system, _inputs(collection, system, spec))
+        lists, facts = miner.mine(qords, refresh=spec.refresh)
+        part = write_part(
+            context.store, _parts_folder(system, spec), int(qords[0]), int(qords[-1]) + 1, lists
+        )
+        return Receipt(rows=len(qords), bytes=part.bytes, parts=[part], facts=facts)
+
+    def finish(self, context: Context, spec: MineSpec, receipts: Sequence[Receipt]) -> dict[str, Any]:
+        """Make the run the current one."""
+        collection, system = _opened(context, spec)
+        inputs = _inputs(collection, system, spec)
+        if any(receipt.facts["system_fingerprint"] != inputs.system_fingerprint for receipt in receipts):
+            raise MsmError(f"{spec.title}: the vectors changed while they were mined", hint="mine again")
+        facts = _sources(receipts)
+        if spec.engine == "es" and system.is_dense:
+            facts["recall"] = measured_recall(
+                context, collection, system, _queries(collection, spec), spec.depth
+            )
+            context.log(f"recall@{spec.depth} against exact products: {facts['recall']:.4f}")
+        totals = {
+            name: sum(int(receipt.facts[name]) for receipt in receipts)
+            for name in ("candidates", "short", "reused")
+        }
+        manifest = RunManifest(
+            inputs=inputs,
+            folder=_parts_folder(system, spec),
+            facts=facts,
+            shards=shards_of(collection, system),
+            parts=[part for receipt in receipts for part in receipt.parts],
+            queries=sum(receipt.rows for receipt in receipts),
+            software=software_version("msmctl"),
+            **totals,
+        )
+        if not make_current(context.store, system.slug, manifest):
+            raise Conflict(
+                f"{spec.title}: a run of a later state of the collection has been made meanwhile",
+                hint="nothing to do: the later run stays",
+            )
+        return {
+            "collection": spec.collection,
+            "split": spec.split,
+            "system": system.name,
+            "engine": spec.engine,
+            "depth": spec.depth,
+            "queries": manifest.queries,
+            **totals,
+            **facts,
+        }
+
+    def estimate(self, context: Context, spec: MineSpec) -> Estimate:
+        """Chunks, queries, and the bytes of the parts."""
+        collection, system = _opened(context, spec)
+        total = len(_queries(collection, spec))
+        chunks = -(-total // _chunk_size(collection, system, spec))
+        return Estimate(
+            chunks=chunks, rows=total, bytes=total * min(spec.depth + 1, collection.passage_count) * _ROW
+        )
+
+
+def _opened(context: Context, spec: MineSpec) -> tuple[Collection, System]:
+    collection = Collection.open(context.store, spec.collection, spec.collection_version)
+    return collection, Registry.load(context.store).get(spec.system)
+
+
+def _inputs(collection: Collection, system: System, spec: MineSpec) -> Inputs:
+    return inputs_of(
+        collection, system, spec.split, depth=spec.depth, engine=spec.engine, all_queries=spec.all_queries
+    )
+
+
+def _queries(collection: Collection, spec: MineSpec) -> Ords:
+    qords = collection.split_qords(spec.split, judged_only=not spec.all_queries)
+    if not len(qords):
+        raise InputError(
+            f"split '{spec.split}' of collection '{collection.name}' has no query to mine: none has a "
+            f"positive (grade {collection.state.min_rel} or above)",
+            hint="add qrels with `msmctl collection update`, or take --all-queries",
+        )
+    return qords
+
+
+def _parts_folder(system: System, spec: MineSpec) -> str:
+    return f"{run_folder(spec.collection, spec.split, system.slug)}/{short(spec.hash)}"
+
+
+def _chunk_size(collection: Collection, system: System, spec: MineSpec) -> int:
+    if spec.engine == "es":
+        return _QUERIES
+    from services.encoding.vectors import open_vectors
+
+    vectors = open_vectors(collection, system)
+    products = max(1, collection.passage_count) * (vectors.dim if vectors else _WIDEST)
+    return int(min(max(_PRODUCTS / products // _LEAST * _LEAST, _LEAST), _MOST))
+
+
+def _sources(receipts: Sequence[Receipt]) -> dict[str, Any]:
+    """Where the answers came from: one value where all chunks agree, else all of them, sorted."""
+    found: dict[str, set[str]] = {}
+    for receipt in receipts:
+        for name, value in receipt.facts["source"].items():
+            found.setdefault(name, set()).add(str(value))
+    return {name: values.pop() if len(values) == 1 else sorted(values) for name, values in found.items()}
