@@ -126,7 +126,8 @@ def raise_for(jobs: Sequence[Job]) -> None:
                        hint=f"{hint}; then `msmctl jobs retry {job.id}`")
     for job in jobs:
         if job.state == "cancelled":
-            raise MsmError(f"{job.title} was cancelled ({job.id})", hint=f"`msmctl jobs retry {job.id}` goes on")
+            raise MsmError(f"{job.title} was cancelled ({job.id})",
+                           hint=f"`msmctl jobs retry {job.id}` goes on")
     dead = [job for job in jobs if job.state == "dead_rows"]
     if dead:
         counts = ", ".join(f"{job.id}: {job.dead:,}" for job in dead)

@@ -194,9 +194,14 @@ class Ledger:
         return self.documents.get("jobs", "dispatcher")
 
     def take_lead(self, owner: str, held: Stored | None) -> bool:
-        """Become or stay the dispatcher. `held` is the lease as it was read; False if another was faster."""
+        """Become or stay the dispatcher, or with '' as owner: lay it down; False if another was faster.
+
+        Args:
+            owner: Whoever leads from now on.
+            held: The lease as it was read.
+        """
         beat = int(held.body["beat"]) + 1 if held else 1
-        body = {"owner": owner, "beat": beat, "seen": time.time()}
+        body = {"owner": owner, "beat": beat, "seen": time.time() if owner else 0.0}
         try:
             if held is None:
                 self.documents.create("jobs", "dispatcher", body)
