@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -113,6 +115,18 @@ class Collection:
         """Rows `lo <= ord < hi`, ascending, tombstones included."""
         return self._read_range("passages", self.state.passages, "ord", lo, hi, columns)
 
+    def take_passages(self, ords: Ords, columns: list[str]) -> pa.Table:
+        """The rows of any valid ords, in the order given, repeats included."""
+        wanted, back = np.unique(ords, return_inverse=True)
+        tables = [self.read_passages(0, 0, columns)]
+        for part in self.state.passages:
+            inside = wanted[(wanted >= part.lo) & (wanted < part.hi)]
+            if len(inside):
+                lo = int(inside[0])
+                rows = self.read_passages(lo, int(inside[-1]) + 1, columns)
+                tables.append(rows.take(pa.array(inside - lo)))
+        return pa.concat_tables(tables, promote_options="permissive").take(pa.array(back))
+
     def passage_texts(self, lo: int, hi: int) -> list[str]:
         """The encoded texts (title + ' ' + text) of `lo <= ord < hi`, tombstones included."""
         table = self.read_passages(lo, hi, ["title", "text"])
@@ -183,12 +197,8 @@ class Collection:
         """The live qords of some qids; -1 where there is none."""
         return self._positions(qids, pa.chunked_array([pa.array(self.qids, pa.string())]), self.live_queries)
 
-    def split_qords(self, split: str, *, judged_only: bool = True) -> Ords:
-        """The qords of a split's live queries, ascending; by default only those with a positive.
-
-        Raises:
-            NotFound: the collection has no such split.
-        """
+    def split_members(self, split: str) -> Ords:
+        """The qords that a split names, ascending, tombstones included; NotFound for no such split."""
         if split not in self.state.splits:
             raise NotFound(
                 f"collection '{self.name}' has no split '{split}'; "
@@ -198,7 +208,15 @@ class Collection:
         parts = [
             self._table("splits", part, ["qord"])["qord"].to_numpy() for part in self.state.splits[split]
         ]
-        qords = np.unique(np.concatenate(parts)).astype(np.int32) if parts else np.empty(0, np.int32)
+        return np.unique(np.concatenate(parts)).astype(np.int32) if parts else np.empty(0, np.int32)
+
+    def split_qords(self, split: str, *, judged_only: bool = True) -> Ords:
+        """The qords of a split's live queries, ascending; by default only those with a positive.
+
+        Raises:
+            NotFound: the collection has no such split.
+        """
+        qords = self.split_members(split)
         qords = qords[self.live_queries[qords]]
         return np.intersect1d(qords, self.qrels(split).judged) if judged_only else qords
 
@@ -210,11 +228,7 @@ class Collection:
 
     def qrels(self, split: str) -> Qrels:
         """A split's judgements; those on passages or queries that no longer count are left out."""
-        tables = [self._table("qrels", part, None) for part in self.state.qrels.get(split, [])]
-        if not tables:
-            empty = np.empty(0, np.int32)
-            return Qrels(empty, empty, empty, self.state.min_rel)
-        table = pa.concat_tables(tables)
+        table = self.judgements(split)
         qords = self.qords_of(table["qid"].to_pylist())
         ords = self.ords_of(table["pid"].to_pylist())
         known = (qords >= 0) & (ords >= 0)
@@ -223,12 +237,24 @@ class Collection:
         order = np.lexsort((ords, qords))
         return Qrels(qords[order], ords[order], grades[order], self.state.min_rel)
 
+    def judgements(self, split: str) -> pa.Table:
+        """A split's qrels as they were given: qid, pid, grade; empty where the split has none."""
+        schema = pa.schema({"qid": pa.string(), "pid": pa.string(), "grade": pa.int32()})
+        tables = [self._table("qrels", part, None) for part in self.state.qrels.get(split, [])]
+        return pa.concat_tables([schema.empty_table(), *tables])
+
     # -- parts -------------------------------------------------------------------------------------
 
     def _table(self, kind: str, part: Part, columns: list[str] | None) -> pa.Table:
+        with self._reading(kind, part) as path:
+            return pq.read_table(path, columns=columns)
+
+    @contextmanager
+    def _reading(self, kind: str, part: Part) -> Iterator[Path]:
+        """A part's file; what goes wrong in reading it says which part and what to do."""
         key = f"{folder(self.name)}/{kind}/{part.name}"
         try:
-            return pq.read_table(self.store.local_path(key), columns=columns)
+            yield self.store.local_path(key)
         except (OSError, pa.ArrowInvalid) as error:
             raise MsmError(
                 f"{self.store.location(key)}: cannot be read: {error}",
@@ -238,15 +264,21 @@ class Collection:
     def _read_range(
         self, kind: str, parts: list[Part], column: str, lo: int, hi: int, columns: list[str] | None
     ) -> pa.Table:
-        tables = []
-        for part in parts:
-            if part.lo < hi and part.hi > lo:
-                table = self._table(kind, part, columns)
-                start = max(lo - part.lo, 0)
-                tables.append(table.slice(start, min(hi, part.hi) - part.lo - start))
+        tables = [self._rows(kind, part, lo, hi, columns) for part in parts if part.lo < hi and part.hi > lo]
         if not tables:
-            return pa.table({name: [] for name in columns or [column]})
+            return pa.table({name: pa.nulls(0) for name in columns or [column]})
         return pa.concat_tables(tables, promote_options="default")
+
+    def _rows(self, kind: str, part: Part, lo: int, hi: int, columns: list[str] | None) -> pa.Table:
+        """The rows of one part that lie in `[lo, hi)`; only their row groups are read."""
+        with self._reading(kind, part) as path, pq.ParquetFile(path) as file:
+            sizes = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
+            ends = part.lo + np.cumsum(sizes)
+            first, last = np.searchsorted(ends, [max(lo, part.lo), min(hi, part.hi) - 1], side="right")
+            start = int(ends[first]) - sizes[first]
+            table = file.read_row_groups(range(first, last + 1), columns=columns)
+        skip = max(lo - start, 0)
+        return table.slice(skip, min(hi, part.hi) - start - skip)
 
     @staticmethod
     def _positions(wanted: list[str], ids: pa.ChunkedArray, live: npt.NDArray[np.bool_]) -> Ords:

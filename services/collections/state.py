@@ -36,6 +36,10 @@ class CollectionState(BaseModel):
     min_rel: int = 1
     integer_ids: bool = False
     """Every pid and qid is canonical decimal below 2^63."""
+    request: str = ""
+    """Fingerprint of what was imported and how; the same again is fresh. An update clears it."""
+    rejected: int = 0
+    """Bad rows that were left out on the way to this state (`rejects/<version>.jsonl`)."""
 
     passages: list[Part] = []
     tombstones: list[Part] = []

@@ -1,0 +1,174 @@
+"""From what is given to a committed state: what import and update have in common."""
+
+from __future__ import annotations
+
+import datetime as dt
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Literal
+
+from services.collections.bad_row import Rejects
+from services.collections.collection import folder
+from services.collections.passages import apply_passages
+from services.collections.qrels import apply_qrels
+from services.collections.queries import apply_queries
+from services.collections.reader import Reader, Report
+from services.collections.sources.source import Given
+from services.collections.state import CollectionState
+from services.collections.writer import commit, sweep
+from services.store import Store
+
+OnError = Literal["fail", "skip"]
+
+
+def silent(rows: int, fraction: float | None) -> None:
+    """Reports progress to nobody."""
+
+
+@dataclass(frozen=True)
+class How:
+    """How an import or update is done.
+
+    Attributes:
+        locks: Folder of the lock files.
+        on_error: What becomes of bad rows.
+        dry_run: Read and check everything, keep nothing.
+        report: Told of the progress.
+    """
+
+    locks: Path
+    on_error: OnError = "fail"
+    dry_run: bool = False
+    report: Report = silent
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an import or update did.
+
+    Attributes:
+        did: `imported`, `updated`, `fresh` (nothing had to be read) or `unchanged` (nothing differed).
+        state: The present state (with a dry run: the one that would be).
+        before: The state before, where there was one.
+        rejected: Bad rows that were left out.
+        rejects: Where they are written down, or None.
+    """
+
+    did: Literal["imported", "updated", "fresh", "unchanged"]
+    state: CollectionState
+    before: CollectionState | None = None
+    rejected: int = 0
+    rejects: str | None = None
+    dry_run: bool = False
+
+    @property
+    def new_passages(self) -> int:
+        """Ords given out, for new passages and for changed ones."""
+        return self.state.passage_count - (self.before.passage_count if self.before else 0)
+
+    @property
+    def tombstones(self) -> int:
+        """Ords that count no longer: passages that were deleted or changed."""
+        before = self.before.live_passages if self.before else 0
+        return before + self.new_passages - self.state.live_passages
+
+    def figures(self) -> dict[str, Any]:
+        """The outcome as `--json` prints it."""
+        return {
+            "did": self.did,
+            "dry_run": self.dry_run,
+            "collection": self.state.name,
+            "version": self.state.version,
+            "passages": self.state.live_passages,
+            "queries": self.state.live_queries,
+            "splits": {split: sum(part.rows for part in parts) for split, parts in self.state.splits.items()},
+            "new_passages": self.new_passages,
+            "tombstones": self.tombstones,
+            "rejected": self.rejected,
+            "rejects": self.rejects,
+            "fingerprint": self.state.fingerprint,
+        }
+
+    def sentence(self) -> str:
+        """The outcome in a line."""
+        what = f"collection {self.state.name}, state {self.state.version}"
+        holds = f"{self.state.live_passages:,} passages, {self.state.live_queries:,} queries"
+        if self.did == "fresh":
+            return f"{what} is fresh: the same content was imported {self.state.created} ({holds})"
+        if self.did == "unchanged":
+            return f"{what} stays: nothing differs ({holds})"
+        splits = ", ".join(f"{split} {rows:,}" for split, rows in self.figures()["splits"].items())
+        change = f", {self.new_passages:,} new ords, {self.tombstones:,} tombstones" if self.before else ""
+        dry = "dry run, nothing is kept: " if self.dry_run else ""
+        return f"{dry}{self.did} {what}: {holds}" + (f" ({splits})" if splits else "") + change
+
+
+def rejects_key(name: str, version: int) -> str:
+    """Store key of the bad rows that were left out on the way to a state."""
+    return f"{folder(name)}/rejects/{version}.jsonl"
+
+
+def now() -> str:
+    """The time in UTC, to the second."""
+    return dt.datetime.now(dt.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def make_state(store: Store, base: CollectionState, before: CollectionState | None, given: Given,
+               how: How) -> Outcome:
+    """Apply what is given to `base` and commit the result; the caller holds the collection's lock.
+
+    Whatever goes wrong leaves the state before; parts already written are removed.
+    """
+    with _tidy(store, base.name), _spool(how.on_error) as spool:
+        rejects = Rejects(spool)
+        reader = Reader(given, rejects, how.report)
+        state = apply_passages(store, base, reader)
+        state, taken = apply_queries(store, state, reader)
+        state = apply_qrels(store, state, reader, taken)
+        state = state.model_copy(update={"rejected": rejects.count})
+        kept = None
+        if spool is not None and rejects.count:
+            kept = _keep_rejects(store, state, spool, how)
+        if before is not None and state.fingerprint == before.fingerprint:
+            return Outcome("unchanged", before, before, rejects.count, kept, how.dry_run)
+        if not how.dry_run:
+            commit(store, state)
+        return Outcome("updated" if before else "imported", state, before, rejects.count, kept, how.dry_run)
+
+
+@contextmanager
+def _tidy(store: Store, name: str) -> Iterator[None]:
+    """Removes leftovers before and after: of killed changes, of a failure, of a dry run."""
+    sweep(store, name)
+    try:
+        yield
+    finally:
+        sweep(store, name)
+
+
+@contextmanager
+def _spool(on_error: OnError) -> Iterator[IO[bytes] | None]:
+    if on_error == "fail":
+        yield None
+        return
+    with tempfile.TemporaryFile() as spool:
+        yield spool
+
+
+def _keep_rejects(store: Store, state: CollectionState, spool: IO[bytes], how: How) -> str:
+    """Write the rejects beside the collection; of a dry run, which keeps nothing there, elsewhere."""
+    spool.seek(0)
+    if how.dry_run:
+        with tempfile.NamedTemporaryFile(suffix="-rejects.jsonl", delete=False) as copy:
+            shutil.copyfileobj(spool, copy)
+        return copy.name
+    key = rejects_key(state.name, state.version)
+    with store.scratch(f"{folder(state.name)}/rejects") as scratch:
+        with scratch.open("wb") as file:
+            shutil.copyfileobj(spool, file)
+        store.put_file(scratch, key)
+    return store.location(key)

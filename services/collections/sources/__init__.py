@@ -1,0 +1,1 @@
+"""Where passages, queries and qrels come from: one file per kind of source."""

@@ -1,0 +1,84 @@
+"""Data sets of the Hugging Face hub (or a local folder in its layout), by id.
+
+The layout is BEIR's, as BeIR/* and mteb/* publish it: a configuration `corpus` (_id, title, text), one
+`queries` (_id, text), and judgements (query-id, corpus-id, score) by split in a configuration `qrels` or
+`default`, or in a second data set `<id>-qrels`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from services.collections.names import check_split
+from services.collections.rows import Record
+from services.collections.sources.catalogue import CatalogueSource
+from services.collections.sources.source import Given
+from services.errors import InputError, MsmError, Unavailable
+
+
+def hf_dataset(name: str) -> Given:
+    """Passages, queries and qrels of a data set; rows are streamed, nothing is kept on disk.
+
+    Args:
+        name: An id such as `mteb/scifact`, or a local folder.
+
+    Raises:
+        InputError: the library is not installed, or the data set has another layout.
+        Unavailable: the hub cannot be reached, or has no such data set.
+    """
+    try:
+        import datasets
+    except ImportError as error:
+        raise InputError("the library datasets is not installed",
+                         hint="install it: pip install 'msmctl[catalogues]'") from error
+    hub = _Hub(name, datasets)
+    configs = hub.configs(name)
+    if "corpus" not in configs:
+        raise InputError(f"data set '{name}' has no configuration 'corpus', but: {', '.join(configs)}",
+                         hint="export it to .jsonl or .parquet and use --passages, --queries, --qrels")
+    queries = [(None, source) for _, source in hub.tables(name, "queries")] if "queries" in configs else []
+    return Given(passages=[source for _, source in hub.tables(name, "corpus")], queries=list(queries),
+                 qrels=hub.judgements(configs) if queries else [])
+
+
+class _Hub:
+    """Asks the library, and turns what it raises into errors of ours."""
+
+    def __init__(self, name: str, datasets: Any) -> None:
+        self._name = name
+        self._datasets = datasets
+
+    def configs(self, name: str) -> list[str]:
+        try:
+            return list(self._datasets.get_dataset_config_names(name))
+        except (OSError, ValueError) as error:
+            raise self._explain(error) from error
+
+    def tables(self, name: str, config: str) -> list[tuple[str, CatalogueSource]]:
+        """(split of the data set, its rows) of one configuration."""
+        try:
+            splits = self._datasets.load_dataset(name, config, streaming=True)
+        except (OSError, ValueError) as error:
+            raise self._explain(error) from error
+        return [(split, self._source(f"{name}/{config}/{split}", rows)) for split, rows in splits.items()]
+
+    def judgements(self, configs: list[str]) -> list[tuple[str, Any]]:
+        """(split, source) of the qrels, wherever this data set keeps them."""
+        config = next((config for config in ("qrels", "default") if config in configs), None)
+        if config is not None:
+            tables = self.tables(self._name, config)
+        else:
+            other = f"{self._name}-qrels"
+            tables = self.tables(other, self.configs(other)[0])
+        return [(check_split(split.lower()), source) for split, source in tables]
+
+    def _source(self, label: str, rows: Iterable[Record]) -> CatalogueSource:
+        return CatalogueSource(label, lambda: rows, (OSError, ValueError, RuntimeError), self._explain)
+
+    def _explain(self, error: Exception) -> MsmError:
+        hint = "is the id right, and is there a network? A local folder works too"
+        if Path(self._name).exists():
+            hint = "does the folder's README.md name its configurations and data files?"
+        return Unavailable(f"data set '{self._name}': {type(error).__name__}: {error}", hint=hint)

@@ -1,0 +1,127 @@
+"""Files of lines: opening, decompression (gz, zst), line numbers, UTF-8."""
+
+from __future__ import annotations
+
+import io
+from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+
+from services.collections.bad_row import BadRow
+from services.collections.rows import Record
+from services.collections.sources.source import Numbered, Source
+from services.errors import InputError
+from services.store.fingerprint import file_sha256
+
+LONGEST_LINE = 8 << 20  # bytes; the longest text, all of it escaped in JSON, takes a tenth
+_MAGIC = {"gzip": b"\x1f\x8b", "zstd": b"\x28\xb5\x2f\xfd"}
+_ENDINGS = {".gz": "gzip", ".zst": "zstd"}
+_BOM = b"\xef\xbb\xbf"
+
+
+def require_file(path: Path) -> Path:
+    """The path, when it is a file that can be read and has content; InputError otherwise."""
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder", hint="name a file; for a BEIR folder use --beir")
+    if not path.is_file():
+        found = "not a regular file (a pipe cannot be read twice)" if path.exists() else "no such file"
+        raise InputError(f"{path}: {found}", hint="check the path")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path}:1: the file is empty", hint="check how it was made")
+    return path
+
+
+def compression(path: Path) -> str | None:
+    """`gzip`, `zstd` or None, by the file's first bytes.
+
+    Raises:
+        InputError: the ending promises a compression that the bytes do not have.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(4)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}", hint="check its permissions") from error
+    found = next((codec for codec, magic in _MAGIC.items() if head.startswith(magic)), None)
+    promised = _ENDINGS.get(path.suffix)
+    if promised and found != promised:
+        raise InputError(f"{path}: ends in {path.suffix}, but is no {promised} file",
+                         hint="fetch it again, or rename it")
+    return found
+
+
+def bare_suffix(path: Path) -> str:
+    """The ending without the compression's: `.jsonl` of `corpus.jsonl.gz`."""
+    return Path(path.stem).suffix if path.suffix in _ENDINGS else path.suffix
+
+
+@contextmanager
+def open_plain(path: Path) -> Iterator[tuple[io.BufferedReader, pa.NativeFile]]:
+    """A file's decompressed bytes, and the file beneath (its `tell` is the progress)."""
+    codec = compression(require_file(path))
+    with pa.OSFile(str(path)) as raw:
+        yield io.BufferedReader(pa.CompressedInputStream(raw, codec) if codec else raw, 1 << 18), raw
+
+
+class LineSource(Source):
+    """A text file with one row per line; blank lines are passed over.
+
+    Args:
+        path: The file; its compression is found out.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.label = str(path)
+        self.size = require_file(path).stat().st_size
+
+    @abstractmethod
+    def parse(self, line: str, number: int) -> Record | None:
+        """The record of a line, None for a line that is none (a header); BadRow where it is wrong."""
+
+    def identity(self) -> list[str]:
+        """Class and sha256."""
+        return [type(self).__name__, file_sha256(self.path)]
+
+    def records(self) -> Iterator[Numbered]:
+        """See `Source.records`."""
+        for number, raw in self._lines():
+            if not isinstance(raw, bytes):
+                yield number, raw
+                continue
+            try:
+                record = self.parse(raw.decode(), number)
+            except UnicodeDecodeError as error:
+                yield number, BadRow(f"broken UTF-8: byte 0x{raw[error.start]:02x} at byte {error.start + 1}",
+                                     "save the file as UTF-8")
+            except BadRow as bad:
+                yield number, bad
+            else:
+                if record is not None:
+                    yield number, record
+
+    def _lines(self) -> Iterator[tuple[int, bytes | BadRow]]:
+        number = 0
+        with open_plain(self.path) as (stream, raw):
+            try:
+                while line := stream.readline(LONGEST_LINE):
+                    number += 1
+                    self.done = raw.tell()
+                    if len(line) == LONGEST_LINE and not line.endswith(b"\n"):
+                        while (more := stream.readline(LONGEST_LINE)) and not more.endswith(b"\n"):
+                            pass
+                        yield number, BadRow(f"the line is longer than {LONGEST_LINE >> 20} MiB",
+                                             "check the file's line ends, and cut long texts into passages")
+                        continue
+                    line = line.rstrip(b"\r\n")
+                    if number == 1:
+                        line = line.removeprefix(_BOM)
+                    if line and not line.isspace():
+                        yield number, line
+            except OSError as error:
+                raise InputError(f"{self.path}:{number + 1}: the file ends early or is damaged here: {error}",
+                                 hint="fetch it again and compare size or checksum; "
+                                      "--on-error skip passes over bad rows, not over lost ones") from error

@@ -1,0 +1,81 @@
+"""Tab-separated passages and queries, and qrels in TREC's and BEIR's layouts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from services.collections.bad_row import BadRow
+from services.collections.rows import GRADE_KEYS, JUDGED_QID_KEYS, Record
+from services.collections.sources.lines import LineSource
+
+PASSAGE_COLUMNS = ("pid", "text")
+QUERY_COLUMNS = ("qid", "text")
+
+
+class TsvSource(LineSource):
+    """Lines of tab-separated values in known columns. A first line that is the columns' names is a header.
+
+    Args:
+        path: The file.
+        columns: Names in the order of the file.
+    """
+
+    typed = False
+
+    def __init__(self, path: Path, columns: tuple[str, ...]) -> None:
+        super().__init__(path)
+        self._columns = columns
+
+    def identity(self) -> list[str]:
+        """Class, sha256 and columns."""
+        return [*super().identity(), *self._columns]
+
+    def parse(self, line: str, number: int) -> Record | None:
+        """One cell per column."""
+        cells = line.split("\t")
+        if len(cells) != len(self._columns):
+            names = ", ".join(self._columns)
+            remedy = f"give each line {names}, separated by one tab, none within the text"
+            if self._columns[0] == "pid":
+                remedy += "; name other columns with --columns pid,title,text"
+            raise BadRow(f"{_columns(len(cells))}, not {len(self._columns)} ({names})", remedy)
+        if number == 1 and tuple(cells) == self._columns:
+            return None
+        return dict(zip(self._columns, cells, strict=True))
+
+
+class IdSource(LineSource):
+    """One pid per line."""
+
+    typed = False
+
+    def parse(self, line: str, number: int) -> Record:
+        """The line is the id."""
+        return {"pid": line}
+
+
+class QrelsSource(LineSource):
+    """`qid Q0 pid grade` (TREC) or `qid pid grade` (BEIR, with or without its header), any white space.
+
+    The first line says which of the two it is; all lines must be alike.
+    """
+
+    typed = False
+    _width = 0
+
+    def parse(self, line: str, number: int) -> Record | None:
+        """One judgement."""
+        cells = line.split()
+        if not self._width:
+            self._width = 3 if len(cells) == 3 else 4
+            if number == 1 and cells[0] in JUDGED_QID_KEYS and cells[-1] in GRADE_KEYS:
+                return None
+        if len(cells) != self._width:
+            layout = "qid 0 pid grade" if self._width == 4 else "qid pid grade"
+            raise BadRow(f"{_columns(len(cells))}, not {self._width} ({layout})",
+                         "write `qid 0 pid grade` (TREC) or `qid pid grade` (BEIR) on every line")
+        return {"qid": cells[0], "pid": cells[-2], "grade": cells[-1]}
+
+
+def _columns(n: int) -> str:
+    return f"{n} column" + ("" if n == 1 else "s")
