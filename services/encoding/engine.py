@@ -12,6 +12,7 @@ from services.encoding.backend import Backend, Vectors
 from services.encoding.blocks import Block, plan_blocks
 from services.encoding.tokens import Tokenizer
 
+Positions = npt.NDArray[np.int64]
 ENGINE_VERSION = 1
 """Part of the vectors' fingerprint: raised when the same model and text would give other bytes."""
 
@@ -52,7 +53,7 @@ class Engine:
 
         Raises:
             MemoryError: a block does not fit.
-            RuntimeError: no text at all can be computed.
+            RuntimeError: nothing at all can be computed.
         """
         rows, dead = self._tokens([prompt + text for text in texts] if prompt else list(texts))
         encoded = Encoded(np.zeros((len(texts), self.backend.dim), np.float32), dead)
@@ -68,34 +69,44 @@ class Engine:
         return encoded
 
     def _tokens(self, texts: list[str]) -> tuple[list[list[int]], dict[int, str]]:
-        """Token ids per text and the texts that have none that the model knows."""
-        rows = self.tokenizer.ids(texts)
-        dead = {
-            n: f"token id {max(row)} is not in the model's vocabulary of {self.backend.vocabulary}"
-            if row
-            else "no tokens"
-            for n, row in enumerate(rows)
-            if not row or max(row) >= self.backend.vocabulary
-        }
+        """Token ids per text, and the texts that cannot be computed, with why."""
+        dead: dict[int, str] = {}
+        try:
+            rows = self.tokenizer.ids(texts)
+        except (TypeError, ValueError):  # UnicodeError is a ValueError: a lone surrogate
+            rows = [self._tokens_of_one(n, text, dead) for n, text in enumerate(texts)]
+        known = self.backend.vocabulary
+        for n, row in enumerate(rows):
+            if not row:
+                dead.setdefault(n, "no tokens")
+            elif max(row) >= known:
+                dead[n] = f"token id {max(row)} is beyond the model's vocabulary of {known}"
         return rows, dead
 
-    def _block(
-        self, encoded: Encoded, rows: list[list[int]], positions: npt.NDArray[np.int64], block: Block
-    ) -> None:
-        """Compute a block; on an error halve it, down to the text that cannot be computed."""
+    def _tokens_of_one(self, n: int, text: str, dead: dict[int, str]) -> list[int]:
         try:
-            ids, mask = self.tokenizer.pad_block([rows[n] for n in positions], block.rows, block.length)
-            vectors = self.backend.forward(ids, mask)[: len(positions)]
-        except RuntimeError as error:
-            if len(positions) > 1:
-                half = len(positions) // 2
-                for part in (positions[:half], positions[half:]):
-                    self._block(encoded, rows, part, block)
-                if all(int(n) in encoded.dead for n in positions):
-                    raise  # not one text's fault
-            else:
+            return self.tokenizer.ids([text])[0]
+        except (TypeError, ValueError) as error:
+            dead[n] = f"cannot be tokenised: {str(error).splitlines()[0]}"
+            return []
+
+    def _block(self, encoded: Encoded, rows: list[list[int]], positions: Positions, block: Block) -> None:
+        """Compute a block; where it fails, halve it down to the texts that cannot be computed."""
+        try:
+            vectors = self._forward([rows[n] for n in positions], block)
+        except (RuntimeError, IndexError) as error:
+            if len(positions) == 1:
                 encoded.dead[int(positions[0])] = f"cannot be computed: {str(error).splitlines()[0]}"
+                return
+            self._forward(self.tokenizer.ids(["a"]), block)  # fails too: it is the machine's fault, no text's
+            half = len(positions) // 2
+            self._block(encoded, rows, positions[:half], block)
+            self._block(encoded, rows, positions[half:], block)
             return
         finite = np.isfinite(vectors).all(axis=1)
         encoded.vectors[positions[finite]] = vectors[finite]
         encoded.dead |= {int(n): "the model's output is not a number" for n in positions[~finite]}
+
+    def _forward(self, rows: list[list[int]], block: Block) -> Vectors:
+        ids, mask = self.tokenizer.pad_block(rows, block.rows, block.length)
+        return self.backend.forward(ids, mask)[: len(rows)]

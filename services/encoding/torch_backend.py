@@ -94,8 +94,8 @@ def _load(folder: Path) -> Any:
     from transformers import AutoModel
     from transformers.utils import logging
 
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     try:
         # float32 explicitly: transformers 5 would keep a checkpoint's half precision.
         model = AutoModel.from_pretrained(

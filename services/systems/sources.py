@@ -93,13 +93,7 @@ def _from_hub(model: str, revision: str | None, scratch: Path) -> Source:
             f"hub: no model '{model}'" + (f" at revision '{revision}'" if revision else ""),
             hint="check the id; a private model needs HF_TOKEN",
         ) from error
-    except (
-        hub.HfHubHTTPError,
-        hub.OfflineModeIsEnabled,
-        hub.LocalEntryNotFoundError,
-        hub.HTTPError,
-        OSError,
-    ) as error:
+    except (hub.HTTPError, hub.LocalEntryNotFoundError, OSError) as error:  # type: ignore[attr-defined]
         raise Unavailable(
             f"hub: cannot fetch '{model}': {str(error).splitlines()[0]}",
             hint="without a network: `msmctl systems pull NAME --from FOLDER`",
