@@ -18,11 +18,10 @@ from pathlib import Path
 
 import pytest
 
-from services.errors import Unavailable
 from services.settings import Settings, load
 from services.stack import control
 from services.stack.layout import Layout
-from services.stack.status import status, supervisor_of
+from services.stack.status import supervisor_of
 
 ROOT = Path(__file__).resolve().parents[1]
 HOME = ROOT / ".cache" / "test-home"
@@ -78,7 +77,7 @@ def stack(_own_environment: None) -> Iterator[Stack]:
             control.down(settings, print)
             shutil.rmtree(layout.elastic, ignore_errors=True)
             shutil.rmtree(HOME, ignore_errors=True)
-        _up(settings)
+        control.up(settings, print)
         yield Stack(settings, HOME)
         if os.environ.get("MSM_TEST_STACK") == "keep":
             return
@@ -87,14 +86,6 @@ def stack(_own_environment: None) -> Iterator[Stack]:
         except BlockingIOError:
             return
         control.down(settings, print)
-
-
-def _up(settings: Settings) -> None:
-    try:
-        control.up(settings, print)
-    except Unavailable:
-        if not all(process.ready for process in status(settings)[:3]):
-            raise
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Listen: on the local stack's port, or where MSM_API_HOST and MSM_API_PORT say."""
+"""Listen: on the local stack's port unless told otherwise."""
 
 from __future__ import annotations
 

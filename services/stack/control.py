@@ -68,7 +68,8 @@ def down(settings: Settings, say: Say) -> bool:
         if supervisor is None and not any(True for child in children_left for _ in child.members()):
             return False
         say("stopping")
-        processes = declare(settings, remembered(settings))
+        state = remembered(settings)
+        processes = declare(settings, state) if state else []
         if supervisor is not None:
             supervisor.signal(signal.SIGTERM)
             limit = time.monotonic() + sum(process.grace for process in processes) + 10

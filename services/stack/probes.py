@@ -5,10 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import socket
-import time
 import urllib.error
 import urllib.request
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from services.errors import AuthError
@@ -78,12 +76,3 @@ def redis(settings: Settings, url: str) -> str | None:
     except OSError as error:
         return f"{url}: {error}"
     return None if b"+PONG" in answer else f"{url}: {answer.decode(errors='replace').splitlines()[0:1]}"
-
-
-def heartbeat(path: Path, seconds: float = 15.0) -> str | None:
-    """The process touched its file within the last `seconds`."""
-    try:
-        age = time.time() - path.stat().st_mtime
-    except OSError:
-        return "no heartbeat yet"
-    return None if age < seconds else f"no heartbeat for {age:.0f} s"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from services.settings import Settings
-from services.stack import elasticsearch, probes, redis
+from services.stack import elasticsearch, heartbeat, probes, redis
 from services.stack.distribution import Distribution
 from services.stack.endpoints import endpoints
 from services.stack.layout import Layout
@@ -47,10 +47,12 @@ class Process:
 
     @property
     def fingerprint(self) -> str:
-        """Changes when a running process is not what this declaration would start."""
-        return hashlib.sha256(
-            json.dumps([self.command, dict(sorted(self.environment.items()))]).encode()
-        ).hexdigest()
+        """Changes when a running process is not what this declaration would start.
+
+        Of the environment only our settings count, not what differs from shell to shell.
+        """
+        settings = sorted(item for item in self.environment.items() if item[0].startswith(("MSM_", "ES_")))
+        return hashlib.sha256(json.dumps([self.command, settings]).encode()).hexdigest()
 
 
 def component_environment(settings: Settings) -> dict[str, str]:
@@ -74,14 +76,12 @@ def declare(settings: Settings, state: Mapping[str, Any]) -> list[Process]:
     layout, where, ports = Layout.of(settings), endpoints(settings), state["ports"]
     ours = component_environment(settings)
     node = broker = None
-    node_environment: dict[str, str] = {}
+    node_environment = {"MSM_HOME": str(layout.home)}
     if not settings.es_url:
         java = state["java"]
         distribution = Distribution(Path(state["elasticsearch"]), Path(java) if java else None)
-        node, node_environment = (
-            elasticsearch.command(distribution),
-            elasticsearch.environment(layout, distribution),
-        )
+        node = elasticsearch.command(distribution)
+        node_environment |= elasticsearch.environment(layout, distribution)
     if not settings.redis_url:
         broker = redis.command(layout, state["redis"])
 
@@ -90,8 +90,8 @@ def declare(settings: Settings, state: Mapping[str, Any]) -> list[Process]:
         return Process(
             name,
             [sys.executable, "-m", module],
-            lambda: probes.heartbeat(beat),
-            environment=ours | {"MSM_HEARTBEAT": str(beat)},
+            lambda: heartbeat.silence(beat),
+            environment=ours | {heartbeat.VARIABLE: str(beat)},
             after=("elasticsearch", "redis"),
             grace=grace,
         )
@@ -112,7 +112,7 @@ def declare(settings: Settings, state: Mapping[str, Any]) -> list[Process]:
             "redis",
             broker,
             lambda: probes.redis(settings, where.redis_url),
-            {"PATH": os.defpath},
+            {"MSM_HOME": str(layout.home), "PATH": os.defpath},
             url=where.redis_url,
             port=None if settings.redis_url else ports["redis"],
         ),

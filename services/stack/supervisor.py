@@ -15,12 +15,13 @@ import signal
 import sys
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from services.errors import MsmError
 from services.settings import Settings, load
-from services.stack import children, logs, secrets
+from services.stack import children, heartbeat, logs, secrets
 from services.stack.children import Child
 from services.stack.endpoints import remembered
 from services.stack.layout import Layout
@@ -57,12 +58,9 @@ class Supervisor:
 
     def __init__(self, settings: Settings) -> None:
         self.layout = Layout.of(settings)
-        self.watched = {
-            process.name: Watched(process)
-            for process in declare(settings, remembered(settings))
-            if process.command is not None
-        }
-        self.probes = {process.name: process.probe for process in declare(settings, remembered(settings))}
+        declared = declare(settings, remembered(settings))
+        self.watched = {process.name: Watched(process) for process in declared if process.command is not None}
+        self.probes = {process.name: process.probe for process in declared}
         self.been_ready: set[str] = set()
         self.stopping = False
 
@@ -129,20 +127,26 @@ class Supervisor:
     def _start(self, watched: Watched) -> None:
         process = watched.process
         watched.since, watched.starts = time.monotonic(), watched.starts + 1
+        if beat := process.environment.get(heartbeat.VARIABLE):
+            Path(beat).unlink(missing_ok=True)  # its predecessor's
         try:
-            watched.child = children.spawn(
+            children.spawn(
                 process.command or [],
                 environment=process.environment,
                 folder=self.layout.elastic if process.uid else self.layout.home,
                 log=self.layout.log(process.name),
                 uid=process.uid,
+                note=lambda child: self._note(watched, child),
             )
         except OSError as error:
             self._say(f"{process.name}: cannot be started: {error}")
             watched.due, watched.pause = watched.since + watched.pause, min(watched.pause * 2, LONGEST_PAUSE)
             return
-        self._say(f"{process.name}: started, pid {watched.child.pid}")
+
+    def _note(self, watched: Watched, child: Child) -> None:
+        watched.child = child
         self._write()
+        self._say(f"{watched.process.name}: started, pid {child.pid}")
 
     def _write(self) -> None:
         processes = {
@@ -151,7 +155,7 @@ class Supervisor:
             for name, watched in self.watched.items()
             if watched.child is not None
         }
-        state = {"supervisor": Child.of(os.getpid()).as_dict(), "processes": processes}
+        state = {"supervisor": Child.of(os.getpid(), self.layout.home).as_dict(), "processes": processes}
         secrets.write(self.layout.run / "supervisor.json", json.dumps(state, indent=1))
 
 
