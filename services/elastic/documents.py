@@ -7,6 +7,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from elasticsearch.helpers import pack_dense_vector
 
@@ -16,6 +17,8 @@ from services.elastic.bulk import Document
 
 if TYPE_CHECKING:
     from services.encoding.vectors import Vectors
+
+Floats = npt.NDArray[np.float32]
 
 _PIECE = 512
 """Rows whose vectors are in memory at a time, per sender."""
@@ -34,9 +37,9 @@ def passages(collection: Collection, vectors: Mapping[str, Vectors], lo: int, hi
         end = min(at + _PIECE, hi)
         ords = np.flatnonzero(collection.live[at:end]).astype(np.int32) + np.int32(at)
         table = collection.read_passages(at, end).take(pa.array(ords - at))
-        packed = _packed({slug: found.passages.take(ords) for slug, found in vectors.items()})
+        blocks = {slug: found.passages.take(ords) for slug, found in vectors.items()}
         for n, row in enumerate(table.to_pylist()):
-            yield row["pid"], passage(row) | packed(n)
+            yield row["pid"], passage(row) | _vectors(blocks, n)
 
 
 def passage(row: dict[str, Any]) -> dict[str, Any]:
@@ -62,7 +65,7 @@ def queries(collection: Collection, vectors: Mapping[str, Vectors], lo: int, hi:
         end = min(at + _PIECE, hi)
         qords = np.flatnonzero(collection.live_queries[at:end]).astype(np.int32) + np.int32(at)
         table = collection.read_queries(at, end).take(pa.array(qords - at))
-        packed = _packed({slug: found.queries.take(qords) for slug, found in vectors.items()})
+        blocks = {slug: found.queries.take(qords) for slug, found in vectors.items()}
         for n, row in enumerate(table.to_pylist()):
             source = {
                 "qid": row["qid"],
@@ -70,20 +73,13 @@ def queries(collection: Collection, vectors: Mapping[str, Vectors], lo: int, hi:
                 "text": row["text"],
                 "split": [split for split, members in splits.items() if row["qord"] in members],
             }
-            yield row["qid"], source | packed(n)
+            yield row["qid"], source | _vectors(blocks, n)
 
 
-def _packed(blocks: Mapping[str, Any]) -> Any:
-    """A function from the row's number to its `vectors` part; empty where no system is served."""
-
-    def part(n: int) -> dict[str, Any]:
-        return (
-            {"vectors": {slug: pack_dense_vector(block[n]) for slug, block in blocks.items()}}
-            if blocks
-            else {}
-        )
-
-    return part
+def _vectors(blocks: Mapping[str, Floats], n: int) -> dict[str, Any]:
+    """The `vectors` part of row n. A row that could not be encoded is zero, and is found by its text alone."""
+    packed = {slug: pack_dense_vector(block[n]) for slug, block in blocks.items() if block[n].any()}
+    return {"vectors": packed} if packed else {}
 
 
 def _json(value: Any) -> Any:

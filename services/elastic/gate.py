@@ -113,13 +113,15 @@ class Gate:
 
     def same(self, rows: list[dict[str, Any]]) -> Check:
         """Sampled passages are in the index as they are in the collection."""
-        body = {
-            "query": {"terms": {"ord": [row["ord"] for row in rows]}},
-            "size": SAMPLE,
-            "track_total_hits": False,
-        }
-        with translated(f"reading {self.version.passages}"):
-            hits = self.client.search(index=self.version.passages, **body)["hits"]["hits"] if rows else []
+        hits: list[dict[str, Any]] = []
+        if rows:
+            with translated(f"reading {self.version.passages}"):
+                hits = self.client.search(
+                    index=self.version.passages,
+                    query={"terms": {"ord": [row["ord"] for row in rows]}},
+                    size=len(rows),
+                    track_total_hits=False,
+                )["hits"]["hits"]
         there = {hit["_source"]["ord"]: hit["_source"] for hit in hits}
         wrong = []
         for row in rows:

@@ -1,1 +1,1 @@
-"""Legs, fusion, explanations."""
+"""Search: one leg per system, fusion, explanations."""

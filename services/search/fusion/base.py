@@ -1,0 +1,66 @@
+"""What a fusion method is: a name, parameters, and a function over a table of candidates."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Leg:
+    """One system's part in a search: `bm25`, or a dense system by name and similarity."""
+
+    name: str
+    scale: Literal["bm25", "cosine", "dot"]
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """All that any leg found for one query.
+
+    Attributes:
+        legs: The columns.
+        ords: int32 [n], ascending.
+        ranks: int32 [n, legs]: 1-based place in the leg's own list, 0 where it is not in it.
+        scores: float64 [n, legs]: the leg's score; NaN where it is not known.
+    """
+
+    legs: tuple[Leg, ...]
+    ords: npt.NDArray[np.int32]
+    ranks: npt.NDArray[np.int32]
+    scores: Floats
+
+
+@dataclass(frozen=True)
+class Param:
+    """A parameter of a method: default, allowed range, and one line of help."""
+
+    default: float
+    low: float
+    high: float
+    help: str
+
+
+class Fusion(ABC):
+    """A method: the fused score of a candidate is the weighted sum of its normalised scores."""
+
+    name: ClassVar[str]
+    help: ClassVar[str]
+    params: ClassVar[Mapping[str, Param]]
+    needs_scores: ClassVar[bool]
+    """Whether every leg's true score is wanted for every candidate, also where the leg did not list it."""
+
+    @abstractmethod
+    def normalised(self, candidates: Candidates, params: Mapping[str, float]) -> Floats:
+        """float64 [n, legs]: the legs' scores on one common scale."""
+
+    def weights(self, legs: Sequence[Leg], params: Mapping[str, float]) -> Floats:
+        """float64 [legs]: how much each leg counts; 1 unless the method says otherwise."""
+        return np.ones(len(legs))
