@@ -30,7 +30,8 @@ class CommaList(click.ParamType[list[str]]):
         return names
 
 
-def _flat(ctx: click.Context, param: click.Parameter, values: tuple[list[str], ...]) -> list[str]:
+def flat(ctx: click.Context, param: click.Parameter, values: tuple[list[str], ...]) -> list[str]:
+    """Several lists as one, each name once."""
     return list(dict.fromkeys(name for names in values for name in names))
 
 
@@ -43,7 +44,7 @@ system_option = click.option(
     multiple=True,
     required=True,
     type=CommaList(),
-    callback=_flat,
+    callback=flat,
     help="System; repeat, or join by commas.",
 )
 dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would be done; do nothing.")

@@ -11,8 +11,8 @@ import ir_measures
 import numpy as np
 
 from services.collections.collection import Collection, Ords, Qrels
-from services.errors import NotFound
-from services.evaluation.measures import Measure
+from services.errors import CheckFailed, NotFound
+from services.evaluation.measures import Measure, Threshold
 from services.mining.ranking import Candidates
 
 _BATCH = 512  # queries measured at a time: ir_measures takes dicts of dicts
@@ -76,6 +76,23 @@ def evaluate(
         _measure(sums, qrels, batch)
     values = {measure.name: float(sums[measure.measure].result()) for measure in measures}
     return Evaluation(collection.name, split, system, total, values)
+
+
+def check(found: Iterable[Evaluation], least: Iterable[Threshold]) -> None:
+    """Compare with thresholds.
+
+    Raises:
+        CheckFailed: a value is below its threshold; all such are named.
+    """
+    bounds = list(least)
+    low = [
+        f"{one.system}: {bound.name} is {one.measures[bound.name]:.4f}, below {bound.least:g}"
+        for one in found
+        for bound in bounds
+        if not one.measures[bound.name] >= bound.least
+    ]
+    if low:
+        raise CheckFailed("; ".join(low))
 
 
 def _batches(rankings: Iterable[Candidates]) -> Iterator[list[Candidates]]:

@@ -1,0 +1,113 @@
+"""What can be evaluated by name: every system, and `hybrid`, which is what a search returns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from services.collections.collection import Collection, Ords
+from services.elastic import versions
+from services.elastic.mapping import ServedSystem
+from services.encoding.vectors import open_vectors
+from services.errors import NotFound
+from services.jobs.kind import Context, Spec
+from services.mining.ranking import Candidates
+from services.mining.retrieve import retrieve
+from services.mining.runs import Engine
+from services.search.engine import Engine as SearchEngine
+from services.search.query_vectors import QueryVectors
+from services.search.request import SearchRequest
+from services.systems.registry import Registry
+
+HYBRID = "hybrid"
+_BATCH = 256  # questions to a search at a time
+
+
+def canonical(context: Context, name: str) -> str:
+    """A system's own name for any of its aliases; NotFound with the nearest names."""
+    return name if name == HYBRID else Registry.load(context.store).get(name).name
+
+
+def needed(context: Context, collection: Collection, systems: Sequence[str], engine: Engine) -> list[Spec]:
+    """The jobs whose results the systems need; whoever submits them skips what is fresh.
+
+    Raises:
+        NotFound: `hybrid` is asked, no version of the index serves a dense system, and none is asked with it.
+    """
+    from services.jobs.kinds.encode import EncodeSpec
+    from services.jobs.kinds.index import IndexSpec
+
+    pinned: dict[str, Any] = {"collection": collection.name, "collection_version": collection.state.version}
+    registry = Registry.load(context.store)
+    known = [registry.get(name) for name in systems if name != HYBRID]
+    dense = tuple(system.name for system in known if system.is_dense)
+    specs: list[Spec] = []
+    if dense and engine == "exact":
+        specs += [EncodeSpec(**pinned, system=name) for name in dense]
+    if HYBRID in systems or (dense and engine == "es"):
+        specs.append(_served_index(context, collection, dense))
+    elif len(dense) < len(known):
+        specs.append(IndexSpec(**pinned))
+    return specs
+
+
+def _served_index(context: Context, collection: Collection, dense: tuple[str, ...]) -> Spec:
+    """The index as it is served, of the present state, with the asked systems besides those it has."""
+    from services.jobs.kinds.index import IndexSpec
+
+    now = versions.served(context.elastic(), context.settings, collection.name)
+    held = [system.name for system in now.meta.systems.values()] if now else []
+    names = tuple(dict.fromkeys((*held, *dense)))
+    if not names:
+        raise NotFound(
+            f"the index of collection '{collection.name}' serves no dense system, so there is no hybrid",
+            hint=f"`msmctl index build --collection {collection.name} --system SYSTEM` adds one",
+        )
+    return IndexSpec(
+        collection=collection.name,
+        collection_version=collection.state.version,
+        systems=names,
+        vector_index=now.meta.vector_index if now else "hnsw",
+    )
+
+
+def rankings(
+    context: Context, collection: Collection, system: str, qords: Ords, depth: int, engine: Engine
+) -> Iterator[Candidates]:
+    """What a system, or `hybrid`, returns for queries, `depth` deep, in the order of `qords`."""
+    if system != HYBRID:
+        chosen = engine if Registry.load(context.store).get(system).is_dense else "es"
+        yield from retrieve(context, collection, system, qords, depth, chosen)
+        return
+    texts = collection.read_queries(0, collection.state.query_count, ["text"])["text"]
+    for lo in range(0, len(qords), _BATCH):
+        batch = qords[lo : lo + _BATCH]
+        asked = texts.take(pa.array(batch)).to_pylist()
+        engine_ = SearchEngine(
+            context.elastic(), context.settings, _Stored(context, collection, batch, asked)
+        )
+        request = SearchRequest(query="", collection=collection.name, size=1)
+        for qord, (ords, scores) in zip(batch, engine_.search_many(request, asked, depth), strict=True):
+            yield Candidates(int(qord), ords, scores)
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """Query vectors from the store: the same that an encoder would give, without loading one."""
+
+    context: Context
+    collection: Collection
+    qords: Ords
+    texts: list[str]
+
+    def __call__(self, system: ServedSystem, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        vectors = open_vectors(self.collection, Registry.load(self.context.store).get(system.name))
+        if vectors is None or vectors.fingerprint != system.fingerprint:
+            return QueryVectors(self.context.store, self.context.settings)(system, texts)
+        row = dict(zip(self.texts, self.qords.tolist(), strict=True))
+        return vectors.queries.take(np.array([row[text] for text in texts], np.int32))
