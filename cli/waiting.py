@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 0.5
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 0.3
 _OUTAGE = 300.0
 """Seconds that a waiting command bears without the ledger; the jobs go on anyway."""
 
@@ -105,7 +105,7 @@ def follow(ledger: Ledger, job_ids: Sequence[str], *, over: Callable[[], bool] =
         if active.state == "running":
             _watch_one(ledger, active, over)
         else:
-            time.sleep(_LONGEST_PAUSE / 2)
+            time.sleep(2 * _FIRST_PAUSE)
     return _read(ledger, job_ids)
 
 

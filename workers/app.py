@@ -5,11 +5,13 @@ Why each setting is as it is: docs/reliability.md.
 
 from __future__ import annotations
 
+import logging
 from functools import cache
 from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from celery import Celery, shared_task
+from celery.signals import after_setup_logger
 from kombu.entity import Queue as KombuQueue
 from pydantic import ValidationError
 
@@ -103,6 +105,12 @@ def run_chunk(job: Any = None, chunk: Any = None, attempt: Any = None, **_: Any)
         _tools.cache_clear()
         return f"not claimed: {error.message}"
     return outcome
+
+
+@after_setup_logger.connect  # type: ignore[untyped-decorator] # celery has no types
+def _less_noise(**_: Any) -> None:
+    """A line per request to Elasticsearch would bury the worker's own."""
+    logging.getLogger("elastic_transport").setLevel(logging.WARNING)
 
 
 @cache

@@ -24,7 +24,7 @@ from workers.broker import CeleryBroker
 
 logger = logging.getLogger("dispatcher")
 
-_SHORTEST, _LONGEST = 0.05, 0.5
+_SHORTEST, _LONGEST = 0.05, 0.25
 _OUTAGE_PAUSE = 2.0
 
 

@@ -32,7 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m workers.worker", description="Work on chunks.")
     parser.add_argument("--queues", default=",".join(QUEUES), help="queues to work on (default: %(default)s)")
     parser.add_argument("--concurrency", type=int, default=1, help="children (default: %(default)s)")
-    parser.add_argument("--name", default="worker", help="as `celery inspect` shows it (default: %(default)s)")
+    parser.add_argument("--name", default="worker", help="shown by `celery inspect` (default: %(default)s)")
     options = parser.parse_args()
     queues = options.queues.split(",")
     if unknown := set(queues) - set(QUEUES):
@@ -44,9 +44,9 @@ def main() -> None:
         sys.exit(f"{error.message}\n{error.hint or ''}")
     logging.getLogger("celery.redirected").setLevel(logging.INFO)
     app.worker_main([
-        "worker", "--queues", ",".join(queue_name(settings, queue) for queue in queues),
+        "--quiet", "worker", "--queues", ",".join(queue_name(settings, queue) for queue in queues),
         "--concurrency", str(options.concurrency), "--pool", "prefork", "--hostname", f"{options.name}@%h",
-        "--without-gossip", "--without-mingle", "--loglevel", "INFO", "--quiet",
+        "--without-gossip", "--without-mingle", "--loglevel", "INFO",
     ])
 
 

@@ -15,6 +15,8 @@ from services.store import Store
 if TYPE_CHECKING:
     from elasticsearch import Elasticsearch
 
+FILE = "ledger.sqlite"
+"""The file ledger, in MSM_HOME."""
 _STORE_ID = "store.json"
 
 
@@ -62,7 +64,7 @@ def file_ledger(context: Context) -> Ledger:
     """The ledger in a file of MSM_HOME, for `--local` alone."""
     from services.jobs.sqlite_documents import SqliteDocuments
 
-    ledger = Ledger(SqliteDocuments(context.settings.home / "ledger.sqlite"), shared=False)
+    ledger = Ledger(SqliteDocuments(context.settings.home / FILE), shared=False)
     ledger.bind(store_id(context.store), context.store.url)
     return ledger
 

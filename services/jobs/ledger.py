@@ -57,24 +57,30 @@ class Ledger:
     # -- jobs --------------------------------------------------------------------------------------
 
     def create_job(self, job: Job) -> Job:
-        """Write a new job, unless one of the same spec is open: then that one is returned.
-
-        A pointer document per spec hash is what two callers race for, by compare-and-set.
-        """
-        pointer = f"spec-{job.hash}"
+        """Write a new job, unless one of the same spec is open: then that one is returned."""
         self.documents.create("jobs", job.id, _body(job))
+        holder = self.hold_spec(job)
+        if holder != job.id:
+            self.remove_job(job)
+        return self.job(holder)
+
+    def hold_spec(self, job: Job) -> str:
+        """Make this job the open one of its spec; the id of the one that is, if another was first.
+
+        A pointer document per spec hash is what callers race for, by compare-and-set.
+        """
+        pointer, body = f"spec-{job.hash}", {"job": job.id}
         while True:
             held = self.documents.get("jobs", pointer)
             try:
                 if held is None:
-                    self.documents.create("jobs", pointer, {"job": job.id})
-                    return self.job(job.id)
+                    self.documents.create("jobs", pointer, body)
+                    return job.id
                 present = self.find_job(str(held.body["job"]))
-                if present is not None and present.state in records.OPEN:
-                    self.remove_job(job)
-                    return present
-                self.documents.replace("jobs", pointer, {"job": job.id}, held.version)
-                return self.job(job.id)
+                if present is not None and present.state in records.OPEN and present.id != job.id:
+                    return present.id
+                self.documents.replace("jobs", pointer, body, held.version)
+                return job.id
             except (Exists, Stale):
                 continue
 
@@ -125,8 +131,7 @@ class Ledger:
         """Delete a job, its chunks and its dead rows."""
         keys = ["plan", "finish", *(chunk_key(n) for n in range(job.chunks or 0))]
         self.documents.delete_many("chunks", [row_id(job.id, key) for key in keys])
-        while dead := self.documents.find("dead", "job", [job.id]):
-            self.documents.delete_many("dead", dead)
+        self.remove_dead(job)
         self.documents.delete_many("jobs", [job.id])
 
     # -- chunks ------------------------------------------------------------------------------------
@@ -186,6 +191,11 @@ class Ledger:
         """Dead rows of a job: `{job, kind, collection, chunk, row, reason, created}`."""
         found = self.documents.get_many("dead", self.documents.find("dead", "job", [job_id], limit))
         return [found[key].body for key in sorted(found)]
+
+    def remove_dead(self, job: Job) -> None:
+        """Forget a job's dead rows: it is removed, or they are tried again."""
+        while found := self.documents.find("dead", "job", [job.id]):
+            self.documents.delete_many("dead", found)
 
     # -- the dispatcher's lease --------------------------------------------------------------------
 

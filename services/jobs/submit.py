@@ -6,12 +6,15 @@ import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from services.jobs import identity
 from services.jobs.kind import Context, Estimate, Spec
 from services.jobs.ledger import Ledger
 from services.jobs.records import STACK, Job, new_job
 from services.jobs.registry import kind_named
+
+S = TypeVar("S", bound=Spec)
 
 _SILENCE = 30.0
 
@@ -82,7 +85,7 @@ def plan(context: Context, specs: Sequence[Spec], force: bool = False) -> list[P
     return list(found.values())
 
 
-def forced(spec: Spec) -> Spec:
+def forced(spec: S) -> S:
     """The same spec under a new nonce: another job than any before."""
     return spec.model_copy(update={"nonce": secrets.token_hex(8)})
 
