@@ -75,8 +75,10 @@ class Registry:
         """
         found = self._systems.get(name) or self._systems.get(self._spellings.get(spelling(name), ""))
         if found is None:
-            matches = get_close_matches(spelling(name), self._spellings, n=3, cutoff=0.4)
-            near = ", ".join(self._spellings[match] for match in matches)
+            wanted = spelling(name)
+            matches = [known for known in self._spellings if wanted in known]
+            matches += get_close_matches(wanted, self._spellings, n=3)
+            near = ", ".join(self._spellings[match] for match in dict.fromkeys(matches[:3]))
             raise NotFound(
                 f"no system '{name}'" + (f"; near: {near}" if near else ""),
                 hint="`msmctl systems ls` lists them, `msmctl systems add` adds one",

