@@ -57,9 +57,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class Corpus:
-    """A BEIR folder and what is in it. `made` is False where it was there already."""
+    """A BEIR folder and what is in it. `made` is False where it was there already.
+
+    Attributes:
+        made_from: Fingerprint of the Python and of the code that made it.
+    """
 
     folder: Path
+    made_from: str
     passages: int
     queries: dict[str, int]
     made: bool
@@ -151,7 +156,7 @@ def build(folder: Path) -> Corpus:
     if manifest.exists():
         present = json.loads(manifest.read_text("utf-8"))
         if present["made_from"] == made_from:
-            return Corpus(folder, present["passages"], present["queries"], made=False)
+            return Corpus(folder, made_from, present["passages"], present["queries"], made=False)
     entries = read_documentation()
     (folder / "qrels").mkdir(parents=True, exist_ok=True)
     _write_lines(
@@ -172,7 +177,7 @@ def build(folder: Path) -> Corpus:
     counts = _write_queries(folder, entries)
     facts: dict[str, Any] = {"made_from": made_from, "passages": len(entries), "queries": counts}
     _write_lines(manifest, [json.dumps(facts)])
-    return Corpus(folder, len(entries), counts, made=True)
+    return Corpus(folder, made_from, len(entries), counts, made=True)
 
 
 def _write_queries(folder: Path, entries: list[Entry]) -> dict[str, int]:
