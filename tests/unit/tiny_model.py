@@ -6,10 +6,27 @@ import json
 from pathlib import Path
 from typing import Any
 
-WORDS = (
-    "the a of in on cat dog bird fish tree river stone sea sun moon red blue green old new big small runs "
-    "sleeps sings swims who what where when poison ##s ##ing"
-).split()
+WORDS = [
+    *(
+        "the",
+        "a",
+        "of",
+        "in",
+        "on",
+        "cat",
+        "dog",
+        "bird",
+        "fish",
+        "tree",
+        "river",
+        "stone",
+        "sea",
+        "sun",
+        "moon",
+    ),
+    *("red", "blue", "green", "old", "new", "big", "small", "runs", "sleeps", "sings", "swims"),
+    *("who", "what", "where", "when", "poison", "##s", "##ing"),
+]
 DIM = 32
 
 
@@ -25,33 +42,54 @@ def tiny_model(folder: Path, *, seed: int = 0, config: dict[str, Any] | None = N
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()  # type: ignore[assignment]
     tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))  # type: ignore[assignment]
     PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, unk_token="[UNK]", pad_token="[PAD]", cls_token="[CLS]", sep_token="[SEP]",
+        tokenizer_object=tokenizer,
+        unk_token="[UNK]",
+        pad_token="[PAD]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
         model_max_length=64,
     ).save_pretrained(folder)
     torch.manual_seed(seed)
-    BertModel(BertConfig(
-        vocab_size=len(vocabulary), hidden_size=DIM, num_hidden_layers=2, num_attention_heads=4,
-        intermediate_size=64, max_position_embeddings=64,
-    )).save_pretrained(folder)
+    BertModel(
+        BertConfig(
+            vocab_size=len(vocabulary),
+            hidden_size=DIM,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            intermediate_size=64,
+            max_position_embeddings=64,
+        )
+    ).save_pretrained(folder)
     if config:
         path = folder / "config.json"
         path.write_text(json.dumps(json.loads(path.read_text()) | config))
     return folder
 
 
-def with_modules(folder: Path, *, pooling: str = "mean", normalize: bool = False,
-                 general: dict[str, Any] | None = None) -> Path:
+def with_modules(
+    folder: Path, *, pooling: str = "mean", normalize: bool = False, general: dict[str, Any] | None = None
+) -> Path:
     """Add the files by which sentence-transformers knows pooling and similarity."""
     kinds = {"": "Transformer", "1_Pooling": "Pooling"} | ({"2_Normalize": "Normalize"} if normalize else {})
-    (folder / "modules.json").write_text(json.dumps([
-        {"idx": n, "name": str(n), "path": path, "type": f"sentence_transformers.models.{kind}"}
-        for n, (path, kind) in enumerate(kinds.items())
-    ]))
+    (folder / "modules.json").write_text(
+        json.dumps(
+            [
+                {"idx": n, "name": str(n), "path": path, "type": f"sentence_transformers.models.{kind}"}
+                for n, (path, kind) in enumerate(kinds.items())
+            ]
+        )
+    )
     (folder / "1_Pooling").mkdir(exist_ok=True)
-    (folder / "1_Pooling" / "config.json").write_text(json.dumps({
-        "word_embedding_dimension": DIM, "pooling_mode_cls_token": pooling == "cls",
-        "pooling_mode_mean_tokens": pooling == "mean", "pooling_mode_max_tokens": pooling == "max",
-    }))
+    (folder / "1_Pooling" / "config.json").write_text(
+        json.dumps(
+            {
+                "word_embedding_dimension": DIM,
+                "pooling_mode_cls_token": pooling == "cls",
+                "pooling_mode_mean_tokens": pooling == "mean",
+                "pooling_mode_max_tokens": pooling == "max",
+            }
+        )
+    )
     (folder / "config_sentence_transformers.json").write_text(json.dumps(general or {}))
     return folder
 
