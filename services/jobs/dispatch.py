@@ -66,7 +66,8 @@ class Dispatcher:
         Raises:
             Unavailable: the ledger does not answer; call `forgive` before the next tick.
         """
-        jobs = [job for job in sorted(self._open_jobs(), key=lambda job: job.id) if job.state != "paused"]
+        jobs = [job for job in sorted(self._open_jobs(), key=lambda job: job.id)
+                if job.state in ("pending", "running")]
         running = [job for job in jobs if job.state == "running"]
         for gone in self._flights.keys() - {job.id for job in running}:
             del self._flights[gone]
