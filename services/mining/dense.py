@@ -55,7 +55,8 @@ class DenseRetriever:
     Args:
         queries: Query vectors by qord.
         passages: Passage vectors by ord.
-        live: bool [passages], False for tombstones, which are never returned.
+        live: bool [passages], False for tombstones, which are never returned. Nor are zero vectors:
+            they stand for passages that could not be encoded; a zero query has no candidates.
         device: Where the products run.
         memory_mb: What one pass may take, in MiB: query vectors, top-k and the block.
         beat: Called between blocks, so that a long pass shows life and can be stopped.
@@ -144,12 +145,16 @@ def top_k(
                 f"the vectors of passages {lo} to {lo + len(block) - 1} hold NaN or infinity",
                 hint="`msmctl encode --force` makes them anew; check the model",
             )
+        columns &= (matrix != 0).any(dim=1)
         for n, tile in enumerate(tiles):
             first = n * QUERY_BLOCK
             scores = (tile @ matrix.T)[: len(queries) - first]
             best.offer(first, scores, lo, columns)
         beat()
-    return best.results()
+    return [
+        found if asked else Ranked(found.ords[:0], found.scores[:0])
+        for found, asked in zip(best.results(), (queries != 0).any(axis=1), strict=True)
+    ]
 
 
 def _even_blocks(passages: Iterable[Block]) -> Iterator[tuple[int, Floats]]:

@@ -9,7 +9,7 @@ with the same text that is no positive's both stay: they are different passages.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from enum import IntEnum
 from typing import Any
 
@@ -21,7 +21,7 @@ from services.mining.ranking import Candidates, Ords
 from services.mining.shingles import THRESHOLD, WORDS, Sketch, near_copies, sketch
 
 _SKETCHES = 1 << 17  # kept at a time: about 1 KB each for passages of a hundred words
-_BATCH = 1 << 16  # candidates whose texts are read in one pass over the collection
+_BATCH = 1 << 17  # passages whose texts are read in one pass over the collection
 
 Reasons = npt.NDArray[np.uint8]
 
@@ -101,23 +101,43 @@ class Exclusion:
         """How many passages are excluded by judgement alone."""
         return len(self._judgements.of(qord)[1])
 
-    def reasons(self, lists: Sequence[Candidates]) -> Iterator[Reasons]:
+    def reasons(self, lists: Iterable[Candidates]) -> Iterator[Reasons]:
         """Per list, one `Reason` per candidate, in order."""
-        for batch in _batches(lists):
-            judged = [self._judgements.of(candidates.qord) for candidates in batch]
-            wanted: set[int] = set()
-            for candidates, (positives, _) in zip(batch, judged, strict=True):
-                if len(positives):
-                    wanted.update(candidates.ords.tolist(), positives.tolist())
-            sketches = self._sketches.of(wanted)
-            for candidates, (positives, above_zero) in zip(batch, judged, strict=True):
-                yield self._decide(candidates.ords, positives, above_zero, sketches)
+        with_judgements = ((candidates.ords, *self._judgements.of(candidates.qord)) for candidates in lists)
+        for ords, reasons in judged_lists(with_judgements, self._sketches):
+            reasons[~self._live[ords]] = Reason.REMOVED
+            yield reasons
 
-    def _decide(self, ords: Ords, positives: Ords, above_zero: Ords, sketches: dict[int, Sketch]) -> Reasons:
+
+def judged_lists(
+    lists: Iterable[tuple[Ords, Ords, Ords]], sketches: Sketches
+) -> Iterator[tuple[Ords, Reasons]]:
+    """Per list of candidates, its ords and one `Reason` each, whatever the passages' state is.
+
+    Args:
+        lists: Candidates, their query's positives, and all that is judged above zero.
+        sketches: Of the collection's passages.
+    """
+    batch: list[tuple[Ords, Ords, Ords]] = []
+    wanted: set[int] = set()
+    for one in lists:
+        if len(wanted) >= _BATCH:
+            yield from _judged(batch, sketches.of(wanted))
+            batch, wanted = [], set()
+        batch.append(one)
+        if len(one[1]):
+            wanted.update(one[0].tolist(), one[1].tolist())
+    yield from _judged(batch, sketches.of(wanted))
+
+
+def _judged(
+    batch: list[tuple[Ords, Ords, Ords]], sketches: dict[int, Sketch]
+) -> Iterator[tuple[Ords, Reasons]]:
+    for ords, positives, above_zero in batch:
         reasons = np.zeros(len(ords), np.uint8)
-        originals = [sketches[int(ord_)] for ord_ in positives]
-        if originals:
-            copies = [sketches[int(ord_)] for ord_ in ords]
+        if len(positives) and len(ords):
+            originals = [sketches[ord_] for ord_ in positives.tolist()]
+            copies = [sketches[ord_] for ord_ in ords.tolist()]
             texts = {original.digest for original in originals}
             for original in originals:
                 near = near_copies(original.shingles, [copy.shingles for copy in copies])
@@ -125,24 +145,10 @@ class Exclusion:
             reasons[[copy.digest in texts for copy in copies]] = Reason.EXACT_COPY
         reasons[np.isin(ords, above_zero)] = Reason.JUDGED
         reasons[np.isin(ords, positives)] = Reason.POSITIVE
-        reasons[~self._live[ords]] = Reason.REMOVED
-        return reasons
+        yield ords, reasons
 
 
 def depth_cut(reasons: Reasons, depth: int) -> int | None:
     """How many candidates it takes until `depth` of them survive; None where fewer do."""
     survivors = np.flatnonzero(reasons == Reason.KEPT)
     return int(survivors[depth - 1]) + 1 if len(survivors) >= depth else None
-
-
-def _batches(lists: Sequence[Candidates]) -> Iterator[list[Candidates]]:
-    batch: list[Candidates] = []
-    size = 0
-    for candidates in lists:
-        if batch and size + len(candidates.ords) > _BATCH:
-            yield batch
-            batch, size = [], 0
-        batch.append(candidates)
-        size += len(candidates.ords)
-    if batch:
-        yield batch

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from services.collections.collection import Collection
@@ -22,6 +23,52 @@ if TYPE_CHECKING:
     from services.jobs.kind import Context
 
 
+@dataclass(frozen=True)
+class Target:
+    """A system over one state of a collection, with its vectors where they are fresh (None for bm25)."""
+
+    collection: Collection
+    system: System
+    vectors: Vectors | None
+
+    @classmethod
+    def of(cls, collection: Collection, system: System) -> Target:
+        """The system's artefacts as they are now."""
+        return cls(collection, system, open_vectors(collection, system) if system.is_dense else None)
+
+    @property
+    def fingerprint(self) -> str:
+        """What decides the scores: the vectors ("" where missing), or BM25's analysis and parameters."""
+        if not self.system.is_dense:
+            return text_fingerprint()
+        return self.vectors.fingerprint if self.vectors else ""
+
+    @property
+    def present(self) -> Vectors:
+        """The vectors.
+
+        Raises:
+            NotFound: they are missing or of another state.
+        """
+        if self.vectors is None:
+            name, system = self.collection.name, self.system.name
+            raise NotFound(
+                f"collection '{name}' has no fresh vectors of '{system}'",
+                hint=f"msmctl encode --collection {name} --system {system}",
+            )
+        return self.vectors
+
+    @property
+    def shards(self) -> dict[str, list[Shard]]:
+        """The shards of the vectors, "passages" and "queries"; none without vectors."""
+        if self.vectors is None:
+            return {}
+        tables = {"passages": self.vectors.passages, "queries": self.vectors.queries}
+        return {
+            name: [(part.lo, part.hi, part.sha256) for part in table.parts] for name, table in tables.items()
+        }
+
+
 def retrieve(
     context: Context, collection: Collection, system: str, qords: Ords, k: int, engine: Engine = "exact"
 ) -> Iterator[Candidates]:
@@ -39,36 +86,37 @@ def retrieve(
         NotFound: no such system, or its vectors or index are missing (the hint says how to make them).
         Unavailable: Elasticsearch is needed and does not answer.
     """
-    retriever = open_retriever(context, collection, Registry.load(context.store).get(system), engine)
+    target = Target.of(collection, Registry.load(context.store).get(system))
+    retriever = open_retriever(context, target, engine)
     for start in range(0, len(qords), retriever.batch):
         batch = qords[start : start + retriever.batch]
         for qord, ranked in zip(batch, retriever.search(batch, min(k, retriever.limit)), strict=True):
             yield Candidates(int(qord), *ranked)
 
 
-def open_retriever(context: Context, collection: Collection, system: System, engine: Engine) -> Retriever:
+def open_retriever(context: Context, target: Target, engine: Engine) -> Retriever:
     """The system, ready to be asked; errors as `retrieve` has them."""
+    collection, system, settings = target.collection, target.system, context.settings
     if not system.is_dense:
         client = context.elastic()
-        index = fresh_text_index(client, context.settings, collection)
+        index = fresh_text_index(client, settings, collection)
         if index is None:
             raise NotFound(
                 f"no index of collection '{collection.name}' holds its present passages",
                 hint=f"msmctl index build --collection {collection.name}",
             )
-        return Bm25Retriever(client, index, collection, context.settings.senders)
-    vectors = present_vectors(collection, system)
+        return Bm25Retriever(client, index, collection, settings.senders)
+    vectors = target.present
     if engine == "exact":
         return exact_retriever(context, collection, vectors.queries, vectors.passages)
     client = context.elastic()
-    found = vector_version(client, context.settings, collection, system.name, vectors.fingerprint)
+    found = vector_version(client, settings, collection, system.name, vectors.fingerprint)
     if found is None:
         raise NotFound(
-            f"no index of collection '{collection.name}' holds the vectors of '{system.name}'",
+            f"no index of collection '{collection.name}' holds the present vectors of '{system.name}'",
             hint=f"msmctl index build --collection {collection.name} --system {system.name}",
         )
-    version, served = found
-    return KnnRetriever(client, version, served, vectors.queries, context.settings.senders)
+    return KnnRetriever(client, *found, vectors.queries, settings.senders)
 
 
 def exact_retriever(
@@ -84,37 +132,3 @@ def exact_retriever(
         memory_mb=max(64, int(settings.memory_mb * context.batch_scale)),
         beat=lambda: context.checkpoint(0),
     )
-
-
-def present_vectors(collection: Collection, system: System) -> Vectors:
-    """The system's vectors of this state of the collection.
-
-    Raises:
-        NotFound: they are missing or of another state.
-    """
-    vectors = open_vectors(collection, system)
-    if vectors is None:
-        raise NotFound(
-            f"collection '{collection.name}' has no fresh vectors of '{system.name}'",
-            hint=f"msmctl encode --collection {collection.name} --system {system.name}",
-        )
-    return vectors
-
-
-def system_fingerprint(collection: Collection, system: System) -> str:
-    """What decides a system's scores: its vectors ("" where missing), or BM25's analysis and parameters."""
-    if not system.is_dense:
-        return text_fingerprint()
-    vectors = open_vectors(collection, system)
-    return "" if vectors is None else vectors.fingerprint
-
-
-def shards_of(collection: Collection, system: System) -> dict[str, list[Shard]]:
-    """The shards of a dense system's present vectors, "passages" and "queries"; none for bm25."""
-    if not system.is_dense:
-        return {}
-    vectors = present_vectors(collection, system)
-    return {
-        "passages": [(part.lo, part.hi, part.sha256) for part in vectors.passages.parts],
-        "queries": [(part.lo, part.hi, part.sha256) for part in vectors.queries.parts],
-    }

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.metadata import version as software_version
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from services.collections.collection import Collection, Ords
+from services.elastic.versions import served
 from services.errors import Conflict, InputError, MsmError, NotFound
 from services.jobs.kind import Chunk, Context, Estimate, Kind, Queue, Receipt, Spec
 from services.mining.miner import Miner, inputs_of, measured_recall
-from services.mining.retrieve import open_retriever, shards_of
+from services.mining.retrieve import Target, open_retriever
 from services.mining.runs import Engine, Inputs, RunManifest, make_current, open_run, run_folder, write_part
 from services.store.fingerprint import short
 from services.systems.registry import Registry
-from services.systems.system import System
 
 _QUERIES = 1000  # per chunk through Elasticsearch: seconds, or a minute or two on millions of passages
 _PRODUCTS = 2e12  # multiply-adds per chunk of exact products: half a minute on two cores
@@ -48,7 +48,7 @@ class MineKind(Kind[MineSpec]):
     """A chunk is a range of positions in the ascending list of the split's queries."""
 
     name = "mine"
-    queue: Queue = "cpu"
+    queue: ClassVar[Queue] = "cpu"
     spec_type = MineSpec
 
     def queue_of(self, spec: MineSpec) -> Queue:
@@ -57,9 +57,9 @@ class MineKind(Kind[MineSpec]):
 
     def fresh(self, context: Context, spec: MineSpec) -> str | None:
         """The current run, if it was made from the same inputs and is deep enough."""
-        collection, system = _opened(context, spec)
-        run = open_run(collection, spec.split, system.name)
-        if run is None or not run.manifest.inputs.serve(_inputs(collection, system, spec)):
+        target = _target(context, spec)
+        run = open_run(target.collection, spec.split, target.system.name)
+        if run is None or not run.manifest.inputs.serve(_inputs(target, spec)):
             return None
         return f"{run.manifest.queries:,} queries are mined to depth {run.manifest.inputs.depth} already"
 
@@ -68,48 +68,51 @@ class MineKind(Kind[MineSpec]):
         from services.jobs.kinds.encode import EncodeSpec
         from services.jobs.kinds.index import IndexSpec
 
-        collection, system = _opened(context, spec)
+        target = _target(context, spec)
         pinned: dict[str, Any] = {
             "collection": spec.collection,
             "collection_version": spec.collection_version,
         }
         if spec.engine == "exact":
-            return [EncodeSpec(**pinned, system=system.name)]
+            return [EncodeSpec(**pinned, system=spec.system)]
         try:
-            open_retriever(context, collection, system, spec.engine)
+            open_retriever(context, target, spec.engine)
         except NotFound:
-            return [IndexSpec(**pinned, systems=(system.name,) if system.is_dense else ())]
+            if not target.system.is_dense:
+                return [IndexSpec(**pinned)]
+            now = served(context.elastic(), context.settings, spec.collection)
+            return [
+                IndexSpec(
+                    **pinned, systems=(spec.system,), vector_index=now.meta.vector_index if now else "hnsw"
+                )
+            ]
         return []
 
     def plan(self, context: Context, spec: MineSpec) -> list[Chunk]:
         """Ranges of queries; for exact products so many that reading the vectors is worth it."""
-        collection, system = _opened(context, spec)
-        total = len(_queries(collection, spec))
-        size = _chunk_size(collection, system, spec)
+        target = _target(context, spec)
+        total = len(_queries(target, spec))
+        size = _chunk_size(target, spec)
         return [Chunk(n=n, lo=lo, hi=min(lo + size, total)) for n, lo in enumerate(range(0, total, size))]
 
     def run_chunk(self, context: Context, spec: MineSpec, chunk: Chunk) -> Receipt:
         """Mine a range of queries and write it as one part."""
-        collection, system = _opened(context, spec)
-        qords = _queries(collection, spec)[chunk.lo : chunk.hi]
-        miner = Miner(context, collection, system, _inputs(collection, system, spec))
-        lists, facts = miner.mine(qords, refresh=spec.refresh)
-        part = write_part(
-            context.store, _parts_folder(system, spec), int(qords[0]), int(qords[-1]) + 1, lists
-        )
+        target = _target(context, spec)
+        qords = _queries(target, spec)[chunk.lo : chunk.hi]
+        lists, facts = Miner(context, target, _inputs(target, spec)).mine(qords, refresh=spec.refresh)
+        lo, hi = int(qords[0]), int(qords[-1]) + 1
+        part = write_part(context.store, _parts_folder(target, spec), lo, hi, lists)
         return Receipt(rows=len(qords), bytes=part.bytes, parts=[part], facts=facts)
 
     def finish(self, context: Context, spec: MineSpec, receipts: Sequence[Receipt]) -> dict[str, Any]:
         """Make the run the current one."""
-        collection, system = _opened(context, spec)
-        inputs = _inputs(collection, system, spec)
+        target = _target(context, spec)
+        inputs = _inputs(target, spec)
         if any(receipt.facts["system_fingerprint"] != inputs.system_fingerprint for receipt in receipts):
             raise MsmError(f"{spec.title}: the vectors changed while they were mined", hint="mine again")
         facts = _sources(receipts)
-        if spec.engine == "es" and system.is_dense:
-            facts["recall"] = measured_recall(
-                context, collection, system, _queries(collection, spec), spec.depth
-            )
+        if spec.engine == "es" and target.system.is_dense:
+            facts["recall"] = measured_recall(context, target, _queries(target, spec), spec.depth)
             context.log(f"recall@{spec.depth} against exact products: {facts['recall']:.4f}")
         totals = {
             name: sum(int(receipt.facts[name]) for receipt in receipts)
@@ -117,15 +120,15 @@ class MineKind(Kind[MineSpec]):
         }
         manifest = RunManifest(
             inputs=inputs,
-            folder=_parts_folder(system, spec),
+            folder=_parts_folder(target, spec),
             facts=facts,
-            shards=shards_of(collection, system),
+            shards=target.shards,
             parts=[part for receipt in receipts for part in receipt.parts],
             queries=sum(receipt.rows for receipt in receipts),
             software=software_version("msmctl"),
             **totals,
         )
-        if not make_current(context.store, system.slug, manifest):
+        if not make_current(context.store, target.system.slug, manifest):
             raise Conflict(
                 f"{spec.title}: a run of a later state of the collection has been made meanwhile",
                 hint="nothing to do: the later run stays",
@@ -133,7 +136,7 @@ class MineKind(Kind[MineSpec]):
         return {
             "collection": spec.collection,
             "split": spec.split,
-            "system": system.name,
+            "system": spec.system,
             "engine": spec.engine,
             "depth": spec.depth,
             "queries": manifest.queries,
@@ -143,47 +146,41 @@ class MineKind(Kind[MineSpec]):
 
     def estimate(self, context: Context, spec: MineSpec) -> Estimate:
         """Chunks, queries, and the bytes of the parts."""
-        collection, system = _opened(context, spec)
-        total = len(_queries(collection, spec))
-        chunks = -(-total // _chunk_size(collection, system, spec))
-        return Estimate(
-            chunks=chunks, rows=total, bytes=total * min(spec.depth + 1, collection.passage_count) * _ROW
-        )
+        target = _target(context, spec)
+        total = len(_queries(target, spec))
+        rows = total * min(spec.depth + 1, target.collection.passage_count)
+        return Estimate(chunks=-(-total // _chunk_size(target, spec)), rows=total, bytes=rows * _ROW)
 
 
-def _opened(context: Context, spec: MineSpec) -> tuple[Collection, System]:
+def _target(context: Context, spec: MineSpec) -> Target:
     collection = Collection.open(context.store, spec.collection, spec.collection_version)
-    return collection, Registry.load(context.store).get(spec.system)
+    return Target.of(collection, Registry.load(context.store).get(spec.system))
 
 
-def _inputs(collection: Collection, system: System, spec: MineSpec) -> Inputs:
-    return inputs_of(
-        collection, system, spec.split, depth=spec.depth, engine=spec.engine, all_queries=spec.all_queries
-    )
+def _inputs(target: Target, spec: MineSpec) -> Inputs:
+    return inputs_of(target, spec.split, depth=spec.depth, engine=spec.engine, all_queries=spec.all_queries)
 
 
-def _queries(collection: Collection, spec: MineSpec) -> Ords:
+def _queries(target: Target, spec: MineSpec) -> Ords:
+    collection = target.collection
     qords = collection.split_qords(spec.split, judged_only=not spec.all_queries)
     if not len(qords):
+        what = "" if spec.all_queries else f" with a positive (grade {collection.state.min_rel} or above)"
         raise InputError(
-            f"split '{spec.split}' of collection '{collection.name}' has no query to mine: none has a "
-            f"positive (grade {collection.state.min_rel} or above)",
-            hint="add qrels with `msmctl collection update`, or take --all-queries",
+            f"split '{spec.split}' of collection '{collection.name}' has no query{what}",
+            hint="add queries or qrels with `msmctl collection update`, or take --all-queries",
         )
     return qords
 
 
-def _parts_folder(system: System, spec: MineSpec) -> str:
-    return f"{run_folder(spec.collection, spec.split, system.slug)}/{short(spec.hash)}"
+def _parts_folder(target: Target, spec: MineSpec) -> str:
+    return f"{run_folder(spec.collection, spec.split, target.system.slug)}/{short(spec.hash)}"
 
 
-def _chunk_size(collection: Collection, system: System, spec: MineSpec) -> int:
+def _chunk_size(target: Target, spec: MineSpec) -> int:
     if spec.engine == "es":
         return _QUERIES
-    from services.encoding.vectors import open_vectors
-
-    vectors = open_vectors(collection, system)
-    products = max(1, collection.passage_count) * (vectors.dim if vectors else _WIDEST)
+    products = max(1, target.collection.passage_count) * (target.vectors.dim if target.vectors else _WIDEST)
     return int(min(max(_PRODUCTS / products // _LEAST * _LEAST, _LEAST), _MOST))
 
 

@@ -1,0 +1,104 @@
+"""`msmctl export FORMAT`: one command per registered format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from cli.options import (
+    CommaList,
+    collection_option,
+    dry_run_option,
+    flat,
+    json_option,
+    split_option,
+    store,
+)
+from cli.output import emit_record, say
+from cli.progress import progress
+from services.exports.registry import FORMATS
+
+
+@click.group()
+def export() -> None:
+    """Export negatives in the field's formats.
+
+    Every export streams, has the same bytes for the same inputs, and gets a FILE.manifest.json.
+
+    \b
+    Example:
+      msmctl export hard-negatives -o negatives.jsonl.gz
+    """
+
+
+def _command(name: str) -> click.Command:
+    """The command of a format."""
+    declared = FORMATS[name]
+
+    @click.command(
+        name,
+        help=f"{declared.help}\n\n\b\nExample:\n  msmctl export {name} -o {declared.example}",
+        short_help=declared.help,
+    )
+    @click.option(
+        "--output",
+        "-o",
+        "file",
+        type=click.Path(path_type=Path),
+        required=True,
+        help="File; .gz or .zst: compressed.",
+    )
+    @collection_option
+    @split_option
+    @click.option(
+        "--system",
+        "systems",
+        multiple=True,
+        type=CommaList(),
+        callback=flat,
+        help="System; repeat, or join by commas. Default: all that were mined.",
+    )
+    @click.option(
+        "--depth", type=click.IntRange(1), help="Negatives per query and system. Default: as mined."
+    )
+    @click.option("--force", is_flag=True, help="Write even if fresh, and over a file that is no export.")
+    @dry_run_option
+    @json_option
+    @click.pass_context
+    def command(
+        ctx: click.Context,
+        file: Path,
+        collection: str | None,
+        split: str,
+        systems: list[str],
+        depth: int | None,
+        force: bool,
+        dry_run: bool,
+        as_json: bool,
+    ) -> None:
+        from services.collections.collection import Collection
+        from services.collections.current import resolve
+        from services.exports.export import ExportRequest, plan, summary, write
+
+        artefacts = store(ctx)
+        opened = Collection.open(artefacts, resolve(artefacts, collection))
+        planned = plan(opened, ExportRequest(declared, split, file, systems, depth, force))
+        for system in planned.stale:
+            say(
+                f"note: '{system}' was mined before passages changed: new ones are not among its candidates "
+                f"(msmctl mine --collection {opened.name} --split {split} --system {system} --refresh)"
+            )
+        manifest = None
+        if planned.fresh:
+            say(f"fresh, skipped: {file} is of these runs and this state already (--force writes it again)")
+        elif not dry_run:
+            with progress(len(planned.negatives.qords), f"export {opened.name}/{split}", "queries") as bar:
+                manifest = write(planned, lambda done: bar.advance(done - bar.done))
+        emit_record(summary(planned, manifest), as_json=as_json)
+
+    return command
+
+
+for _name in FORMATS:
+    export.add_command(_command(_name))

@@ -1,0 +1,83 @@
+"""`msmctl mine`: what systems return for a split's queries, kept as runs."""
+
+from __future__ import annotations
+
+import click
+
+from cli.options import collection_option, job_options, json_option, split_option, store, system_option
+
+
+@click.command()
+@system_option
+@collection_option
+@split_option
+@click.option(
+    "--depth",
+    type=click.IntRange(1, 10_000),
+    default=50,
+    show_default=True,
+    help="Candidates per query that survive exclusion (positives, their copies).",
+)
+@click.option(
+    "--engine",
+    type=click.Choice(["exact", "es"]),
+    default="exact",
+    show_default=True,
+    help="Dense systems: exact products, or Elasticsearch's kNN with its recall measured.",
+)
+@click.option("--all-queries", is_flag=True, help="Also queries without a positive.")
+@click.option("--refresh", is_flag=True, help="Ask again only what an update can have changed.")
+@job_options
+@json_option
+@click.pass_context
+def mine(
+    ctx: click.Context,
+    systems: list[str],
+    collection: str | None,
+    split: str,
+    depth: int,
+    engine: str,
+    all_queries: bool,
+    refresh: bool,
+    detach: bool,
+    local: bool,
+    force: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Mine candidates for hard negatives.
+
+    What a system needs first, vectors or an index, is made on the way; what is fresh is skipped. A run
+    keeps everything that the system returned; what is a negative is decided when it is read, by
+    `msmctl export hard-negatives`.
+
+    \b
+    Example:
+      msmctl mine --system bm25
+      msmctl mine --collection squad --system bm25,all-MiniLM-L6-v2 --split train --depth 50
+      msmctl mine --system all-MiniLM-L6-v2 --refresh
+    """
+    from cli.waiting import run_specs
+    from services.collections.collection import Collection
+    from services.collections.current import resolve
+    from services.jobs.kinds.mine import MineSpec
+    from services.systems.registry import Registry
+
+    artefacts = store(ctx)
+    opened = Collection.open(artefacts, resolve(artefacts, collection))
+    opened.split_members(split)
+    registry = Registry.load(artefacts)
+    specs = [
+        MineSpec(
+            collection=opened.name,
+            collection_version=opened.state.version,
+            split=split,
+            system=system.name,
+            depth=depth,
+            engine="exact" if system.is_dense and engine == "exact" else "es",
+            all_queries=all_queries,
+            refresh=refresh,
+        )
+        for system in {system.name: system for system in map(registry.get, systems)}.values()
+    ]
+    run_specs(ctx, specs, detach=detach, local=local, force=force, dry_run=dry_run, as_json=as_json)

@@ -1,0 +1,86 @@
+"""`msmctl verify FILE`: is every negative in it one?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cli.options import collection_option, json_option, store
+from cli.output import emit_json, emit_rows, say
+from cli.progress import progress
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@collection_option
+@click.option("--split", help="Only this split's judgements. Default: every split's.")
+@click.option("--require-depth", type=click.IntRange(1), help="Fail where a list has fewer negatives.")
+@json_option
+@click.pass_context
+def verify(
+    ctx: click.Context,
+    file: Path,
+    collection: str | None,
+    split: str | None,
+    require_depth: int | None,
+    as_json: bool,
+) -> None:
+    """Check a file of negatives, ours or not, against a collection.
+
+    Counts positives among the negatives, exact and near copies of positives, repeats and unknown ids,
+    with examples; exit code 1 when there is any. The file's own `pos` count besides the judgements.
+
+    \b
+    Example:
+      msmctl verify negatives.jsonl.gz --collection squad
+      msmctl verify negatives.jsonl.gz --require-depth 50 --json
+    """
+    from services.collections.collection import Collection
+    from services.collections.current import resolve
+    from services.errors import CheckFailed
+    from services.exports.verify import KINDS, Report
+    from services.exports.verify import verify as check
+
+    artefacts = store(ctx)
+    opened = Collection.open(artefacts, resolve(artefacts, collection))
+    size = max(file.stat().st_size, 1) if file.is_file() else 1
+    with progress(None, f"verify {file.name}", "lines") as bar:
+        report: Report = check(
+            file,
+            opened,
+            splits=[split] if split else None,
+            required=require_depth,
+            read=lambda done: bar.advance(fraction=min(done / size, 1.0)),
+        )
+    if as_json:
+        emit_json(report.as_dict())
+    else:
+        _print(report.as_dict(), KINDS)
+    if not report.ok:
+        found = [f"{n:,} {KINDS[kind]}" for kind, n in report.findings.items() if n]
+        short = sum(report.short_lists().values())
+        if require_depth and short:
+            found.append(f"{short:,} lists shorter than {require_depth}")
+        raise CheckFailed(
+            f"{file}: {'; '.join(found)}", hint="`msmctl export hard-negatives` leaves these out"
+        )
+
+
+def _print(report: dict[str, Any], kinds: dict[str, str]) -> None:
+    rows = [{"check": kinds[kind], "found": n} for kind, n in report["findings"].items()]
+    rows += [
+        {
+            "check": f"{name}: {lists['lists']:,} lists of {lists['min']} to {lists['max']} negatives, short",
+            "found": report["short_lists"][name],
+        }
+        for name, lists in report["systems"].items()
+    ]
+    emit_rows(rows, ["check", "found"], as_json=False)
+    for example in report["examples"]:
+        where = f"{report['file']}:{example['line']}"
+        say(
+            f"{where}: {example['finding']}: "
+            + ", ".join(f"{key} {value}" for key, value in example.items() if key not in ("finding", "line"))
+        )

@@ -1,0 +1,104 @@
+"""JSON lines of any file, ours or not: plain, gzip or zstd, bounded in memory, damage told as a finding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from services.collections.sources.lines import LONGEST_LINE, open_plain
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a file of negatives; ids as strings, in order."""
+
+    line: int
+    qid: str
+    pos: list[str]
+    neg: dict[str, list[str]]
+
+
+@dataclass(frozen=True)
+class Malformed:
+    """A line that says nothing, and why."""
+
+    line: int
+    why: str
+
+
+class _BadLine(Exception):
+    """What is wrong with a line."""
+
+
+def read_entries(file: Path, read: Callable[[int], None] = lambda size: None) -> Iterator[Entry | Malformed]:
+    """The lines of a file; blank ones are passed over.
+
+    Args:
+        file: Its compression is told by its first bytes.
+        read: Called with the bytes of the file read so far, as they lie on disk.
+
+    Raises:
+        InputError: there is no such file, it is empty, or its name promises another compression.
+    """
+    number = 0
+    with open_plain(file) as (stream, raw):
+        try:
+            while line := stream.readline(LONGEST_LINE):
+                number += 1
+                if len(line) == LONGEST_LINE and not line.endswith(b"\n"):
+                    while (more := stream.readline(LONGEST_LINE)) and not more.endswith(b"\n"):
+                        read(raw.tell())
+                    yield Malformed(number, f"longer than {LONGEST_LINE >> 20} MiB")
+                elif not line.isspace():
+                    yield _parsed(line, number)
+                read(raw.tell())
+        except OSError as error:
+            yield Malformed(number + 1, f"the file ends early or is damaged here: {error}")
+
+
+def _parsed(line: bytes, number: int) -> Entry | Malformed:
+    try:
+        row = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        return Malformed(number, f"no JSON: {error}")
+    try:
+        return Entry(
+            number, _id(_member(row, "qid")), _ids(_member(row, "pos"), "pos"), _systems(_member(row, "neg"))
+        )
+    except _BadLine as error:
+        return Malformed(number, str(error))
+
+
+def _member(row: Any, name: str) -> Any:
+    if not isinstance(row, dict):
+        raise _BadLine(f"{_what(row)} instead of an object")
+    if name not in row:
+        raise _BadLine(f"has no '{name}'")
+    return row[name]
+
+
+def _systems(value: Any) -> dict[str, list[str]]:
+    if not isinstance(value, dict):
+        raise _BadLine(f"'neg' is {_what(value)} instead of an object")
+    return {name: _ids(ids, f"neg.{name}") for name, ids in value.items()}
+
+
+def _ids(value: Any, where: str) -> list[str]:
+    if not isinstance(value, list):
+        raise _BadLine(f"'{where}' is {_what(value)} instead of a list")
+    return [_id(item) for item in value]
+
+
+def _id(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise _BadLine(f"{_what(value)} instead of an id (a string or an integer)")
+    return str(value)
+
+
+def _what(value: Any) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 40 else f"{shown[:40]}…"

@@ -1,0 +1,221 @@
+"""Check any file of negatives against a collection: what in it is no negative?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from services.collections.collection import Collection, Ords
+from services.exports.lines import Entry, Malformed, read_entries
+from services.mining.exclusion import Judgements, Reason, Sketches, judged_lists
+
+EXAMPLES = 5
+"""Examples shown of each kind of finding."""
+_IDS = 1 << 20  # ids looked up at a time
+
+KINDS = {
+    "positives": "positives among negatives",
+    "judged": "passages judged above zero, but not positive, among negatives",
+    "exact_copies": "negatives with the text of a positive",
+    "near_copies": "negatives with nearly the text of a positive",
+    "repeats": "ids twice in a list, or queries twice in the file",
+    "unknown_pids": "passages that the collection does not have",
+    "unknown_qids": "queries that the collection does not have",
+    "malformed": "lines that cannot be read",
+}
+_OF_REASON = {
+    Reason.POSITIVE: "positives",
+    Reason.JUDGED: "judged",
+    Reason.EXACT_COPY: "exact_copies",
+    Reason.NEAR_COPY: "near_copies",
+}
+
+
+@dataclass
+class SystemLists:
+    """What the file holds of one system: lists, ids in them, the shortest and the longest list."""
+
+    required: int | None
+    lists: int = 0
+    negatives: int = 0
+    min: int = 0
+    max: int = 0
+    enough: int = 0
+    """Lists as long as required; where nothing is, as long as the longest."""
+
+    def add(self, length: int) -> None:
+        """Count one list."""
+        if self.required is not None:
+            self.enough += length >= self.required
+        elif length >= self.max:
+            self.enough = self.enough + 1 if length == self.max and self.lists else 1
+        self.min = min(self.min, length) if self.lists else length
+        self.max = max(self.max, length)
+        self.lists += 1
+        self.negatives += length
+
+    def as_dict(self) -> dict[str, int]:
+        """The shape of `--json`."""
+        return {"lists": self.lists, "negatives": self.negatives, "min": self.min, "max": self.max}
+
+
+@dataclass
+class Report:
+    """What was found. `findings` counts every occurrence, `examples` shows the first few of each kind."""
+
+    file: str
+    collection: str
+    required: int | None
+    lines: int = 0
+    systems: dict[str, SystemLists] = field(default_factory=dict)
+    findings: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
+    examples: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, kind: str, line: int, **what: Any) -> None:
+        """Count a finding."""
+        self.findings[kind] += 1
+        if self.findings[kind] <= EXAMPLES:
+            self.examples.append({"finding": kind, "line": line} | what)
+
+    @property
+    def negatives(self) -> int:
+        """Ids in all lists."""
+        return sum(system.negatives for system in self.systems.values())
+
+    def short_lists(self) -> dict[str, int]:
+        """Per system, queries with fewer negatives than required (else: than the system's longest list)."""
+        queries = self.lines - self.findings["malformed"]
+        return {name: queries - system.enough for name, system in self.systems.items()}
+
+    @property
+    def ok(self) -> bool:
+        """Nothing found, and no short list where a depth is required."""
+        return not any(self.findings.values()) and (
+            self.required is None or not any(self.short_lists().values())
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """The shape of `--json` (docs/export.md)."""
+        return {
+            "file": self.file,
+            "collection": self.collection,
+            "lines": self.lines,
+            "negatives": self.negatives,
+            "systems": {name: system.as_dict() for name, system in self.systems.items()},
+            "findings": self.findings,
+            "short_lists": self.short_lists(),
+            "required_depth": self.required,
+            "examples": self.examples,
+            "ok": self.ok,
+        }
+
+
+def verify(
+    file: Path,
+    collection: Collection,
+    *,
+    splits: list[str] | None = None,
+    required: int | None = None,
+    read: Callable[[int], None] = lambda size: None,
+) -> Report:
+    """Read a file of negatives and count what is wrong in it.
+
+    Args:
+        file: JSON lines as the reference file has them, plain, gzip or zstd; ids integers or strings.
+        collection: Whose texts and judgements count.
+        splits: Whose judgements count; default: every split's. The file's own `pos` always count too.
+        required: Negatives that every query must have from every system in the file.
+        read: Called with the bytes of the file read so far.
+
+    Raises:
+        InputError: the file cannot be read at all.
+        NotFound: no such split.
+    """
+    report = Report(str(file), collection.name, required)
+    check = _Check(report, collection, splits)
+    entries: list[Entry] = []
+    size = 0
+    for entry in read_entries(file, read):
+        report.lines += 1
+        if isinstance(entry, Malformed):
+            report.add("malformed", entry.line, what=entry.why)
+            continue
+        entries.append(entry)
+        size += len(entry.pos) + sum(map(len, entry.neg.values()))
+        if size >= _IDS:
+            check.take(entries)
+            entries, size = [], 0
+    check.take(entries)
+    return report
+
+
+class _Check:
+    """Checks entries against a collection, many at a time."""
+
+    def __init__(self, report: Report, collection: Collection, splits: list[str] | None) -> None:
+        for split in splits or ():
+            collection.split_members(split)
+        self._report = report
+        self._collection = collection
+        self._judgements = Judgements(collection, splits)
+        self._sketches = Sketches(collection)
+        self._seen = np.zeros(collection.state.query_count, np.bool_)
+
+    def take(self, entries: list[Entry]) -> None:
+        """Check some entries and count what is found."""
+        pids = sorted({pid for entry in entries for ids in (entry.pos, *entry.neg.values()) for pid in ids})
+        known = dict(zip(pids, self._collection.ords_of(pids).tolist(), strict=True))
+        qords = self._collection.qords_of([entry.qid for entry in entries]).tolist()
+        lists: list[tuple[Ords, Ords, Ords]] = []
+        for entry, qord in zip(entries, qords, strict=True):
+            self._ids(entry, qord, known)
+            positives, above_zero = self._judged(entry, qord, known)
+            lists += [(_ords(ids, known), positives, above_zero) for ids in entry.neg.values()]
+        results = judged_lists(lists, self._sketches)
+        for entry in entries:
+            for name, ids in entry.neg.items():
+                reasons = dict(zip(*(array.tolist() for array in next(results)), strict=True))
+                self._reasons(entry, name, ids, known, reasons)
+
+    def _judged(self, entry: Entry, qord: int, known: dict[str, int]) -> tuple[Ords, Ords]:
+        """The query's positives, the file's own included, and all that is judged above zero."""
+        positives, above_zero = self._judgements.of(qord)
+        own = _ords(entry.pos, known)
+        return np.union1d(positives, own).astype(np.int32), np.union1d(above_zero, own).astype(np.int32)
+
+    def _ids(self, entry: Entry, qord: int, known: dict[str, int]) -> None:
+        """What can be said without looking at texts: unknown ids, repeats, lengths."""
+        report, line = self._report, entry.line
+        if qord < 0:
+            report.add("unknown_qids", line, qid=entry.qid)
+        elif self._seen[qord]:
+            report.add("repeats", line, qid=entry.qid)
+        else:
+            self._seen[qord] = True
+        for name, ids in entry.neg.items():
+            report.systems.setdefault(name, SystemLists(report.required)).add(len(ids))
+        for name, ids in [("pos", entry.pos), *entry.neg.items()]:
+            seen: set[str] = set()
+            for pid in ids:
+                if pid in seen:
+                    report.add("repeats", line, qid=entry.qid, pid=pid, list=name)
+                seen.add(pid)
+                if known[pid] < 0:
+                    report.add("unknown_pids", line, qid=entry.qid, pid=pid, list=name)
+
+    def _reasons(
+        self, entry: Entry, name: str, ids: list[str], known: dict[str, int], reasons: dict[int, int]
+    ) -> None:
+        for pid in ids:
+            kind = _OF_REASON.get(Reason(reasons.get(known[pid], Reason.KEPT)))
+            if kind:
+                self._report.add(kind, entry.line, qid=entry.qid, pid=pid, list=name)
+
+
+def _ords(ids: list[str], known: dict[str, int]) -> Ords:
+    ords = np.unique(np.array([known[pid] for pid in ids], np.int32))
+    return ords[ords >= 0]

@@ -1,0 +1,104 @@
+"""What is no negative: positives, judged passages, exact and near copies of a positive, removed ones."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from small_collection import make, update
+
+from services.mining.exclusion import Exclusion, Reason, depth_cut
+from services.mining.ranking import Candidates
+from services.mining.shingles import THRESHOLD, near_copies, sketch, words
+
+OIL = "The 1973 oil crisis began in October 1973 when OAPEC proclaimed an oil embargo against several states."
+
+
+def reasons(collection, ords, qord=0):
+    ords = np.array(ords, np.int32)
+    scores = np.linspace(1, 0, len(ords), dtype=np.float32)
+    return [Reason(int(r)).name for r in next(Exclusion(collection).reasons([Candidates(qord, ords, scores)]))]
+
+
+def test_each_reason(tmp_path):
+    passages = {
+        "positive": OIL,
+        "same": OIL.upper().replace(" ", "\n  ").replace(".", " !"),
+        "near": OIL.replace("several states", "several countries"),
+        "other": "Rivers carry dissolved minerals from the rocks to the sea.",
+        "half": "In another story " + OIL[:40],
+        "grade1": "The embargo ended in March 1974.",
+        "grade0": "Oil floats on water.",
+    }
+    judged = [("q", "positive", 2), ("q", "grade1", 1), ("q", "grade0", 0)]
+    collection = make(tmp_path, passages=passages, queries={"train": {"q": "when?"}},
+                      qrels={"train": judged}, min_rel=2)
+    assert reasons(collection, range(7)) == [
+        "POSITIVE", "EXACT_COPY", "NEAR_COPY", "KEPT", "KEPT", "JUDGED", "KEPT"]
+
+
+def test_a_removed_passage_is_no_candidate_any_more(tmp_path):
+    make(tmp_path, passages={"a": "one two three", "b": "four five six"}, queries={"train": {"q": "x"}},
+         qrels={"train": [("q", "a", 1)]})
+    collection = update(tmp_path, delete=["b"])
+    assert reasons(collection, [0, 1]) == ["POSITIVE", "REMOVED"]
+
+
+def test_a_positive_of_any_split_is_no_negative(tmp_path):
+    collection = make(
+        tmp_path, passages={"a": "one two three", "b": "four five six", "c": "seven eight nine"},
+        queries={"train": {"q": "x"}, "test": {"q": "x"}},
+        qrels={"train": [("q", "a", 1)], "test": [("q", "b", 1)]})
+    assert reasons(collection, [0, 1, 2]) == ["POSITIVE", "POSITIVE", "KEPT"]
+
+
+def test_a_query_without_judgements_keeps_everything(tmp_path):
+    collection = make(tmp_path, passages={"a": "same text", "b": "same text"}, queries={"train": {"q": "x"}})
+    assert reasons(collection, [0, 1]) == ["KEPT", "KEPT"]
+
+
+@pytest.mark.parametrize(("one", "other"), [
+    ("Straße – Café", "STRASSE cafe\u0301"),  # case, dash, composed and decomposed
+    ("ﬁne １２３", "fine 123"),  # compatibility forms
+    ("soft\u00adhyphen\u200b here", "softhyphen here"),
+    ("a  b\tc\n", "A, b; (c)."),
+    ("!!!", " !!! "),
+])
+def test_texts_that_are_the_same_when_normalised(one, other):
+    assert sketch(one).digest == sketch(other).digest
+
+
+@pytest.mark.parametrize(("one", "other"), [("a b", "b a"), ("!!!", "???"), ("हिन्दी", "हन्द"), ("x1", "x 1")])
+def test_texts_that_are_not(one, other):
+    assert sketch(one).digest != sketch(other).digest
+
+
+def test_chinese_and_japanese_have_a_word_per_character():
+    assert words("東京の塔") == ["東", "京", "の", "塔"]
+
+
+def naive_near(a: str, b: str) -> bool:
+    def grams(text: str) -> set[tuple[str, ...]]:
+        found = re.findall(r"[a-z0-9]+", text.lower())
+        return {tuple(found[n : n + 3]) for n in range(len(found) - 2)}
+
+    one, other = grams(a), grams(b)
+    return bool(one and other) and len(one & other) / len(one | other) >= THRESHOLD
+
+
+TEXTS = st.lists(st.sampled_from(["oil", "Sea", "moon,", "tide", "1973"]), max_size=14).map(" ".join)
+
+
+@settings(max_examples=200, deadline=None)
+@given(TEXTS, st.lists(TEXTS, max_size=6))
+def test_near_copies_are_what_sets_of_trigrams_say(positive, others):
+    found = near_copies(sketch(positive).shingles, [sketch(other).shingles for other in others])
+    assert found.tolist() == [naive_near(positive, other) for other in others]
+
+
+def test_the_cut_stands_where_the_depth_th_survivor_does():
+    pattern = np.array([0, 1, 0, 4, 0, 0], np.uint8)
+    assert [depth_cut(pattern, depth) for depth in (1, 2, 3, 4, 5)] == [1, 3, 5, 6, None]
