@@ -37,14 +37,34 @@ class Splitwise(click.ParamType[SplitText]):
 
 
 _FILE = click.Path(path_type=Path)
-_queries = click.option("--queries", multiple=True, type=Splitwise("file"), metavar="[SPLIT=]FILE",
-                        help="Queries; without SPLIT= the qrels decide which split a query belongs to.")
-_qrels = click.option("--qrels", multiple=True, type=Splitwise("file"), metavar="[SPLIT=]FILE",
-                      help="Judgements, TREC or BEIR; without SPLIT=: train.")
-_columns = click.option("--columns", default="pid,text", show_default=True, metavar="NAMES",
-                        help="Columns of tab-separated passages, such as pid,title,text.")
-_on_error = click.option("--on-error", type=click.Choice(["fail", "skip"]), default="fail", show_default=True,
-                         help="Bad rows: stop at the first, or leave them out and write them down.")
+_queries = click.option(
+    "--queries",
+    multiple=True,
+    type=Splitwise("file"),
+    metavar="[SPLIT=]FILE",
+    help="Queries; without SPLIT= the qrels decide which split a query belongs to.",
+)
+_qrels = click.option(
+    "--qrels",
+    multiple=True,
+    type=Splitwise("file"),
+    metavar="[SPLIT=]FILE",
+    help="Judgements, TREC or BEIR; without SPLIT=: train.",
+)
+_columns = click.option(
+    "--columns",
+    default="pid,text",
+    show_default=True,
+    metavar="NAMES",
+    help="Columns of tab-separated passages, such as pid,title,text.",
+)
+_on_error = click.option(
+    "--on-error",
+    type=click.Choice(["fail", "skip"]),
+    default="fail",
+    show_default=True,
+    help="Bad rows: stop at the first, or leave them out and write them down.",
+)
 
 
 @click.group()
@@ -54,16 +74,32 @@ def collection() -> None:
 
 @collection.command("import")
 @click.argument("name")
-@click.option("--passages", multiple=True, type=_FILE, metavar="FILE",
-              help="Passages: .tsv, .jsonl or .parquet, also .gz or .zst; may be repeated.")
+@click.option(
+    "--passages",
+    multiple=True,
+    type=_FILE,
+    metavar="FILE",
+    help="Passages: .tsv, .jsonl or .parquet, also .gz or .zst; may be repeated.",
+)
 @_queries
 @_qrels
 @click.option("--beir", type=_FILE, metavar="FOLDER", help="A BEIR folder instead of files.")
-@click.option("--ir-dataset", "ir_ids", multiple=True, type=Splitwise("id"), metavar="[SPLIT=]ID",
-              help="An ir_datasets id; repeat for further splits.")
+@click.option(
+    "--ir-dataset",
+    "ir_ids",
+    multiple=True,
+    type=Splitwise("id"),
+    metavar="[SPLIT=]ID",
+    help="An ir_datasets id; repeat for further splits.",
+)
 @click.option("--hf-dataset", "hf_id", metavar="ID", help="A Hugging Face dataset id in BEIR's layout.")
-@click.option("--field", "fields", multiple=True, metavar="NAME:TYPE",
-              help="Metadata to keep: keyword, integer, float, date or boolean.")
+@click.option(
+    "--field",
+    "fields",
+    multiple=True,
+    metavar="NAME:TYPE",
+    help="Metadata to keep: keyword, integer, float, date or boolean.",
+)
 @click.option("--min-rel", default=1, show_default=True, help="Grade from which a passage is a positive.")
 @_columns
 @_on_error
@@ -240,8 +276,10 @@ def verify(ctx: click.Context, name: str | None, as_json: bool) -> None:
     else:
         say(f"collection {name} is whole")
     if findings:
-        raise CheckFailed(f"collection '{name}': {len(findings)} finding(s)",
-                          hint=f"import it again: msmctl collection rm {name} --yes, then collection import")
+        raise CheckFailed(
+            f"collection '{name}': {len(findings)} finding(s)",
+            hint=f"import it again: msmctl collection rm {name} --yes, then collection import",
+        )
 
 
 @collection.command()
@@ -264,8 +302,9 @@ def rm(ctx: click.Context, name: str, yes: bool, as_json: bool) -> None:
     current.resolve(place, name)
     if not yes:
         if not sys.stdin.isatty():
-            raise UsageError(f"removing collection '{name}' needs --yes",
-                             hint=f"msmctl collection rm {name} --yes")
+            raise UsageError(
+                f"removing collection '{name}' needs --yes", hint=f"msmctl collection rm {name} --yes"
+            )
         click.confirm(f"Remove collection '{name}' with its vectors and runs?", abort=True, err=True)
     remove_collection(place, name, settings(ctx).home / "locks")
     if as_json:
@@ -274,8 +313,13 @@ def rm(ctx: click.Context, name: str, yes: bool, as_json: bool) -> None:
         say(f"removed collection {name}")
 
 
-def _from_files(passages: tuple[Path, ...], columns: str, fields: list[str],
-                queries: tuple[SplitText, ...], qrels: tuple[SplitText, ...]) -> Given:
+def _from_files(
+    passages: tuple[Path, ...],
+    columns: str,
+    fields: list[str],
+    queries: tuple[SplitText, ...],
+    qrels: tuple[SplitText, ...],
+) -> Given:
     from services.collections.sources import files
     from services.collections.sources.source import Given
 
@@ -287,14 +331,16 @@ def _from_files(passages: tuple[Path, ...], columns: str, fields: list[str],
     )
 
 
-def _from_catalogue(beir: Path | None, ir_ids: tuple[SplitText, ...], hf_id: str | None,
-                    files: bool) -> Given:
+def _from_catalogue(
+    beir: Path | None, ir_ids: tuple[SplitText, ...], hf_id: str | None, files: bool
+) -> Given:
     from services.collections.sources.source import Given
     from services.errors import UsageError
 
     if sum(map(bool, (beir, ir_ids, hf_id, files))) > 1:
-        raise UsageError("passages from several places",
-                         hint="give one of --passages, --beir, --ir-dataset, --hf-dataset")
+        raise UsageError(
+            "passages from several places", hint="give one of --passages, --beir, --ir-dataset, --hf-dataset"
+        )
     if beir:
         from services.collections.sources.beir import beir_folder
 
@@ -314,7 +360,9 @@ def _how(ctx: click.Context, on_error: Any, dry_run: bool, bar: Any) -> Any:
     from services.collections.change import How
 
     return How(
-        locks=settings(ctx).home / "locks", on_error=on_error, dry_run=dry_run,
+        locks=settings(ctx).home / "locks",
+        on_error=on_error,
+        dry_run=dry_run,
         report=lambda rows, fraction: bar.advance(rows, fraction=fraction),
     )
 

@@ -94,7 +94,7 @@ def progress(total: int | None, label: str, unit: str = "") -> Iterator[Progress
     Example:
         `with progress(len(rows), "index squad", "passages") as bar: bar.advance(500)`
     """
-    with (_bar(total, label, unit) if sys.stderr.isatty() else _lines(total, label, unit)) as shown:
+    with _bar(total, label, unit) if sys.stderr.isatty() else _lines(total, label, unit) as shown:
         yield shown
     if shown.done:
         click.echo(shown.summary(), err=True)

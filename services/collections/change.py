@@ -20,6 +20,7 @@ from services.collections.reader import Reader, Report
 from services.collections.sources.source import Given
 from services.collections.state import CollectionState
 from services.collections.writer import commit, sweep
+from services.errors import MsmError
 from services.store import Store
 
 OnError = Literal["fail", "skip"]
@@ -117,27 +118,35 @@ def now() -> str:
     return dt.datetime.now(dt.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def make_state(store: Store, base: CollectionState, before: CollectionState | None, given: Given,
-               how: How) -> Outcome:
+def make_state(
+    store: Store, base: CollectionState, before: CollectionState | None, given: Given, how: How
+) -> Outcome:
     """Apply what is given to `base` and commit the result; the caller holds the collection's lock.
 
     Whatever goes wrong leaves the state before; parts already written are removed.
     """
     with _tidy(store, base.name), _spool(how.on_error) as spool:
         rejects = Rejects(spool)
-        reader = Reader(given, rejects, how.report)
-        state = apply_passages(store, base, reader)
-        state, taken = apply_queries(store, state, reader)
-        state = apply_qrels(store, state, reader, taken)
+        state = _apply(store, base, Reader(given, rejects, how.report))
         state = state.model_copy(update={"rejected": rejects.count})
-        kept = None
-        if spool is not None and rejects.count:
-            kept = _keep_rejects(store, state, spool, how)
+        kept = _keep_rejects(store, state, spool, how) if spool and rejects.count else None
         if before is not None and state.fingerprint == before.fingerprint:
             return Outcome("unchanged", before, before, rejects.count, kept, how.dry_run)
         if not how.dry_run:
             commit(store, state)
         return Outcome("updated" if before else "imported", state, before, rejects.count, kept, how.dry_run)
+
+
+def _apply(store: Store, base: CollectionState, reader: Reader) -> CollectionState:
+    try:
+        state = apply_passages(store, base, reader)
+        state, taken = apply_queries(store, state, reader)
+        return apply_qrels(store, state, reader, taken)
+    except OSError as error:
+        raise MsmError(
+            f"collection '{base.name}' could not be written to {store.url}: {error}",
+            hint="make room or mend its permissions, then again: nothing was changed",
+        ) from error
 
 
 @contextmanager

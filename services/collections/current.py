@@ -46,10 +46,14 @@ def resolve(store: Store, name: str | None) -> str:
             return chosen
         names = existing(store)
         if names:
-            raise UsageError(f"which collection? There are {', '.join(names)}",
-                             hint="say --collection NAME, or choose one with `msmctl collection use NAME`")
-        raise NotFound(f"there is no collection in {store.url}",
-                       hint="make one: msmctl collection import NAME --passages FILE")
+            raise UsageError(
+                f"which collection? There are {', '.join(names)}",
+                hint="say --collection NAME, or choose one with `msmctl collection use NAME`",
+            )
+        raise NotFound(
+            f"there is no collection in {store.url}",
+            hint="make one: msmctl collection import NAME --passages FILE",
+        )
     if not store.exists(manifest_key(name)):
         names = existing(store)
         near = ", ".join(get_close_matches(name, names, n=3) or names[:10])

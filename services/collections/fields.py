@@ -70,8 +70,10 @@ def parse_value(name: str, kind: FieldType, value: Any, *, typed: bool) -> Any:
     try:
         return _PARSERS[kind](value if typed else _from_text(kind, value))
     except (ValueError, OverflowError):
-        raise BadRow(f"field '{name}' is no {kind}: {str(value)[:80]!r}",
-                     f"write a value of type {kind}, leave it out, or declare another type") from None
+        raise BadRow(
+            f"field '{name}' is no {kind}: {str(value)[:80]!r}",
+            f"write a value of type {kind}, leave it out, or declare another type",
+        ) from None
 
 
 def _from_text(kind: FieldType, text: str) -> Any:
@@ -128,5 +130,9 @@ def _utc(moment: dt.datetime) -> str:
 
 
 _PARSERS: dict[FieldType, Callable[[Any], Any]] = {
-    "keyword": _keyword, "integer": _integer, "float": _float, "date": _date, "boolean": _boolean,
+    "keyword": _keyword,
+    "integer": _integer,
+    "float": _float,
+    "date": _date,
+    "boolean": _boolean,
 }

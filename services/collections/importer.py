@@ -53,9 +53,14 @@ def import_collection(store: Store, request: ImportRequest, how: How) -> Outcome
             return _fresh(CollectionState.model_validate(raw), asked, how)
         created = now()
         base = CollectionState(
-            name=request.name, created=created, updated=created,
-            fields=request.fields, min_rel=request.min_rel,
-            sources=[source.label for source in request.given.sources()], integer_ids=True, request=asked,
+            name=request.name,
+            created=created,
+            updated=created,
+            fields=request.fields,
+            min_rel=request.min_rel,
+            sources=[source.label for source in request.given.sources()],
+            integer_ids=True,
+            request=asked,
         )
         return make_state(store, base, None, request.given, how)
 
@@ -63,9 +68,11 @@ def import_collection(store: Store, request: ImportRequest, how: How) -> Outcome
 def _fresh(present: CollectionState, asked: str, how: How) -> Outcome:
     same = present.request == asked and (how.on_error == "skip" or not present.rejected)
     if not same:
-        raise Conflict(f"collection '{present.name}' exists already, with other content",
-                       hint=f"change it: msmctl collection update {present.name}; "
-                            f"or remove it first: msmctl collection rm {present.name} --yes")
+        raise Conflict(
+            f"collection '{present.name}' exists already, with other content",
+            hint=f"change it: msmctl collection update {present.name}; "
+            f"or remove it first: msmctl collection rm {present.name} --yes",
+        )
     return Outcome("fresh", present, present, dry_run=how.dry_run)
 
 

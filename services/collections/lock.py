@@ -30,8 +30,10 @@ def exclusive(locks: Path, name: str) -> Iterator[None]:
         except BlockingIOError:
             file.seek(0)
             holder = file.read() or "?"
-            raise Conflict(f"collection '{name}' is being changed by process {holder}",
-                           hint="wait until it is done, then try again") from None
+            raise Conflict(
+                f"collection '{name}' is being changed by process {holder}",
+                hint="wait until it is done, then try again",
+            ) from None
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()

@@ -20,28 +20,34 @@ def check_collection(name: str) -> str:
         UsageError: it says what is wrong and which names are allowed.
     """
     if not _NAME.fullmatch(name):
-        raise UsageError(f"bad collection name {name!r}",
-                         hint="1 to 63 of a-z, 0-9, '_', '-', the first a letter or digit")
+        raise UsageError(
+            f"bad collection name {name!r}", hint="1 to 63 of a-z, 0-9, '_', '-', the first a letter or digit"
+        )
     if name in _RESERVED:
         raise UsageError(f"the name '{name}' is reserved", hint=f"reserved: {', '.join(_RESERVED)}")
     ending = _ENDING.search(name)
     if ending and ending.end() == len(name):
-        raise UsageError(f"the name '{name}' ends in '{ending[0]}', as an index of ours does",
-                         hint="choose a name without -queries, -negatives or -v<number> at its end")
+        raise UsageError(
+            f"the name '{name}' ends in '{ending[0]}', as an index of ours does",
+            hint="choose a name without -queries, -negatives or -v<number> at its end",
+        )
     return name
 
 
 def check_split(name: str) -> str:
     """The name, when a split may have it; UsageError otherwise."""
     if not _NAME.fullmatch(name):
-        raise UsageError(f"bad split name {name!r}",
-                         hint="such as train, dev or test: 1 to 63 of a-z, 0-9, '_', '-'")
+        raise UsageError(
+            f"bad split name {name!r}", hint="such as train, dev or test: 1 to 63 of a-z, 0-9, '_', '-'"
+        )
     return name
 
 
 def check_field(name: str) -> str:
     """The name, when a metadata field may have it; UsageError otherwise."""
     if not _FIELD.fullmatch(name) or name in _TAKEN:
-        raise UsageError(f"bad field name {name!r}",
-                         hint=f"1 to 63 letters, digits or '_', no digit first, none of {', '.join(_TAKEN)}")
+        raise UsageError(
+            f"bad field name {name!r}",
+            hint=f"1 to 63 letters, digits or '_', no digit first, none of {', '.join(_TAKEN)}",
+        )
     return name

@@ -64,8 +64,9 @@ class _Change:
             ords = self.old.ords_of([pid for _, pid in found])
             for (line, pid), ord_ in zip(found, ords, strict=True):
                 if ord_ < 0:
-                    self.reader.rejects.add(source.label, line, BadRow(
-                        f"pid '{pid}' is not in the collection", "remove the line"))
+                    self.reader.rejects.add(
+                        source.label, line, BadRow(f"pid '{pid}' is not in the collection", "remove the line")
+                    )
             self.deleted |= {pid for (_, pid), ord_ in zip(found, ords, strict=True) if ord_ >= 0}
             self.dead.append(np.unique(ords[ords >= 0]))
 
@@ -86,13 +87,18 @@ class _Change:
         tombstones = write_positions(self.store, self.base.name, "tombstones", "ord", dead)
         if not self.base.passage_count:
             self._require_content()
-        return self.base.model_copy(update={
-            "passages": self.base.passages + parts,
-            "tombstones": self.base.tombstones + tombstones,
-            "passage_count": self.writer.next,
-            "live_passages": self.base.live_passages + self.writer.next - self.base.passage_count - len(dead),
-            "integer_ids": self.integer_ids,
-        })
+        return self.base.model_copy(
+            update={
+                "passages": self.base.passages + parts,
+                "tombstones": self.base.tombstones + tombstones,
+                "passage_count": self.writer.next,
+                "live_passages": self.base.live_passages
+                + self.writer.next
+                - self.base.passage_count
+                - len(dead),
+                "integer_ids": self.integer_ids,
+            }
+        )
 
     def _require_content(self) -> None:
         labels = ", ".join(source.label for source in self.reader.given.passages)
@@ -100,22 +106,34 @@ class _Change:
             raise InputError(f"{labels}: no passage could be taken", hint="check the file and its format")
         for name, count in self.filled.items():
             if not count:
-                raise InputError(f"{labels}: no passage has the field '{name}'",
-                                 hint="check the spelling of --field")
+                raise InputError(
+                    f"{labels}: no passage has the field '{name}'", hint="check the spelling of --field"
+                )
 
-    def _without_repeats(self, sources: list[Source], number: int,
-                         batch: list[Numbered]) -> list[rows.Passage]:
+    def _without_repeats(
+        self, sources: list[Source], number: int, batch: list[Numbered]
+    ) -> list[rows.Passage]:
         places = np.array([line for line, _ in batch], np.int64) + (number << _LINE_BITS)
         first = self.seen.add([passage.pid for _, passage in batch], places)
         fresh = []
         for (line, passage), place in zip(batch, first.tolist(), strict=True):
             if place >= 0:
                 where = f"{sources[place >> _LINE_BITS].label}:{place & ((1 << _LINE_BITS) - 1)}"
-                self.reader.rejects.add(sources[number].label, line, BadRow(
-                    f"duplicate pid '{passage.pid}': first at {where}", "give every passage its own pid"))
+                self.reader.rejects.add(
+                    sources[number].label,
+                    line,
+                    BadRow(
+                        f"duplicate pid '{passage.pid}': first at {where}", "give every passage its own pid"
+                    ),
+                )
             elif passage.pid in self.deleted:
-                self.reader.rejects.add(sources[number].label, line, BadRow(
-                    f"pid '{passage.pid}' is also to be deleted", "remove it from one of the two files"))
+                self.reader.rejects.add(
+                    sources[number].label,
+                    line,
+                    BadRow(
+                        f"pid '{passage.pid}' is also to be deleted", "remove it from one of the two files"
+                    ),
+                )
             else:
                 fresh.append(passage)
         return fresh

@@ -44,8 +44,9 @@ def apply_qrels(store: Store, base: CollectionState, reader: Reader, taken: Spli
         judged = _read(reader, split)
         known = judged.check(collection, np.union1d(own, taken.loose), split, reader)
         if not known.any():
-            raise InputError(f"{judged.labels[0]}: no judgement could be taken",
-                             hint="check the file and its format")
+            raise InputError(
+                f"{judged.labels[0]}: no judgement could be taken", hint="check the file and its format"
+            )
         qrels[split] = judged.write(store, base.name, known)
         loose = np.intersect1d(judged.qords[known], taken.loose)
         splits[split] = np.union1d(own, loose).astype(np.int32)
@@ -109,8 +110,9 @@ class _Judged:
         self.qids.append(row.qid)
         self.pids.append(row.pid)
 
-    def check(self, collection: Collection, members: Qords, split: str,
-              reader: Reader) -> npt.NDArray[np.bool_]:
+    def check(
+        self, collection: Collection, members: Qords, split: str, reader: Reader
+    ) -> npt.NDArray[np.bool_]:
         """Per judgement, whether it is kept: ids known, not a repetition. Bad ones go to the rejects."""
         self.qords = collection.qords_of(self.qids)
         ords = collection.ords_of(self.pids)
@@ -120,8 +122,10 @@ class _Judged:
             if member[i]:
                 bad = BadRow(f"unknown pid '{self.pids[i]}'", "give the passage too, or remove the line")
             else:
-                bad = BadRow(f"unknown qid '{self.qids[i]}': no query of split '{split}'",
-                             f"give the query too (--queries {split}=FILE), or remove the line")
+                bad = BadRow(
+                    f"unknown qid '{self.qids[i]}': no query of split '{split}'",
+                    f"give the query too (--queries {split}=FILE), or remove the line",
+                )
             self._reject(reader, i, bad)
         kept = np.flatnonzero(keep)
         keys = (self.qords[kept].astype(np.int64) << 32) | ords[kept]
@@ -138,16 +142,25 @@ class _Judged:
         """The same judgement again is dropped silently; one with another grade is a bad row."""
         if self.grades[i] != self.grades[first]:
             where = f"{self.labels[self.sources[first]]}:{self.lines[first]}"
-            self._reject(reader, i, BadRow(
-                f"qid '{self.qids[i]}' and pid '{self.pids[i]}' are judged {self.grades[i]} here "
-                f"and {self.grades[first]} at {where}", "keep one of the two"))
+            self._reject(
+                reader,
+                i,
+                BadRow(
+                    f"qid '{self.qids[i]}' and pid '{self.pids[i]}' are judged {self.grades[i]} here "
+                    f"and {self.grades[first]} at {where}",
+                    "keep one of the two",
+                ),
+            )
 
     def _reject(self, reader: Reader, i: int, bad: BadRow) -> None:
         reader.rejects.add(self.labels[self.sources[i]], self.lines[i], bad)
 
     def write(self, store: Store, name: str, keep: npt.NDArray[np.bool_]) -> list[Part]:
-        table = pa.table({
-            "qid": pa.array(self.qids, pa.string()), "pid": pa.array(self.pids, pa.string()),
-            "grade": pa.array(np.frombuffer(self.grades, np.int32), pa.int32()),
-        }).filter(pa.array(keep))
+        table = pa.table(
+            {
+                "qid": pa.array(self.qids, pa.string()),
+                "pid": pa.array(self.pids, pa.string()),
+                "grade": pa.array(np.frombuffer(self.grades, np.int32), pa.int32()),
+            }
+        ).filter(pa.array(keep))
         return write_table(store, name, "qrels", table, 0, len(table))

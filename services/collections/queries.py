@@ -40,8 +40,9 @@ class SplitQueries:
     moved: dict[int, int] = field(default_factory=dict)
 
 
-def apply_queries(store: Store, base: CollectionState,
-                  reader: Reader) -> tuple[CollectionState, SplitQueries]:
+def apply_queries(
+    store: Store, base: CollectionState, reader: Reader
+) -> tuple[CollectionState, SplitQueries]:
     """The state with its queries changed as given, and the splits that they were given for.
 
     A new query gets a new qord, one whose text changed too (and its old qord a tombstone).
@@ -100,8 +101,10 @@ class _Change:
             return BadRow(f"duplicate qid '{query.qid}': first at {before}", "give every query its own qid")
         _, text, place = self.taken.get(query.qid, (0, query.text, ""))
         if text != query.text:
-            return BadRow(f"qid '{query.qid}' has another text at {place}",
-                          "one qid has one text in all splits: rename one of the two")
+            return BadRow(
+                f"qid '{query.qid}' has another text at {place}",
+                "one qid has one text in all splits: rename one of the two",
+            )
         return None
 
     def _qord(self, query: rows.Query, place: str) -> int:
@@ -122,17 +125,23 @@ class _Change:
         """Write the new queries; the new state."""
         if not self.new:
             return self.base
-        table = pa.table({"qid": pa.array([qid for qid, _ in self.new], pa.string()),
-                          "text": pa.array([text for _, text in self.new], pa.string())})
+        table = pa.table(
+            {
+                "qid": pa.array([qid for qid, _ in self.new], pa.string()),
+                "text": pa.array([text for _, text in self.new], pa.string()),
+            }
+        )
         writer = PartsWriter(self.store, f"{folder(self.base.name)}/queries", "qord", self.base.query_count)
         writer.write(table)
         parts = writer.close()
         dead = np.array(sorted(self.moved), np.int32)
-        return self.base.model_copy(update={
-            "queries": self.base.queries + parts,
-            "query_tombstones": self.base.query_tombstones
-            + write_positions(self.store, self.base.name, "query_tombstones", "ord", dead),
-            "query_count": self.base.query_count + len(self.new),
-            "live_queries": self.base.live_queries + len(self.new) - len(dead),
-            "integer_ids": self.base.integer_ids and are_integers(table["qid"]),
-        })
+        return self.base.model_copy(
+            update={
+                "queries": self.base.queries + parts,
+                "query_tombstones": self.base.query_tombstones
+                + write_positions(self.store, self.base.name, "query_tombstones", "ord", dead),
+                "query_count": self.base.query_count + len(self.new),
+                "live_queries": self.base.live_queries + len(self.new) - len(dead),
+                "integer_ids": self.base.integer_ids and are_integers(table["qid"]),
+            }
+        )

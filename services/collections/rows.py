@@ -71,7 +71,7 @@ def passage(record: Record, fields: Mapping[str, FieldType], *, typed: bool) -> 
             parse_value(name, kind, record[name] if name in record else more.get(name), typed=typed)
             for name, kind in fields.items()
         )
-    return Passage(pid, title or None, text, values)
+    return Passage(pid, title if title.strip() else None, text, values)
 
 
 def query(record: Record) -> Query:
@@ -108,11 +108,14 @@ def _id(record: Record, keys: tuple[str, ...], name: str) -> str:
         found = f"no {name}" if value in (None, "") else f"{name} is no text: {str(value)[:80]!r}"
         raise BadRow(found, f"give every row its {name} (one of {', '.join(keys)})")
     if _SPACE_OR_CONTROL.search(value):
-        raise BadRow(f"{name} has white space or a control character: {value[:80]!r}",
-                     f"use a {name} without white space")
+        raise BadRow(
+            f"{name} has white space or a control character: {value[:80]!r}",
+            f"use a {name} without white space",
+        )
     if len(value) > LONGEST_ID or len(_encoded(value, name)) > LONGEST_ID:
-        raise BadRow(f"{name} has {len(value.encode())} bytes: '{value[:40]}…'",
-                     f"use at most {LONGEST_ID} bytes")
+        raise BadRow(
+            f"{name} has {len(value.encode())} bytes: '{value[:40]}…'", f"use at most {LONGEST_ID} bytes"
+        )
     return value
 
 
@@ -121,8 +124,9 @@ def _text(value: Any, name: str) -> str:
         found = f"no {name}" if value is None else f"{name} is no text: {str(value)[:80]!r}"
         raise BadRow(found, f"give every row a {name} of type text")
     if len(value) > LONGEST_TEXT:
-        raise BadRow(f"{name} has {len(value):,} characters",
-                     f"cut it into passages of at most {LONGEST_TEXT:,}")
+        raise BadRow(
+            f"{name} has {len(value):,} characters", f"cut it into passages of at most {LONGEST_TEXT:,}"
+        )
     if "\0" in value:
         raise BadRow(f"{name} holds a NUL character at position {value.index(chr(0))}", "remove it")
     if not value.isascii():

@@ -31,8 +31,12 @@ def update_collection(store: Store, name: str, given: Given, how: How) -> Outcom
     Collection.open(store, name)
     with exclusive(how.locks, name):
         before = Collection.open(store, name).state
-        base = before.model_copy(update={
-            "version": before.version + 1, "updated": now(), "request": "",
-            "sources": [*before.sources, *(source.label for source in given.sources())],
-        })
+        base = before.model_copy(
+            update={
+                "version": before.version + 1,
+                "updated": now(),
+                "request": "",
+                "sources": [*before.sources, *(source.label for source in given.sources())],
+            }
+        )
         return make_state(store, base, before, given, how)

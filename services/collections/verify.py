@@ -27,8 +27,9 @@ class Finding(BaseModel):
     found: str
 
 
-def verify_collection(store: Store, name: str,
-                      report: Callable[[int], None] = lambda done: None) -> list[Finding]:
+def verify_collection(
+    store: Store, name: str, report: Callable[[int], None] = lambda done: None
+) -> list[Finding]:
     """All findings on the present state; an empty list means that it is whole.
 
     Args:
@@ -42,10 +43,11 @@ def verify_collection(store: Store, name: str,
     state = Collection.open(store, name).state
     findings = [*_states(store, state)]
     findings += _parts(store, state, report)
-    if findings:  # what follows reads the parts and trusts them
-        return findings
     collection = Collection(store, state)
-    return [*_positions(collection), *_counts(collection), *_repeats(collection), *_references(collection)]
+    findings = findings or list(_positions(collection))
+    if findings:  # what follows trusts the parts and their positions
+        return findings
+    return [*_counts(collection), *_repeats(collection), *_references(collection)]
 
 
 def _states(store: Store, state: CollectionState) -> Iterator[Finding]:
@@ -81,15 +83,19 @@ def _part(store: Store, key: str, part: Part) -> str | None:
 def _positions(collection: Collection) -> Iterator[Finding]:
     """Ords and qords run from 0 without a gap, part after part."""
     state = collection.state
-    tables = (("passages", "ord", state.passages, state.passage_count, collection.read_passages),
-              ("queries", "qord", state.queries, state.query_count, collection.read_queries))
+    tables = (
+        ("passages", "ord", state.passages, state.passage_count, collection.read_passages),
+        ("queries", "qord", state.queries, state.query_count, collection.read_queries),
+    )
     for table, column, parts, count, read in tables:
         expected = 0
         for part in parts:
             found = read(part.lo, part.hi, [column])[column].to_numpy()
             if part.lo != expected or not np.array_equal(found, np.arange(expected, part.hi)):
-                yield Finding(where=f"{table}/{part.name}",
-                              found=f"{column} does not run from {expected} to {part.hi - 1}")
+                yield Finding(
+                    where=f"{table}/{part.name}",
+                    found=f"{column} does not run from {expected} to {part.hi - 1}",
+                )
             expected = part.hi
         if expected != count:
             yield Finding(where=table, found=f"{expected} {column}s given out, but the manifest says {count}")
@@ -97,8 +103,10 @@ def _positions(collection: Collection) -> Iterator[Finding]:
 
 def _counts(collection: Collection) -> Iterator[Finding]:
     state = collection.state
-    for name, live, count in (("live_passages", collection.live, state.live_passages),
-                              ("live_queries", collection.live_queries, state.live_queries)):
+    for name, live, count in (
+        ("live_passages", collection.live, state.live_passages),
+        ("live_queries", collection.live_queries, state.live_queries),
+    ):
         if int(live.sum()) != count:
             yield Finding(where="collection.json", found=f"{name} is {count}, but {int(live.sum())} are live")
 

@@ -81,7 +81,8 @@ class PartsWriter:
         self._writer.close()
         data, rows = self._buffer.getbuffer(), self.next - self._lo
         part = self._store.write_part(
-            self._key, self._lo, self.next, rows, "parquet", lambda stream: _put(stream, data))
+            self._key, self._lo, self.next, rows, "parquet", lambda stream: _put(stream, data)
+        )
         self.parts.append(part)
         self._lo, self._writer, self._buffer = self.next, None, io.BytesIO()
 
@@ -98,8 +99,9 @@ def write_table(store: Store, name: str, kind: str, table: pa.Table, lo: int, hi
     return [store.write_part(f"{folder(name)}/{kind}", lo, hi, len(table), "parquet", write)]
 
 
-def write_positions(store: Store, name: str, kind: str, column: str,
-                    positions: npt.NDArray[np.int32]) -> list[Part]:
+def write_positions(
+    store: Store, name: str, kind: str, column: str, positions: npt.NDArray[np.int32]
+) -> list[Part]:
     """Sorted positions (tombstones, a split's qords) as one part; none for no positions."""
     if not len(positions):
         return []
@@ -140,8 +142,10 @@ def sweep(store: Store, name: str) -> None:
 def parts_by_table(state: CollectionState) -> dict[str, list[Part]]:
     """Every part of a state, by the table (folder) that it lies in."""
     return {
-        "passages": state.passages, "queries": state.queries,
-        "tombstones": state.tombstones, "query_tombstones": state.query_tombstones,
+        "passages": state.passages,
+        "queries": state.queries,
+        "tombstones": state.tombstones,
+        "query_tombstones": state.query_tombstones,
         "splits": [part for parts in state.splits.values() for part in parts],
         "qrels": [part for parts in state.qrels.values() for part in parts],
     }

@@ -21,14 +21,21 @@ def beir_folder(folder: Path) -> Given:
     """
     corpus, queries = _find(folder, "corpus.jsonl"), _find(folder, "queries.jsonl")
     if corpus is None:
-        raise InputError(f"{folder}: no BEIR folder: it has no corpus.jsonl (.gz, .zst)",
-                         hint="it holds corpus.jsonl, queries.jsonl and qrels/<split>.tsv")
-    qrels = [(check_split(path.name.partition(".")[0]), QrelsSource(path))
-             for path in sorted((folder / "qrels").glob("*.tsv*"))]
+        raise InputError(
+            f"{folder}: no BEIR folder: it has no corpus.jsonl (.gz, .zst)",
+            hint="it holds corpus.jsonl, queries.jsonl and qrels/<split>.tsv",
+        )
+    qrels = [
+        (check_split(path.name.partition(".")[0]), QrelsSource(path))
+        for path in sorted((folder / "qrels").glob("*.tsv*"))
+    ]
     if qrels and queries is None:
         raise InputError(f"{folder}: has qrels but no queries.jsonl (.gz, .zst)", hint="add the file")
-    return Given(passages=[JsonlSource(corpus)], queries=[(None, JsonlSource(queries))] if queries else [],
-                 qrels=list(qrels))
+    return Given(
+        passages=[JsonlSource(corpus)],
+        queries=[(None, JsonlSource(queries))] if queries else [],
+        qrels=list(qrels),
+    )
 
 
 def _find(folder: Path, name: str) -> Path | None:

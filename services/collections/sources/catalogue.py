@@ -18,8 +18,13 @@ class CatalogueSource(Source):
         explain: Turns such an error into one of ours.
     """
 
-    def __init__(self, label: str, rows: Callable[[], Iterable[Record]],
-                 errors: tuple[type[Exception], ...], explain: Callable[[Exception], Exception]) -> None:
+    def __init__(
+        self,
+        label: str,
+        rows: Callable[[], Iterable[Record]],
+        errors: tuple[type[Exception], ...],
+        explain: Callable[[Exception], Exception],
+    ) -> None:
         self.label = label
         self._rows = rows
         self._errors = errors

@@ -29,11 +29,13 @@ def passage_columns(text: str, fields: Collection[str]) -> tuple[str, ...]:
     names = tuple(name.strip() for name in text.split(","))
     unknown = [name for name in names if name not in ("pid", "title", "text", *fields)]
     if unknown:
-        raise UsageError(f"--columns: unknown column '{unknown[0]}'",
-                         hint=f"declare it: --field {unknown[0]}:keyword")
+        raise UsageError(
+            f"--columns: unknown column '{unknown[0]}'", hint=f"declare it: --field {unknown[0]}:keyword"
+        )
     if len(set(names)) < len(names) or not {"pid", "text"} <= set(names):
-        raise UsageError(f"--columns {text}: needs pid and text, each name once",
-                         hint="such as pid,title,text")
+        raise UsageError(
+            f"--columns {text}: needs pid and text, each name once", hint="such as pid,title,text"
+        )
     return names
 
 
@@ -51,8 +53,10 @@ def passages(path: Path, columns: tuple[str, ...] = PASSAGE_COLUMNS, fields: Col
         return source
     missing = [name for name in fields if name not in columns]
     if missing:
-        raise UsageError(f"{path}: field '{missing[0]}' is none of the columns {', '.join(columns)}",
-                         hint=f"--columns {','.join([*columns, *missing])}")
+        raise UsageError(
+            f"{path}: field '{missing[0]}' is none of the columns {', '.join(columns)}",
+            hint=f"--columns {','.join([*columns, *missing])}",
+        )
     return TsvSource(path, columns)
 
 

@@ -31,16 +31,22 @@ def hf_dataset(name: str) -> Given:
     try:
         import datasets
     except ImportError as error:
-        raise InputError("the library datasets is not installed",
-                         hint="install it: pip install 'msmctl[catalogues]'") from error
+        raise InputError(
+            "the library datasets is not installed", hint="install it: pip install 'msmctl[catalogues]'"
+        ) from error
     hub = _Hub(name, datasets)
     configs = hub.configs(name)
     if "corpus" not in configs:
-        raise InputError(f"data set '{name}' has no configuration 'corpus', but: {', '.join(configs)}",
-                         hint="export it to .jsonl or .parquet and use --passages, --queries, --qrels")
+        raise InputError(
+            f"data set '{name}' has no configuration 'corpus', but: {', '.join(configs)}",
+            hint="export it to .jsonl or .parquet and use --passages, --queries, --qrels",
+        )
     queries = [(None, source) for _, source in hub.tables(name, "queries")] if "queries" in configs else []
-    return Given(passages=[source for _, source in hub.tables(name, "corpus")], queries=list(queries),
-                 qrels=hub.judgements(configs) if queries else [])
+    return Given(
+        passages=[source for _, source in hub.tables(name, "corpus")],
+        queries=list(queries),
+        qrels=hub.judgements(configs) if queries else [],
+    )
 
 
 class _Hub:

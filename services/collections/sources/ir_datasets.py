@@ -26,15 +26,17 @@ def ir_dataset(ids: list[tuple[str, str]]) -> Given:
     try:
         import ir_datasets
     except ImportError as error:
-        raise InputError("the library ir_datasets is not installed",
-                         hint="install it: pip install 'msmctl[catalogues]'") from error
+        raise InputError(
+            "the library ir_datasets is not installed", hint="install it: pip install 'msmctl[catalogues]'"
+        ) from error
     given = Given()
     for split, name in ids:
         try:
             dataset = ir_datasets.load(name)
         except KeyError:
-            raise InputError(f"ir_datasets has no data set '{name}'",
-                             hint="https://ir-datasets.com lists them") from None
+            raise InputError(
+                f"ir_datasets has no data set '{name}'", hint="https://ir-datasets.com lists them"
+            ) from None
         if not given.passages and not dataset.has_docs():
             raise InputError(f"'{name}' has no documents", hint="give an id that has, first")
         if not given.passages:
@@ -52,8 +54,10 @@ def _source(name: str, table: str, dataset: Any) -> CatalogueSource:
             yield _record(row)
 
     def explain(error: Exception) -> MsmError:
-        return Unavailable(f"{name}/{table} could not be read: {type(error).__name__}: {error}",
-                           hint="ir_datasets downloads on first use: is there a network, and room on the disk?")
+        return Unavailable(
+            f"{name}/{table} could not be read: {type(error).__name__}: {error}",
+            hint="ir_datasets downloads on first use: is there a network, and disk space?",
+        )
 
     # The library raises what its downloads, archives and parsers raise; the chain keeps the cause.
     return CatalogueSource(f"{name}/{table}", rows, (OSError, RuntimeError, ValueError, EOFError), explain)

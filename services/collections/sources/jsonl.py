@@ -19,6 +19,8 @@ class JsonlSource(LineSource):
         except orjson.JSONDecodeError as error:
             raise BadRow(f"no valid JSON: {error}", "write one JSON object per line") from None
         if not isinstance(value, dict):
-            raise BadRow(f"no JSON object but {type(value).__name__}",
-                         'write one object per line: {"pid": …, "text": …}')
+            raise BadRow(
+                f"no JSON object but {type(value).__name__}",
+                'write one object per line: {"pid": …, "text": …}',
+            )
         return value

@@ -48,8 +48,9 @@ def compression(path: Path) -> str | None:
     found = next((codec for codec, magic in _MAGIC.items() if head.startswith(magic)), None)
     promised = _ENDINGS.get(path.suffix)
     if promised and found != promised:
-        raise InputError(f"{path}: ends in {path.suffix}, but is no {promised} file",
-                         hint="fetch it again, or rename it")
+        raise InputError(
+            f"{path}: ends in {path.suffix}, but is no {promised} file", hint="fetch it again, or rename it"
+        )
     return found
 
 
@@ -95,8 +96,13 @@ class LineSource(Source):
             try:
                 record = self.parse(raw.decode(), number)
             except UnicodeDecodeError as error:
-                yield number, BadRow(f"broken UTF-8: byte 0x{raw[error.start]:02x} at byte {error.start + 1}",
-                                     "save the file as UTF-8")
+                yield (
+                    number,
+                    BadRow(
+                        f"broken UTF-8: byte 0x{raw[error.start]:02x} at byte {error.start + 1}",
+                        "save the file as UTF-8",
+                    ),
+                )
             except BadRow as bad:
                 yield number, bad
             else:
@@ -113,8 +119,13 @@ class LineSource(Source):
                     if len(line) == LONGEST_LINE and not line.endswith(b"\n"):
                         while (more := stream.readline(LONGEST_LINE)) and not more.endswith(b"\n"):
                             pass
-                        yield number, BadRow(f"the line is longer than {LONGEST_LINE >> 20} MiB",
-                                             "check the file's line ends, and cut long texts into passages")
+                        yield (
+                            number,
+                            BadRow(
+                                f"the line is longer than {LONGEST_LINE >> 20} MiB",
+                                "check the file's line ends, and cut long texts into passages",
+                            ),
+                        )
                         continue
                     line = line.rstrip(b"\r\n")
                     if number == 1:
@@ -122,6 +133,8 @@ class LineSource(Source):
                     if line and not line.isspace():
                         yield number, line
             except OSError as error:
-                raise InputError(f"{self.path}:{number + 1}: the file ends early or is damaged here: {error}",
-                                 hint="fetch it again and compare size or checksum; "
-                                      "--on-error skip passes over bad rows, not over lost ones") from error
+                raise InputError(
+                    f"{self.path}:{number + 1}: the file ends early or is damaged here: {error}",
+                    hint="fetch it again and compare size or checksum; "
+                    "--on-error skip passes over bad rows, not over lost ones",
+                ) from error

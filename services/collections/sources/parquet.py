@@ -45,8 +45,10 @@ class ParquetSource(Source):
                         yield number, value
                     self.done = self.size * number // max(1, file.metadata.num_rows)
             except (pa.ArrowException, OSError) as error:
-                raise InputError(f"{self.path}:{number + 1}: not a (whole) parquet file: {error}",
-                                 hint="fetch it again, or name it after its format (.tsv, .jsonl)") from error
+                raise InputError(
+                    f"{self.path}:{number + 1}: not a (whole) parquet file: {error}",
+                    hint="fetch it again, or name it after its format (.tsv, .jsonl)",
+                ) from error
 
 
 def _rows(batch: pa.RecordBatch) -> list[dict[str, Any] | BadRow]:
@@ -75,7 +77,8 @@ def _plain_file(path: Path) -> Iterator[Path]:
             with open_plain(path) as (stream, _):
                 shutil.copyfileobj(stream, copy)
         except OSError as error:
-            raise InputError(f"{path}:1: the compressed file is damaged: {error}",
-                             hint="fetch it again") from error
+            raise InputError(
+                f"{path}:1: the compressed file is damaged: {error}", hint="fetch it again"
+            ) from error
         copy.flush()
         yield Path(copy.name)

@@ -58,8 +58,12 @@ class Given:
 
     def __add__(self, other: Given) -> Given:
         """Both together."""
-        return Given(self.passages + other.passages, self.queries + other.queries,
-                     self.qrels + other.qrels, self.delete + other.delete)
+        return Given(
+            self.passages + other.passages,
+            self.queries + other.queries,
+            self.qrels + other.qrels,
+            self.delete + other.delete,
+        )
 
     def sources(self) -> list[Source]:
         """Every source."""

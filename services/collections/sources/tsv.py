@@ -72,8 +72,10 @@ class QrelsSource(LineSource):
                 return None
         if len(cells) != self._width:
             layout = "qid 0 pid grade" if self._width == 4 else "qid pid grade"
-            raise BadRow(f"{_columns(len(cells))}, not {self._width} ({layout})",
-                         "write `qid 0 pid grade` (TREC) or `qid pid grade` (BEIR) on every line")
+            raise BadRow(
+                f"{_columns(len(cells))}, not {self._width} ({layout})",
+                "write `qid 0 pid grade` (TREC) or `qid pid grade` (BEIR) on every line",
+            )
         return {"qid": cells[0], "pid": cells[-2], "grade": cells[-1]}
 
 
