@@ -36,10 +36,8 @@ def apply_qrels(store: Store, base: CollectionState, reader: Reader, taken: Spli
     """
     collection = Collection(store, base)
     splits = _splits(collection, taken)
-    names = list(dict.fromkeys(split for split, _ in reader.given.qrels))
     qrels = dict(base.qrels)
-    placed = np.zeros(base.query_count, np.bool_)
-    for split in names:
+    for split in dict.fromkeys(split for split, _ in reader.given.qrels):
         own = splits.get(split, np.empty(0, np.int32))
         judged = _read(reader, split)
         known = judged.check(collection, np.union1d(own, taken.loose), split, reader)
@@ -50,8 +48,7 @@ def apply_qrels(store: Store, base: CollectionState, reader: Reader, taken: Spli
         qrels[split] = judged.write(store, base.name, known)
         loose = np.intersect1d(judged.qords[known], taken.loose)
         splits[split] = np.union1d(own, loose).astype(np.int32)
-        placed[splits[split]] = True
-    _place_rest(splits, taken, placed)
+    _place_rest(splits, taken, base.query_count)
     parts = {split: write_positions(store, base.name, "splits", "qord", splits[split]) for split in splits}
     return base.model_copy(update={"qrels": qrels, "splits": parts})
 
@@ -69,8 +66,9 @@ def _splits(collection: Collection, taken: SplitQueries) -> dict[str, Qords]:
     return splits
 
 
-def _place_rest(splits: dict[str, Qords], taken: SplitQueries, placed: npt.NDArray[np.bool_]) -> None:
+def _place_rest(splits: dict[str, Qords], taken: SplitQueries, query_count: int) -> None:
     """Queries given without a split and judged nowhere: the only split has them, else none."""
+    placed = np.zeros(query_count, np.bool_)
     for qords in splits.values():
         placed[qords] = True
     rest = taken.loose[~placed[taken.loose]]
@@ -142,15 +140,11 @@ class _Judged:
         """The same judgement again is dropped silently; one with another grade is a bad row."""
         if self.grades[i] != self.grades[first]:
             where = f"{self.labels[self.sources[first]]}:{self.lines[first]}"
-            self._reject(
-                reader,
-                i,
-                BadRow(
-                    f"qid '{self.qids[i]}' and pid '{self.pids[i]}' are judged {self.grades[i]} here "
-                    f"and {self.grades[first]} at {where}",
-                    "keep one of the two",
-                ),
+            found = (
+                f"qid '{self.qids[i]}' and pid '{self.pids[i]}' are judged {self.grades[i]} here "
+                f"and {self.grades[first]} at {where}"
             )
+            self._reject(reader, i, BadRow(found, "keep one of the two"))
 
     def _reject(self, reader: Reader, i: int, bad: BadRow) -> None:
         reader.rejects.add(self.labels[self.sources[i]], self.lines[i], bad)

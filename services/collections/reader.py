@@ -24,7 +24,8 @@ class Reader:
         self.rejects = rejects
         self._report = report
         self._sources = given.sources()
-        self._size = sum(source.size for source in self._sources)
+        known = all(source.size for source in self._sources)
+        self._size = sum(source.size for source in self._sources) if known else 0
 
     def rows(self, source: Source, check: Callable[[Record], T]) -> Iterator[tuple[int, T]]:
         """Checked rows with their line numbers; bad ones go to the rejects."""

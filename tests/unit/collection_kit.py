@@ -1,11 +1,16 @@
-"""Imports and updates from files in a temporary folder, with few words."""
+"""Imports and updates from files in a temporary folder, with few words; and `msmctl` in this process."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from cli.main import main
 from services.collections.change import How, OnError, Outcome
 from services.collections.collection import Collection
 from services.collections.fields import parse_declarations
@@ -105,3 +110,24 @@ def live_texts(collection: Collection) -> dict[str, str]:
     count = collection.passage_count
     rows = zip(collection.pids.to_pylist(), collection.passage_texts(0, count), collection.live, strict=True)
     return {pid: text for pid, text, live in rows if live}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command gave."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+def run_main(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str | Path
+) -> Answer:
+    """The entry point, called in this process: a process per call would take a second each."""
+    monkeypatch.setattr(sys, "argv", ["msmctl", *map(str, arguments)])
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as done:
+        main()
+    printed = capsys.readouterr()
+    return Answer(int(done.value.code or 0), printed.out, printed.err)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
+from collection_kit import Answer, run_main
 
-from cli.main import main
 from cli.progress import clock, progress
 
 SAMPLES = Path(__file__).parents[1] / "samples"
@@ -21,30 +20,13 @@ IMPORT = [
 ]  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Answer:
-    code: int
-    stdout: str
-    stderr: str
-
-
 Msmctl = Callable[..., Answer]
 
 
 @pytest.fixture
 def msmctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Msmctl:
-    """The entry point, called in this process: a process per call would take a second each."""
     monkeypatch.setenv("MSM_HOME", str(tmp_path / "home"))
-
-    def call(*arguments: str | Path) -> Answer:
-        monkeypatch.setattr(sys, "argv", ["msmctl", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as done:
-            main()
-        printed = capsys.readouterr()
-        return Answer(int(done.value.code or 0), printed.out, printed.err)
-
-    return call
+    return partial(run_main, monkeypatch, capsys)
 
 
 def test_import_show_update_verify_use_and_remove(msmctl: Msmctl, tmp_path: Path) -> None:
