@@ -11,9 +11,10 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
-from services.errors import MsmError, Unavailable
+from services.errors import MsmError, NotFound, Unavailable
 from services.jobs import identity
 from services.jobs.documents import Stale
 from services.jobs.execute import Hint
@@ -28,6 +29,8 @@ from services.settings import Settings
 logger = logging.getLogger(__name__)
 
 _SCAN = 500
+_COUNT_PERIOD = 0.5
+"""Seconds between two writes of a job's counters."""
 
 
 class Broker(Protocol):
@@ -126,7 +129,7 @@ class Dispatcher:
         if flights.complete(self._size(job)):
             self._next_phase(job, flights)
             return True
-        if changed or flights.moved:
+        if flights.moved and job.phase == "work" and time.monotonic() - flights.counted_at > _COUNT_PERIOD:
             self._count(job, flights)
         return changed
 
@@ -157,10 +160,9 @@ class Dispatcher:
                      if present.phase == job.phase else None)
 
     def _count(self, job: Job, flights: Flights) -> None:
-        flights.moved = False
-        totals = flights.totals() if job.phase == "work" else {}
-        self._change(job, lambda present: present.model_copy(update=totals)
-                     if any(getattr(present, name) != value for name, value in totals.items()) else None)
+        flights.moved, flights.counted_at = False, time.monotonic()
+        totals = flights.totals()
+        self._change(job, lambda present: present.model_copy(update=totals))
 
     def _end(self, job: Job, state: str, **fields: Any) -> None:
         logger.info("%s %s", job.id, state)
@@ -171,7 +173,7 @@ class Dispatcher:
 
     def _change(self, job: Job, change: Callable[[Job], Job | None]) -> None:
         """As `Ledger.change_job`, for a job that may have been removed meanwhile."""
-        if self._ledger.find_job(job.id) is not None:
+        with suppress(NotFound):
             self._ledger.change_job(job.id, change)
 
     # -- chunks ------------------------------------------------------------------------------------

@@ -70,7 +70,7 @@ class Flights:
     Attributes:
         cursor: Chunks before it are in flight or have landed.
         failure: Set when a chunk has failed: the job fails.
-        moved: Progress was made since it was last written to the job.
+        moved: Progress was made since it was last written to the job, at `counted_at`.
     """
 
     def __init__(self, phase: Phase) -> None:
@@ -79,13 +79,16 @@ class Flights:
         self.cursor = 0
         self.failure: Failure | None = None
         self.moved = False
+        self.counted_at = float("-inf")
         self._sums = {"done": 0, "units_done": 0, "rows": 0, "bytes": 0, "dead": 0}
 
     def land(self, row: Row) -> None:
         """Count a chunk that is done or has failed."""
         if row.state == "failed":
-            self.failure = row.error or Failure(code="failed", message="no reason given", chunk=row.key)
+            reason = row.error or Failure(code="failed", message="no reason given", chunk=row.key)
+            self.failure = self.failure or reason
         elif row.receipt is not None:
+            self.moved = True
             receipt = row.receipt
             for name, value in (("done", 1), ("units_done", row.hi - row.lo), ("rows", receipt.rows),
                                 ("bytes", receipt.bytes), ("dead", len(receipt.dead))):

@@ -57,8 +57,14 @@ class Ledger:
     # -- jobs --------------------------------------------------------------------------------------
 
     def create_job(self, job: Job) -> Job:
-        """Write a new job, unless one of the same spec is open: then that one is returned."""
-        self.documents.create("jobs", job.id, _body(job))
+        """Write a new job, unless one of the same spec is open: then that one is returned.
+
+        An id that is taken (several jobs in one second) is replaced by another one.
+        """
+        try:
+            self.documents.create("jobs", job.id, _body(job))
+        except Exists:
+            return self.create_job(job.model_copy(update={"id": records.new_id(job.kind)}))
         holder = self.hold_spec(job)
         if holder != job.id:
             self.remove_job(job)

@@ -12,7 +12,7 @@ from services.jobs.kind import Context, Queue
 from services.jobs.ledger import Ledger
 from services.jobs.records import ENDED, Job
 
-_PAUSE = 0.2
+_PAUSE = 0.1
 
 
 class MemoryBroker:
@@ -53,8 +53,8 @@ def run_here(ledger: Ledger, context: Context, job_ids: Sequence[str], runner: s
     dispatcher = Dispatcher(ledger, broker, context.settings, mine)
     while mine() and not stop.is_set():
         changed = dispatcher.tick()
-        if broker.hints:
-            execute(ledger, context, broker.hints.popleft(), stop)
-        elif not changed:
+        if not broker.hints and not changed:
             stop.wait(_PAUSE)
+        while broker.hints and not stop.is_set():
+            execute(ledger, context, broker.hints.popleft(), stop)
     return ledger.jobs_by_id(job_ids)

@@ -141,11 +141,15 @@ def chunk_key(n: int) -> str:
 
 
 def new_job(spec: Spec, queue: Queue, depends_on: list[str], runner: str) -> Job:
-    """A job that has not been written yet. Its id sorts by time: `mine-20261121-073015-ab12`."""
-    moment = datetime.now(UTC)
-    return Job(id=f"{spec.kind}-{moment:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}", kind=spec.kind, queue=queue,
-               collection=spec.collection, title=spec.title, spec=spec.model_dump(mode="json"),
-               hash=spec.hash, depends_on=depends_on, runner=runner, created=now())
+    """A job that has not been written yet."""
+    return Job(id=new_id(spec.kind), kind=spec.kind, queue=queue, collection=spec.collection,
+               title=spec.title, spec=spec.model_dump(mode="json"), hash=spec.hash, depends_on=depends_on,
+               runner=runner, created=now())
+
+
+def new_id(kind: str) -> str:
+    """An id that sorts by time and is short to say, `mine-20261121-073015-ab12`; unique but for rare luck."""
+    return f"{kind}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
 def new_row(job: Job, key: str, step: Phase, lo: int = 0, hi: int = 0) -> Row:
