@@ -168,15 +168,13 @@ def stop(children: Sequence[tuple[Child, float]]) -> None:
     for child, _ in children:
         child.signal(signal.SIGTERM)
     begun = time.monotonic()
-    for child, grace in children:
-        _wait(child, begun + grace)
-        child.sweep()
-    for child, _ in children:  # a killed process needs a moment, longer if it waits for the disk
-        _wait(child, time.monotonic() + 30)
-
-
-def _wait(child: Child, until: float) -> None:
     reap()
-    while child.alive and time.monotonic() < until:
+    for child, grace in children:
+        while child.alive and time.monotonic() < begun + grace:
+            time.sleep(0.05)
+            reap()
+        child.sweep()
+    until = time.monotonic() + 30  # a killed process needs a moment, longer if it waits for the disk
+    while any(child.members() for child, _ in children) and time.monotonic() < until:
         time.sleep(0.05)
         reap()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,13 +16,11 @@ def offered(names: Sequence[str]) -> str | None:
     """The first of the packages that apt can install, or None (also where there is no apt)."""
     if shutil.which("apt-cache") is None:
         return None
-    for name in names:
-        done = subprocess.run(
-            ["apt-cache", "policy", name], capture_output=True, text=True, env=os.environ | QUIET
-        )
-        if "Candidate:" in done.stdout and "Candidate: (none)" not in done.stdout:
-            return name
-    return None
+    done = subprocess.run(
+        ["apt-cache", "policy", *names], capture_output=True, text=True, env=os.environ | QUIET
+    )
+    found = dict(re.findall(r"^(\S+):\n.*\n  Candidate: (\S+)", done.stdout, flags=re.MULTILINE))
+    return next((name for name in names if found.get(name, "(none)") != "(none)"), None)
 
 
 def install(names: Sequence[str]) -> str | None:
