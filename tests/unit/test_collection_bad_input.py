@@ -45,6 +45,7 @@ CASES = [
         b"p1\tone\np2\tab\xff\np3\tthree\n"),
     Bad("too few columns", "passages.tsv:2", "1 column, not 2", "p1\tone\np2 two\np3\tthree\n"),
     Bad("too many columns", "passages.tsv:2", "3 columns, not 2", "p1\tone\np2\ttwo\tmore\np3\tthree\n"),
+    Bad("empty cells", "passages.tsv:2", "no pid", "p1\tone\n\t\np3\tthree\n"),
     Bad("no pid", "passages.tsv:2", "no pid", "p1\tone\n\ttwo\np3\tthree\n"),
     Bad("pid with white space", "passages.tsv:2", "pid has white space", "p1\tone\np 2\ttwo\np3\tthree\n"),
     Bad("pid with a no-break space", "passages.tsv:2", "pid has white space",

@@ -130,7 +130,7 @@ class LineSource(Source):
                     line = line.rstrip(b"\r\n")
                     if number == 1:
                         line = line.removeprefix(_BOM)
-                    if line and not line.isspace():
+                    if line.strip(b" "):  # a line of tabs is a row of empty cells
                         yield number, line
             except OSError as error:
                 raise InputError(
