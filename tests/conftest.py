@@ -94,7 +94,7 @@ def unique() -> str:
     return f"t{uuid.uuid4().hex[:10]}"
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def cli() -> Cli:
     """`cli("mine", "--system", "bm25", home=…)` runs the real `msmctl`; see `Answer`."""
 
