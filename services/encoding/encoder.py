@@ -12,7 +12,7 @@ from services.encoding.tokens import Tokenizer
 from services.errors import InputError, MsmError
 from services.settings import Settings
 from services.store import Store, fingerprint
-from services.systems.models import InstalledModel, installed_or_pull
+from services.systems.models import InstalledModel, required
 from services.systems.profile import Profile, profile_of
 from services.systems.system import Similarity, System
 
@@ -82,7 +82,7 @@ def load_encoder(store: Store, system: System, settings: Settings) -> Encoder:
     """
     if not system.is_dense:
         raise InputError(f"system '{system.name}' has no encoder")
-    model = installed_or_pull(store, system)
+    model = required(store, system)
     return _loaded(_Key(store, model), profile_of(system, model.own), settings.device, settings.threads)
 
 

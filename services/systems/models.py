@@ -82,25 +82,31 @@ def installed(store: Store, system: System) -> InstalledModel | None:
     return InstalledModel.model_validate(manifest) if manifest else None
 
 
-def installed_or_pull(store: Store, system: System) -> InstalledModel:
-    """The model that the system uses; pulled now where an installed package carries it.
-
-    Called in the caller's process, when a job is submitted: a worker looks nowhere but in the store. A
-    download is never started unasked.
+def required(store: Store, system: System) -> InstalledModel:
+    """The model that the system uses. A worker looks nowhere but in the store.
 
     Raises:
-        NotFound: the model must be pulled first.
+        NotFound: it must be pulled first.
     """
     model = installed(store, system)
-    if model is not None:
-        return model
-    source = package_source(system)
-    if source is None:
+    if model is None:
         raise NotFound(
             f"the model of system '{system.name}' is not in {store.url}",
             hint=f"`msmctl systems pull {system.name}` (or `… --from FOLDER`)",
         )
-    return copy_in(store, system, source)
+    return model
+
+
+def installed_or_pull(store: Store, system: System) -> InstalledModel:
+    """The model that the system uses; pulled now where an installed package carries it.
+
+    For the caller's process, when a job is submitted. A download is never started unasked.
+
+    Raises:
+        NotFound: the model must be pulled first.
+    """
+    source = package_source(system) if installed(store, system) is None else None
+    return copy_in(store, system, source) if source else required(store, system)
 
 
 def pull(

@@ -17,7 +17,7 @@ from services.encoding.encoder import Encoder, load_encoder
 from services.errors import InputError, MsmError
 from services.settings import Settings
 from services.store import Store
-from services.systems.models import add, installed
+from services.systems.models import add, installed, pull
 from services.systems.registry import Registry
 
 SETTINGS = Settings(device="cpu", threads=2)
@@ -77,7 +77,9 @@ def test_all_minilm_equals_sentence_transformers_from_one_token_to_truncation(st
     from sentence_transformers import SentenceTransformer
 
     peer = SentenceTransformer(str(package.get_model_path()), device="cpu")
-    ours = load_encoder(store, Registry.load(store).get("all-MiniLM-L6-v2"), SETTINGS)
+    system = Registry.load(store).get("all-MiniLM-L6-v2")
+    pull(store, system)
+    ours = load_encoder(store, system, SETTINGS)
     texts = ["one", "", "The seventh day", "many words " * 20, "far beyond 256 tokens " * 60]
     theirs = peer.encode(texts)
     assert np.abs(ours.encode(texts) - theirs).max() < 1e-6

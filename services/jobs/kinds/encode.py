@@ -31,7 +31,7 @@ from services.encoding.shards import (
 from services.encoding.vectors import open_vectors
 from services.errors import Conflict
 from services.jobs.kind import Chunk, Context, DeadRow, Estimate, Kind, Queue, Receipt, Spec
-from services.systems.models import installed_or_pull
+from services.systems.models import installed_or_pull, required
 from services.systems.registry import Registry
 from services.systems.system import System
 
@@ -63,7 +63,7 @@ class _Work:
     def of(cls, context: Context, spec: EncodeSpec) -> _Work:
         system = Registry.load(context.store).get(spec.system)
         collection = Collection.open(context.store, spec.collection, spec.collection_version)
-        model = installed_or_pull(context.store, system)
+        model = required(context.store, system)
         return cls(collection, system, VectorFolder(context.store, collection.name, system, model))
 
     def todo(self, spec: EncodeSpec) -> list[tuple[TableName, int, int]]:
