@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,8 +16,18 @@ if TYPE_CHECKING:
     from services.elastic.versions import Version
     from services.settings import Settings
 
-_COLUMNS = ["collection", "version", "state", "served", "passages", "queries", "systems", "vector_index", "bytes",
-            "created"]
+_COLUMNS = [
+    "collection",
+    "version",
+    "state",
+    "served",
+    "passages",
+    "queries",
+    "systems",
+    "vector_index",
+    "bytes",
+    "created",
+]
 _version = click.argument("version", required=True)
 _any_version = click.argument("version", required=False)
 
@@ -29,13 +40,27 @@ def index() -> None:
 @index.command()
 @collection_option
 @system_option
-@click.option("--vector-index", type=click.Choice(["hnsw", "int8_hnsw", "bbq_hnsw", "flat"]), default="hnsw",
-              show_default=True, help="How vectors are held: graph, quantised graphs, or none (exact).")
+@click.option(
+    "--vector-index",
+    type=click.Choice(["hnsw", "int8_hnsw", "bbq_hnsw", "flat"]),
+    default="hnsw",
+    show_default=True,
+    help="How vectors are held: graph, quantised graphs, or none (exact).",
+)
 @job_options
 @json_option
 @click.pass_context
-def build(ctx: click.Context, collection: str | None, systems: list[str], vector_index: str, detach: bool,
-          local: bool, force: bool, dry_run: bool, as_json: bool) -> None:
+def build(
+    ctx: click.Context,
+    collection: str | None,
+    systems: list[str],
+    vector_index: str,
+    detach: bool,
+    local: bool,
+    force: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
     """Build a new version, check it, and serve it. What is served already stays if its vectors are at hand.
 
     \b
@@ -52,8 +77,12 @@ def build(ctx: click.Context, collection: str | None, systems: list[str], vector
     registry = Registry.load(kept)
     dense = tuple(system.name for system in map(registry.get, systems) if system.is_dense)
     name = resolve(kept, collection)
-    spec = IndexSpec(collection=name, collection_version=Collection.open(kept, name).state.version,
-                     systems=dense, vector_index=vector_index)  # type: ignore[arg-type] # click has checked it
+    spec = IndexSpec(
+        collection=name,
+        collection_version=Collection.open(kept, name).state.version,
+        systems=dense,
+        vector_index=vector_index,
+    )  # type: ignore[arg-type] # click has checked it
     run_specs(ctx, [spec], detach=detach, local=local, force=force, dry_run=dry_run, as_json=as_json)
 
 
@@ -119,11 +148,19 @@ def verify(ctx: click.Context, version: str | None, collection: str | None, as_j
     for note in notes:
         say(note)
     if as_json:
-        emit_json({"index": found.passages, "passed": all(check.passed for check in checks),
-                   "checks": gate.summary(checks)})
+        emit_json(
+            {
+                "index": found.passages,
+                "passed": all(check.passed for check in checks),
+                "checks": gate.summary(checks),
+            }
+        )
     else:
-        emit_rows([{"check": check.name, "passed": check.passed, "found": check.found} for check in checks],
-                  ["check", "passed", "found"], as_json=False)
+        emit_rows(
+            [{"check": check.name, "passed": check.passed, "found": check.found} for check in checks],
+            ["check", "passed", "found"],
+            as_json=False,
+        )
     gate.verdict(found, checks)
 
 
@@ -177,7 +214,7 @@ def rm(ctx: click.Context, version: str, collection: str | None, yes: bool, as_j
 
     _, client, found = _found(ctx, version, collection)
     if not yes:
-        if as_json or not click.get_text_stream("stdin").isatty():
+        if as_json or not sys.stdin.isatty():
             raise UsageError(f"{found.passages} would be removed", hint="say --yes")
         click.confirm(f"Remove {found.passages} and {found.queries}?", abort=True, err=True)
     remove(client, found)
@@ -201,8 +238,11 @@ def diff(ctx: click.Context, one: str, other: str, collection: str | None, as_js
 
     _, client, first = _found(ctx, one, collection)
     _, _, second = _found(ctx, other, collection)
-    emit_rows(differences(details(client, first), details(client, second)), ["what", "one", "other"],
-              as_json=as_json)
+    emit_rows(
+        differences(details(client, first), details(client, second)),
+        ["what", "one", "other"],
+        as_json=as_json,
+    )
 
 
 def _connected(ctx: click.Context) -> tuple[Settings, Elasticsearch]:
@@ -219,8 +259,9 @@ def _name(ctx: click.Context, collection: str | None) -> str:
     return collection or resolve(store(ctx), None)
 
 
-def _found(ctx: click.Context, version: str | None,
-           collection: str | None) -> tuple[Settings, Elasticsearch, Version]:
+def _found(
+    ctx: click.Context, version: str | None, collection: str | None
+) -> tuple[Settings, Elasticsearch, Version]:
     from services.elastic import versions
     from services.elastic.names import version_number
 
@@ -235,8 +276,11 @@ def _serve(present: Settings, client: Elasticsearch, target: Version, as_json: b
     before = versions.served(client, present, target.collection)
     versions.swap(client, present, target)
     record: dict[str, Any] = {
-        "collection": target.collection, "version": target.n, "passages_index": target.passages,
-        "queries_index": target.queries, "alias": names.passages_alias(present, target.collection),
+        "collection": target.collection,
+        "version": target.n,
+        "passages_index": target.passages,
+        "queries_index": target.queries,
+        "alias": names.passages_alias(present, target.collection),
         "before": before.n if before else None,
     }
     emit_record(record, as_json=as_json)

@@ -18,22 +18,54 @@ _SNIPPET = 160
 @click.command()
 @click.argument("query")
 @collection_option
-@click.option("--mode", type=click.Choice(["hybrid", "bm25", "dense"]), default="hybrid", show_default=True,
-              help="Which legs answer.")
-@click.option("--system", "systems", multiple=True, type=CommaList(),
-              help="Dense systems to ask; default: all that the index serves.")
+@click.option(
+    "--mode",
+    type=click.Choice(["hybrid", "bm25", "dense"]),
+    default="hybrid",
+    show_default=True,
+    help="Which legs answer.",
+)
+@click.option(
+    "--system",
+    "systems",
+    multiple=True,
+    type=CommaList(),
+    help="Dense systems to ask; default: all that the index serves.",
+)
 @click.option("--size", default=10, show_default=True, type=click.IntRange(1, 1000), help="Hits wanted.")
-@click.option("--fusion", type=click.Choice(["convex", "rrf"]), default="convex", show_default=True,
-              help="How the legs' rankings become one.")
-@click.option("--set", "params", multiple=True, metavar="K=V", help="A parameter of the fusion, such as dense=0.5.")
-@click.option("--filter", "filters", multiple=True, metavar="FIELD=VALUE",
-              help="Condition on metadata, also >= and <=; repeat: all must hold.")
+@click.option(
+    "--fusion",
+    type=click.Choice(["convex", "rrf"]),
+    default="convex",
+    show_default=True,
+    help="How the legs' rankings become one.",
+)
+@click.option(
+    "--set", "params", multiple=True, metavar="K=V", help="A parameter of the fusion, such as dense=0.5."
+)
+@click.option(
+    "--filter",
+    "filters",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="Condition on metadata, also >= and <=; repeat: all must hold.",
+)
 @click.option("--explain", is_flag=True, help="Show how every hit came about.")
 @json_option
 @click.pass_context
-def search(ctx: click.Context, query: str, collection: str | None, mode: str, systems: tuple[list[str], ...],
-           size: int, fusion: str, params: tuple[str, ...], filters: tuple[str, ...], explain: bool,
-           as_json: bool) -> None:
+def search(
+    ctx: click.Context,
+    query: str,
+    collection: str | None,
+    mode: str,
+    systems: tuple[list[str], ...],
+    size: int,
+    fusion: str,
+    params: tuple[str, ...],
+    filters: tuple[str, ...],
+    explain: bool,
+    as_json: bool,
+) -> None:
     """Ask the served index of a collection: BM25 and kNN, fused.
 
     \b
@@ -50,9 +82,14 @@ def search(ctx: click.Context, query: str, collection: str | None, mode: str, sy
     present, kept = settings(ctx), store(ctx)
     registry = Registry.load(kept)
     request = SearchRequest(
-        query=query, collection=collection or resolve(kept, None), mode=mode,  # type: ignore[arg-type]
-        systems=tuple(registry.get(name).name for names in systems for name in names), size=size, fusion=fusion,
-        params=_params(params), filters=tuple(map(Filter.parse, filters)),
+        query=query,
+        collection=collection or resolve(kept, None),
+        mode=mode,  # type: ignore[arg-type]
+        systems=tuple(registry.get(name).name for names in systems for name in names),
+        size=size,
+        fusion=fusion,
+        params=_params(params),
+        filters=tuple(map(Filter.parse, filters)),
     )
     engine = Engine(connect(present), present, QueryVectors(kept, present))
     result = engine.search(request, explained=explain)

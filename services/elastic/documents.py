@@ -77,7 +77,7 @@ def queries(collection: Collection, vectors: Mapping[str, Vectors], lo: int, hi:
 
 
 def _vectors(blocks: Mapping[str, Floats], n: int) -> dict[str, Any]:
-    """The `vectors` part of row n. A row that could not be encoded is zero, and is found by its text alone."""
+    """The `vectors` part of row n. A row that could not be encoded is zero: its text alone is found."""
     packed = {slug: pack_dense_vector(block[n]) for slug, block in blocks.items() if block[n].any()}
     return {"vectors": packed} if packed else {}
 

@@ -35,14 +35,14 @@ def translate(error: Exception, doing: str = "Elasticsearch") -> MsmError:
     """
     if isinstance(error, MsmError):
         return error
+    if isinstance(error, UnsupportedProductError | SerializationError):
+        return MsmError(f"{doing}: what answers there is not Elasticsearch: {error}", hint="check MSM_ES_URL")
     if isinstance(error, ApiError):
         return of_status(error.status_code, f"{doing}: {reason(error.body) or error.message}")
     if isinstance(error, ConnectionTimeout):
         return Unavailable(
             f"{doing}: no answer in time: {error.message}", hint="`msmctl status` shows its state"
         )
-    if isinstance(error, UnsupportedProductError | SerializationError):
-        return MsmError(f"{doing}: what answers there is not Elasticsearch: {error}", hint="check MSM_ES_URL")
     if isinstance(error, TransportError):
         return Unavailable(
             f"{doing}: cannot be reached: {error.message}",

@@ -120,6 +120,7 @@ class Gate:
                     index=self.version.passages,
                     query={"terms": {"ord": [row["ord"] for row in rows]}},
                     size=len(rows),
+                    source_excludes=["vectors"],
                     track_total_hits=False,
                 )["hits"]["hits"]
         there = {hit["_source"]["ord"]: hit["_source"] for hit in hits}

@@ -40,7 +40,7 @@ def version_number(text: str) -> int:
     Raises:
         UsageError: it is none of these.
     """
-    found = re.fullmatch(r"(?:.*-)?v?([1-9]\d{0,8})", text)
+    found = re.fullmatch(r"(?:.+-)?v?([1-9]\d{0,8})", text)
     if not found:
         raise UsageError(
             f"'{text}' is no index version", hint="write a number such as 3 or v3; see `msmctl index ls`"

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from elasticsearch import Elasticsearch
+from elasticsearch import Elasticsearch, NotFoundError
 
 from services.elastic.errors import translated
 from services.elastic.versions import Version
@@ -87,10 +87,10 @@ def _summary(client: Elasticsearch, version: Version) -> dict[str, Any]:
 def _size(client: Elasticsearch, index: str) -> tuple[int, int]:
     """Documents that can be found, and bytes on disk; zeros for an index that is not there yet."""
     with translated(f"reading the size of {index}"):
-        reply = client.indices.stats(index=index, metric=["docs", "store"], ignore_unavailable=True)
-    found = reply["indices"].get(index)
-    if found is None:
-        return 0, 0
+        try:
+            found = client.indices.stats(index=index, metric=["docs", "store"])["indices"][index]
+        except NotFoundError:
+            return 0, 0
     return int(found["primaries"]["docs"]["count"]), int(found["primaries"]["store"]["size_in_bytes"])
 
 

@@ -206,6 +206,7 @@ class Engine:
                 index=version.passages,
                 query={"terms": {"ord": ords.tolist()}},
                 size=len(ords),
+                source_excludes=["vectors"],
                 track_total_hits=False,
             )
         return {hit["_source"]["ord"]: hit["_source"] for hit in reply["hits"]["hits"]}
