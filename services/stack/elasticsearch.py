@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -104,10 +105,7 @@ def configure(settings: Settings, layout: Layout, distribution: Distribution, po
         "elasticsearch.yml": "".join(lines),
         "log4j2.properties": LOGGING,
         "jvm.options": _options(settings, distribution),
-        "roles.yml": roles(settings),
-        "users": "".join(f"{user}:{_hash(secrets.password(settings, user))}\n" for user in secrets.USERS),
-        "users_roles": "".join(f"{settings.prefix}_{user}:{user}\n" for user in secrets.USERS),
-    }
+    } | file_realm(settings, {user: f"{settings.prefix}_{user}" for user in secrets.USERS})
     for name, text in written.items():
         path = layout.elastic / "config" / name
         secrets.write(path, text)
@@ -124,6 +122,20 @@ def _options(settings: Settings, distribution: Distribution) -> str:
         # It would copy the built-in roles to an index that needs the absent filters, and complain for ever.
         lines.append("-Des.queryable_built_in_roles_enabled=false")
     return "\n".join(lines) + "\n"
+
+
+def file_realm(settings: Settings, users: Mapping[str, str]) -> dict[str, str]:
+    """The files of the realm by name: users with bcrypt hashes of their secrets, their role, all roles.
+
+    Args:
+        settings: Prefix and secrets.
+        users: Role of each user.
+    """
+    return {
+        "roles.yml": roles(settings),
+        "users": "".join(f"{user}:{_hash(secrets.password(settings, user))}\n" for user in users),
+        "users_roles": "".join(f"{role}:{user}\n" for user, role in users.items()),
+    }
 
 
 def _hash(password: str) -> str:

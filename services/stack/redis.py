@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 from services.errors import MsmError
 from services.settings import Settings
@@ -45,15 +46,23 @@ def server() -> str:
         ) from error
 
 
+def configuration(host: str, port: int, folder: Path, password: str) -> str:
+    """The text of redis.conf.
+
+    Args:
+        host: Address to listen on.
+        port: Port to listen on.
+        folder: Of the append-only file.
+        password: That clients must give.
+    """
+    return CONFIGURATION.format(host=host, port=port, folder=folder, password=password)
+
+
 def configure(settings: Settings, layout: Layout, ports: dict[str, int]) -> None:
     """Write redis.conf (0600: it holds the password)."""
     folder = layout.home / "redis"
-    secrets.write(
-        folder / "redis.conf",
-        CONFIGURATION.format(
-            host=HOST, port=ports["redis"], folder=folder, password=secrets.password(settings, secrets.REDIS)
-        ),
-    )
+    text = configuration(HOST, ports["redis"], folder, secrets.password(settings, secrets.REDIS))
+    secrets.write(folder / "redis.conf", text)
 
 
 def command(layout: Layout, program: str) -> list[str]:

@@ -1,0 +1,10 @@
+"""A container's health check: `python -m services.api.check URL` ends with 0 when it answers 200."""
+
+from __future__ import annotations
+
+import sys
+
+from services.stack.probes import http
+
+if __name__ == "__main__":
+    sys.exit(http(sys.argv[1]))
