@@ -91,10 +91,10 @@ def make_app(settings: Settings) -> Celery:
 
 
 @shared_task(name=TASK)  # type: ignore[untyped-decorator] # celery has no types
-def run_chunk(job: Any = None, chunk: Any = None, attempt: Any = None, **_: Any) -> str:
-    """Execute the chunk that a message hints at. Whatever else a message says is dropped."""
+def run_chunk(*arguments: Any, **fields: Any) -> str:
+    """Execute the chunk that a message hints at; any other message is dropped."""
     try:
-        hint = Hint(job=job, chunk=chunk, attempt=attempt)
+        hint = Hint.model_validate({"arguments": arguments, **fields} if arguments else fields)
     except ValidationError as error:
         count_dropped("not a hint", str(error.errors()[0]["msg"]))
         return "dropped"

@@ -12,12 +12,13 @@ import logging
 import sys
 from typing import Any
 
-from celery.signals import worker_ready
+from celery.signals import task_rejected, task_unknown, worker_ready
 
 from services.errors import MsmError
 from services.settings import load
 from workers.app import QUEUES, make_app, queue_name
 from workers.beat import PERIOD, beat
+from workers.dropped import count_dropped
 
 
 @worker_ready.connect  # type: ignore[untyped-decorator] # celery has no types
@@ -25,6 +26,13 @@ def _start_beating(sender: Any, **_: Any) -> None:
     """From the moment that messages are consumed, by the event loop itself: if it hangs, the beat stops."""
     beat()
     sender.timer.call_repeatedly(PERIOD, beat)
+
+
+@task_unknown.connect  # type: ignore[untyped-decorator] # celery has no types
+@task_rejected.connect  # type: ignore[untyped-decorator] # celery has no types
+def _count_refused(exc: Exception | None = None, **_: Any) -> None:
+    """Messages that Celery itself refuses: an unknown task, another serializer than JSON."""
+    count_dropped("refused by Celery", type(exc).__name__)
 
 
 def main() -> None:
