@@ -102,9 +102,10 @@ def choose_runs(collection: Collection, split: str, names: list[str], depth: int
         depth: Negatives per system; None: as deep as each run was mined.
 
     Raises:
-        NotFound: a system, or its run, is missing.
+        NotFound: the split, a system, or its run is missing.
         UsageError: a run was not mined as deep as asked.
     """
+    collection.split_members(split)
     registry = Registry.load(collection.store)
     wanted = [registry.get(name) for name in names] or list(registry)
     found = {system.name: open_run(collection, split, system.name) for system in wanted}

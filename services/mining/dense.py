@@ -21,7 +21,7 @@ from services.mining.topk import RunningTopK
 
 QUERY_BLOCK = 256
 PASSAGE_BLOCK = 4096
-_QUERIES_PER_PASS = 8192
+_QUERIES_PER_PASS = 4096
 
 Floats = npt.NDArray[np.float32]
 Block = tuple[int, int, Floats]

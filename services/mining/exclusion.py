@@ -73,15 +73,19 @@ class Judgements:
         qords = np.concatenate([none, *(table.qords for table in qrels)])
         ords = np.concatenate([none, *(table.ords for table in qrels)])
         grades = np.concatenate([none, *(table.grades for table in qrels)])
-        order = np.lexsort((ords, qords))
-        self._qords, self._ords, self._grades = qords[order], ords[order], grades[order]
-        self._min_rel = collection.state.min_rel
+        # A pair that several splits judge counts once, with its highest grade.
+        order = np.lexsort((-grades, ords, qords))
+        qords, ords, grades = qords[order], ords[order], grades[order]
+        first = np.ones(len(order), np.bool_)
+        first[1:] = (qords[1:] != qords[:-1]) | (ords[1:] != ords[:-1])
+        above_zero = first & (grades > 0)
+        self._qords, self._ords = qords[above_zero], ords[above_zero]
+        self._positive = grades[above_zero] >= collection.state.min_rel
 
     def of(self, qord: int) -> tuple[Ords, Ords]:
-        """A query's positives, and all that was judged with a grade above zero (positives included)."""
+        """A query's positives, and all that was judged above zero (positives included), ascending."""
         lo, hi = np.searchsorted(self._qords, [qord, qord + 1])
-        ords, grades = self._ords[lo:hi], self._grades[lo:hi]
-        return np.unique(ords[grades >= self._min_rel]), np.unique(ords[grades > 0])
+        return self._ords[lo:hi][self._positive[lo:hi]], self._ords[lo:hi]
 
 
 class Exclusion:
@@ -143,8 +147,9 @@ def _judged(
                 near = near_copies(original.shingles, [copy.shingles for copy in copies])
                 reasons[near] = Reason.NEAR_COPY
             reasons[[copy.digest in texts for copy in copies]] = Reason.EXACT_COPY
-        reasons[np.isin(ords, above_zero)] = Reason.JUDGED
-        reasons[np.isin(ords, positives)] = Reason.POSITIVE
+        for known, reason in ((above_zero, Reason.JUDGED), (positives, Reason.POSITIVE)):
+            among = set(known.tolist())
+            reasons[[ord_ in among for ord_ in ords.tolist()]] = reason
         yield ords, reasons
 
 

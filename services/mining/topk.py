@@ -54,8 +54,12 @@ class RunningTopK:
             live: bool [columns], whether the column is a passage that counts.
         """
         part = slice(first_row, first_row + len(scores))
-        # Most scores of most blocks are below the k-th best so far: drop them before any sorting.
-        rows, columns = torch.nonzero(scores >= self._floor[part], as_tuple=True)
+        floor = self._floor[part]
+        if self._k <= scores.shape[1] and bool((floor == -torch.inf).any()):
+            # Until there are k candidates, the k-th best of the block itself is a floor.
+            floor = floor.maximum(scores.masked_fill(~live, -torch.inf).topk(self._k, dim=1).values[:, -1:])
+        # Most scores of most blocks are below the k-th best so far: drop them before any sorting of keys.
+        rows, columns = torch.nonzero(scores >= floor, as_tuple=True)
         counts = live[columns]
         rows, columns = rows[counts], columns[counts]
         if not len(rows):

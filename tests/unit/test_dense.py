@@ -135,6 +135,12 @@ def test_blocks_may_come_in_any_order():
 
 def test_life_is_shown_once_per_block():
     beats: list[None] = []
-    top_k(unit(2, 8, 1), Table(unit(10000, 8, 2)).blocks(), np.ones(10000, bool), 3, CPU,
-          lambda: beats.append(None))
+    top_k(
+        unit(2, 8, 1),
+        Table(unit(10000, 8, 2)).blocks(),
+        np.ones(10000, bool),
+        3,
+        CPU,
+        lambda: beats.append(None),
+    )
     assert len(beats) == 3

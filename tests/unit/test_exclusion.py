@@ -19,8 +19,8 @@ OIL = "The 1973 oil crisis began in October 1973 when OAPEC proclaimed an oil em
 
 def reasons(collection, ords, qord=0):
     ords = np.array(ords, np.int32)
-    scores = np.linspace(1, 0, len(ords), dtype=np.float32)
-    return [Reason(int(r)).name for r in next(Exclusion(collection).reasons([Candidates(qord, ords, scores)]))]
+    candidates = Candidates(qord, ords, np.linspace(1, 0, len(ords), dtype=np.float32))
+    return [Reason(int(reason)).name for reason in next(Exclusion(collection).reasons([candidates]))]
 
 
 def test_each_reason(tmp_path):
@@ -34,24 +34,38 @@ def test_each_reason(tmp_path):
         "grade0": "Oil floats on water.",
     }
     judged = [("q", "positive", 2), ("q", "grade1", 1), ("q", "grade0", 0)]
-    collection = make(tmp_path, passages=passages, queries={"train": {"q": "when?"}},
-                      qrels={"train": judged}, min_rel=2)
+    collection = make(
+        tmp_path, passages=passages, queries={"train": {"q": "when?"}}, qrels={"train": judged}, min_rel=2
+    )
     assert reasons(collection, range(7)) == [
-        "POSITIVE", "EXACT_COPY", "NEAR_COPY", "KEPT", "KEPT", "JUDGED", "KEPT"]
+        "POSITIVE",
+        "EXACT_COPY",
+        "NEAR_COPY",
+        "KEPT",
+        "KEPT",
+        "JUDGED",
+        "KEPT",
+    ]
 
 
 def test_a_removed_passage_is_no_candidate_any_more(tmp_path):
-    make(tmp_path, passages={"a": "one two three", "b": "four five six"}, queries={"train": {"q": "x"}},
-         qrels={"train": [("q", "a", 1)]})
+    make(
+        tmp_path,
+        passages={"a": "one two three", "b": "four five six"},
+        queries={"train": {"q": "x"}},
+        qrels={"train": [("q", "a", 1)]},
+    )
     collection = update(tmp_path, delete=["b"])
     assert reasons(collection, [0, 1]) == ["POSITIVE", "REMOVED"]
 
 
 def test_a_positive_of_any_split_is_no_negative(tmp_path):
     collection = make(
-        tmp_path, passages={"a": "one two three", "b": "four five six", "c": "seven eight nine"},
+        tmp_path,
+        passages={"a": "one two three", "b": "four five six", "c": "seven eight nine"},
         queries={"train": {"q": "x"}, "test": {"q": "x"}},
-        qrels={"train": [("q", "a", 1)], "test": [("q", "b", 1)]})
+        qrels={"train": [("q", "a", 1)], "test": [("q", "b", 1)]},
+    )
     assert reasons(collection, [0, 1, 2]) == ["POSITIVE", "POSITIVE", "KEPT"]
 
 
@@ -60,13 +74,16 @@ def test_a_query_without_judgements_keeps_everything(tmp_path):
     assert reasons(collection, [0, 1]) == ["KEPT", "KEPT"]
 
 
-@pytest.mark.parametrize(("one", "other"), [
-    ("Straße – Café", "STRASSE cafe\u0301"),  # case, dash, composed and decomposed
-    ("ﬁne １２３", "fine 123"),  # compatibility forms
-    ("soft\u00adhyphen\u200b here", "softhyphen here"),
-    ("a  b\tc\n", "A, b; (c)."),
-    ("!!!", " !!! "),
-])
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Straße – Café", "STRASSE cafe\u0301"),  # case, dash, composed and decomposed
+        ("ﬁne １２３", "fine 123"),  # compatibility forms
+        ("soft\u00adhyphen\u200b here", "softhyphen here"),
+        ("a  b\tc\n", "A, b; (c)."),
+        ("!!!", " !!! "),
+    ],
+)
 def test_texts_that_are_the_same_when_normalised(one, other):
     assert sketch(one).digest == sketch(other).digest
 

@@ -20,7 +20,7 @@ from services.systems.registry import Registry
 
 _QUERIES = 1000  # per chunk through Elasticsearch: seconds, or a minute or two on millions of passages
 _PRODUCTS = 2e12  # multiply-adds per chunk of exact products: half a minute on two cores
-_LEAST, _MOST = 256, 8192
+_LEAST, _MOST = 256, 4096
 _WIDEST = 1024  # dimensions assumed while there are no vectors to look at
 _ROW = 8  # bytes of a candidate in a part, about
 

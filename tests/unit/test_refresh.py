@@ -1,0 +1,106 @@
+"""`--refresh` gives the bytes of a full run, and asks only what can have changed."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from small_collection import make, update
+
+from services.collections.collection import Collection
+from services.encoding.shards import Shard
+from services.encoding.vectors import Vectors, VectorTable
+from services.jobs.context import context_for
+from services.mining.miner import Miner, inputs_of
+from services.mining.retrieve import Target
+from services.mining.runs import RunManifest, make_current, write_part
+from services.settings import Settings
+from services.systems.registry import Registry
+
+SYSTEM = "msmarco-distilbert-base-tas-b"
+ROWS = 16  # per shard here, so that small collections have several
+DIM = 8
+
+
+def vector(text: str) -> np.ndarray:
+    """A vector that depends on the text alone, coarse enough for ties."""
+    return np.random.default_rng(zlib.crc32(text.encode())).integers(-3, 4, DIM).astype(np.float32)
+
+
+def table(collection: Collection, name: str, texts: list[str]) -> VectorTable:
+    shards = []
+    for lo in range(0, len(texts), ROWS):
+        vectors = np.stack([vector(text) for text in texts[lo : lo + ROWS]])
+        part = collection.store.write_part(
+            f"made/{name}", lo, lo + len(vectors), len(vectors), "npy",
+            lambda stream, vectors=vectors: np.save(stream, vectors))  # fmt: skip
+        shards.append(Shard(table="passages", texts="", device="cpu", made="", part=part))
+    return VectorTable(collection.store, f"made/{name}", shards, DIM)
+
+
+def target(collection: Collection) -> Target:
+    passages = table(collection, "passages", collection.passage_texts(0, collection.passage_count))
+    texts = collection.read_queries(0, collection.state.query_count)["text"].to_pylist()
+    queries = table(collection, "queries", texts)
+    vectors = Vectors(DIM, "dot", "model", collection.state.fingerprint, ("cpu",), "made", passages, queries)
+    return Target(collection, Registry.load(collection.store).get(SYSTEM), vectors)
+
+
+class Run:
+    """Mines a collection and makes the run the current one, as the job kind does."""
+
+    def __init__(self, collection: Collection, tmp_path, depth: int, *, refresh: bool) -> None:
+        context = replace(context_for(Settings(home=tmp_path)), store=collection.store)
+        aim = target(collection)
+        inputs = inputs_of(aim, "train", depth=depth, engine="exact", all_queries=False)
+        lists, self.facts = Miner(context, aim, inputs).mine(collection.split_qords("train"), refresh=refresh)
+        folder = f"collections/small/runs/train/{aim.system.slug}/{'refreshed' if refresh else 'full'}"
+        self.part = write_part(collection.store, folder, 0, collection.state.query_count, lists)
+        self.manifest = RunManifest(inputs=inputs, folder=folder, parts=[self.part], queries=len(lists),
+                                    candidates=self.part.rows, short=0, shards=aim.shards)  # fmt: skip
+
+    def make_current(self, collection: Collection) -> None:
+        make_current(collection.store, target(collection).system.slug, self.manifest)
+
+
+def passages(lo: int, hi: int) -> dict[str, str]:
+    return {f"p{n}": f"passage {n} about topic {n % 7}" for n in range(lo, hi)}
+
+
+@pytest.fixture
+def before(tmp_path) -> Collection:
+    queries = {f"q{n}": f"query {n}" for n in range(20)}
+    collection = make(tmp_path, passages=passages(0, 90), queries={"train": queries},
+                      qrels={"train": [(f"q{n}", f"p{n}", 1) for n in range(20)]})  # fmt: skip
+    Run(collection, tmp_path, 10, refresh=False).make_current(collection)
+    return collection
+
+
+@pytest.mark.parametrize(("change", "kept"), [
+    ({"passages": passages(90, 130)}, 20),
+    ({"delete": ["p3", "p40", "p41", "p55"]}, None),
+    ({"passages": {"p12": "another text", "p80": "and one more"}}, None),
+    ({"queries": {"train": {"q20": "a new query"}}, "qrels": {"train": [
+        *((f"q{n}", f"p{n}", 1) for n in range(20)), ("q20", "p5", 1)]}}, 16),
+    ({"qrels": {"train": [(f"q{n}", f"p{n + 30}", 1) for n in range(20)]}}, None),
+], ids=["new passages", "removed passages", "changed passages", "new queries", "other judgements"])  # fmt: skip
+def test_a_refreshed_run_has_the_bytes_of_a_full_one(tmp_path, before, change, kept):
+    after = update(tmp_path, **change)
+    refreshed = Run(after, tmp_path, 10, refresh=True)
+    full = Run(after, tmp_path, 10, refresh=False)
+    assert refreshed.part.sha256 == full.part.sha256
+    assert refreshed.facts["reused"] > 0
+    assert kept is None or refreshed.facts["reused"] == kept
+
+
+def test_it_may_go_deeper_than_the_earlier_run(tmp_path, before):
+    refreshed = Run(before, tmp_path, 25, refresh=True)
+    assert refreshed.part.sha256 == Run(before, tmp_path, 25, refresh=False).part.sha256
+
+
+def test_where_every_text_changed_too(tmp_path, before):
+    after = update(tmp_path, passages={pid: f"{pid} says something else" for pid in passages(0, 90)})
+    refreshed = Run(after, tmp_path, 10, refresh=True)
+    assert refreshed.part.sha256 == Run(after, tmp_path, 10, refresh=False).part.sha256
