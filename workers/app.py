@@ -27,6 +27,7 @@ from workers.dropped import count_dropped
 
 QUEUES: tuple[Queue, ...] = ("cpu", "gpu", "train")
 TASK = "msmctl.run_chunk"
+SOFT_SHUTDOWN = 10.0
 _VISIBILITY = 3600
 """Seconds until Redis delivers an unacknowledged hint again: long, as the ledger finds lost workers first."""
 
@@ -81,8 +82,10 @@ def make_app(settings: Settings) -> Celery:
         worker_prefetch_multiplier=1,
         worker_pool_start_method="spawn",
         worker_cancel_long_running_tasks_on_connection_loss=False,
-        worker_soft_shutdown_timeout=30,
-        worker_enable_soft_shutdown_on_idle=True,
+        # With REMAP_SIGTERM=SIGQUIT (services/stack/processes.py, docker-compose.yml): a chunk under way gets
+        # these seconds to end, then its worker ends without it; an idle worker ends at once.
+        worker_soft_shutdown_timeout=SOFT_SHUTDOWN,
+        worker_enable_soft_shutdown_on_idle=False,
         worker_hijack_root_logger=True,
         worker_log_format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         worker_task_log_format="%(asctime)s %(levelname)s %(name)s: %(message)s",

@@ -36,7 +36,7 @@ def _count_refused(exc: Exception | None = None, **_: Any) -> None:
 
 
 def main() -> None:
-    """Run until SIGTERM; then finish the present chunk (30 s), hand it back after that."""
+    """Run until SIGTERM; a chunk that does not end within SOFT_SHUTDOWN seconds is left to others."""
     parser = argparse.ArgumentParser(prog="python -m workers.worker", description="Work on chunks.")
     parser.add_argument("--queues", default=",".join(QUEUES), help="queues to work on (default: %(default)s)")
     parser.add_argument("--concurrency", type=int, default=1, help="children (default: %(default)s)")

@@ -85,13 +85,13 @@ def declare(settings: Settings, state: Mapping[str, Any]) -> list[Process]:
     if not settings.redis_url:
         broker = redis.command(layout, state["redis"])
 
-    def python(name: str, module: str, grace: float) -> Process:
+    def python(name: str, module: str, grace: float, more: Mapping[str, str] | None = None) -> Process:
         beat = layout.run / f"{name}.beat"
         return Process(
             name,
             [sys.executable, "-m", module],
             lambda: heartbeat.silence(beat),
-            environment=ours | {heartbeat.VARIABLE: str(beat)},
+            environment=ours | {heartbeat.VARIABLE: str(beat)} | dict(more or {}),
             after=("elasticsearch", "redis"),
             grace=grace,
         )
@@ -117,7 +117,7 @@ def declare(settings: Settings, state: Mapping[str, Any]) -> list[Process]:
             port=None if settings.redis_url else ports["redis"],
         ),
         python("dispatcher", "workers.dispatcher", 10.0),
-        python("worker", "workers.worker", 40.0),
+        python("worker", "workers.worker", 25.0, {"REMAP_SIGTERM": "SIGQUIT"}),
         Process(
             "api",
             api.command,

@@ -17,6 +17,7 @@ from services.settings import Settings
 from services.stack import distribution, provision, secrets
 from tests import compose_kit
 from tests.conftest import ROOT
+from workers.app import SOFT_SHUTDOWN
 
 PROFILES = ("kibana", "gpu", "cli")
 ONE_SHOT = {"secrets", "setup", "msmctl"}
@@ -116,10 +117,10 @@ def test_our_own_run_read_only_and_not_as_root(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["worker-cpu", "worker-gpu"])
-def test_a_worker_has_time_to_hand_its_chunk_back(name: str) -> None:
+def test_a_worker_has_time_to_let_its_chunk_end(name: str) -> None:
     service = compose_kit.services()[name]
     assert service["environment"]["REMAP_SIGTERM"] == "SIGQUIT"
-    assert seconds(service["stop_grace_period"]) >= 45
+    assert seconds(service["stop_grace_period"]) >= 2 * SOFT_SHUTDOWN
 
 
 def test_only_the_gpu_worker_reserves_devices_and_all_of_them() -> None:
