@@ -14,6 +14,7 @@ from elasticsearch import BadRequestError, ConflictError, Elasticsearch, NotFoun
 
 from services.elastic.errors import of_status, reason, translated
 from services.elastic.mapping import template
+from services.errors import Unavailable
 from services.jobs.documents import TABLES, Body, Exists, Stale, Stored, Table
 from services.settings import Settings
 
@@ -48,7 +49,11 @@ class ElasticDocuments:
         for block in _blocks(keys):
             with translated(_DOING):
                 answer = self._client.mget(index=self._index[table], ids=block)
-            found |= {doc["_id"]: _stored(doc) for doc in answer["docs"] if doc.get("found")}
+            for doc in answer["docs"]:
+                if "error" in doc:  # a shard that is not there yet is no missing document
+                    raise Unavailable(f"{_DOING}: {reason(doc)}", hint="it passes by itself; try again")
+                if doc["found"]:
+                    found[doc["_id"]] = _stored(doc)
         return found
 
     def create(self, table: Table, key: str, body: Body) -> str:

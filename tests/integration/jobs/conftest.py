@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import scripted_kind
 
 from services.jobs import registry
 from services.jobs.documents import TABLES, Documents
@@ -16,6 +15,7 @@ from services.jobs.ledger import Ledger
 from services.jobs.sqlite_documents import SqliteDocuments
 from services.settings import Settings
 from services.store import Store
+from tests.integration.jobs import scripted_kind
 
 
 @pytest.fixture(scope="module", params=["file", "elasticsearch"])
@@ -55,7 +55,7 @@ def context(tmp_path: Path) -> Context:
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[scripted_kind.Script], str]]:
     """Registers what the chunks of a job shall do and gives its name, for `ScriptedSpec(script=…)`."""
-    monkeypatch.setitem(registry._KINDS, "scripted", "scripted_kind:ScriptedKind")
+    monkeypatch.setitem(registry._KINDS, "scripted", "tests.integration.jobs.scripted_kind:ScriptedKind")
     scripted_kind.scripts["plain"] = lambda context, chunk: None
 
     def register(what: scripted_kind.Script) -> str:

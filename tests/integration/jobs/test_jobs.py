@@ -8,7 +8,6 @@ import uuid
 from collections.abc import Callable, Sequence
 
 import pytest
-from scripted_kind import Script, ScriptedSpec, artefacts
 
 from services.errors import Conflict, InputError, NotFound, Unavailable
 from services.jobs import steering
@@ -20,6 +19,7 @@ from services.jobs.ledger import Ledger
 from services.jobs.local import MemoryBroker, run_here
 from services.jobs.records import Job, Row
 from services.jobs.submit import Submission, forced, plan, submit
+from tests.integration.jobs.scripted_kind import Script, ScriptedSpec, artefacts
 
 Register = Callable[[Script], str]
 ELSEWHERE = "elsewhere/1/0/another-machine"
@@ -484,7 +484,7 @@ def test_a_chunk_beyond_its_soft_limit_is_stopped_and_counts(
         time.sleep(0.02)
         context.checkpoint(1)
 
-    monkeypatch.setattr("scripted_kind.ScriptedKind.soft_limit", 0.01)
+    monkeypatch.setattr("tests.integration.jobs.scripted_kind.ScriptedKind.soft_limit", 0.01)
     (job,) = run(ledger, context, ScriptedSpec(chunks=1, script=script(slow)))
     assert (job.state, job.error and job.error.code) == ("failed", "timeout")
 
