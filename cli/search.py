@@ -98,7 +98,10 @@ def search(
         return
     for note in result.notes:
         say(note)
-    say(f"{result.index}: {len(result.hits)} hits in {result.took_ms:,.0f} ms ({result.mode})")
+    say(
+        f"{result.index}: {len(result.hits)} hits by {result.mode} in {result.took_ms:,.0f} ms"
+        + (f", and {result.encode_ms:,.0f} ms for the query's vector" if result.mode != "bm25" else "")
+    )
     rows = [_row(hit) for hit in result.hits]
     legs = list(result.hits[0]["explain"]["legs"]) if explain and result.hits else []
     emit_rows(rows, ["rank", "score", "pid", *legs, "text"], as_json=False)

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 from urllib.parse import urlsplit
 
 from elasticsearch import Elasticsearch, OrjsonSerializer
-from elasticsearch.exceptions import GeneralAvailabilityWarning
 
 from services.elastic.errors import TRANSIENT
 from services.settings import Settings
 from services.stack.endpoints import endpoints
 from services.stack.secrets import password
-
-# The task API, which long merges are watched through, is formally a preview; users need not read that.
-warnings.filterwarnings("ignore", category=GeneralAvailabilityWarning)
 
 TIMEOUT = 60.0
 """Seconds for one request; long ones say more through `client.options(request_timeout=…)`."""

@@ -21,6 +21,7 @@ from services.elastic.errors import translated
 from services.elastic.mapping import ServedSystem
 from services.elastic.provenance import PROBE, PROBE_TERMS
 from services.elastic.settle import shape
+from services.elastic.terms import tokens
 from services.elastic.versions import Version
 from services.errors import CheckFailed
 
@@ -154,11 +155,12 @@ class Gate:
             self.client, index, [msearch.trimmed(q, _DEPTH) for q in queries], _DEPTH, self.senders
         )
         mine = msearch.search(self.client, index, [msearch.trimmed(q, 1) for q in own], 1, self.senders)
-        lost = [
-            row["pid"]
-            for row, (ords, scores), (_, score) in zip(rows, best, mine, strict=True)
-            if len(ords) and row["ord"] not in ords and not (len(score) and score[0] >= scores[0] / 2)
-        ]
+        lost = []
+        for row, text, (ords, scores), (_, score) in zip(rows, texts, best, mine, strict=True):
+            found = row["ord"] in ords or (len(score) and score[0] >= scores[0] / 2)
+            # Words that the analyzer drops, all of them, find nothing.
+            if not found and (len(ords) or tokens(self.client, index, text)):
+                lost.append(row["pid"])
         lost = lost[self.version.meta.dead :]
         words = f"{len(rows) - len(lost)} of {len(rows)} sampled passages are found by their own words"
         return Check(

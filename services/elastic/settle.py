@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any, cast
 
 from elasticsearch import Elasticsearch, NotFoundError
 
@@ -72,7 +73,7 @@ def _merge(client: Elasticsearch, index: str, checkpoint: Callable[[int], None])
     pause = _POLL_SECONDS[0]
     while True:
         try:
-            state = client.tasks.get(task_id=task)
+            state = _tasks(client, f"/{task}")
         except NotFoundError:
             return  # the node restarted: the caller looks at the segments and starts another
         if state["completed"]:
@@ -88,12 +89,18 @@ def _merge(client: Elasticsearch, index: str, checkpoint: Callable[[int], None])
 
 def _running(client: Elasticsearch, index: str) -> str | None:
     """The merge of this index that an earlier attempt started, if it is still running."""
-    reply = client.tasks.list(actions="indices:admin/forcemerge", detailed=True)
-    for node in reply.get("nodes", {}).values():
+    running = _tasks(client, "?actions=indices:admin/forcemerge&detailed=true")
+    for node in running.get("nodes", {}).values():
         for key, task in node["tasks"].items():
             if f"[{index}]" in task.get("description", "") and "parent_task_id" not in task:
                 return str(key)
     return None
+
+
+def _tasks(client: Elasticsearch, path: str) -> dict[str, Any]:
+    """The task API. The client's own methods print a warning that it is formally a preview."""
+    reply = client.perform_request("GET", f"/_tasks{path}", headers={"accept": "application/json"})
+    return cast(dict[str, Any], reply.body)
 
 
 def _await_copies(client: Elasticsearch, index: str, checkpoint: Callable[[int], None]) -> None:

@@ -50,7 +50,15 @@ class Ranking:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """An answer. `as_dict` is what `msmctl search --json` prints (docs/json.md)."""
+    """An answer. `as_dict` is what `msmctl search --json` prints (docs/search.md).
+
+    Attributes:
+        mode: What answered: `bm25` where `hybrid` was asked and no dense system is served.
+        fusion: The method; None where one leg answered alone.
+        took_ms: Milliseconds for legs, fusion and texts.
+        encode_ms: Milliseconds for the query's vectors, the first time with the loading of models.
+        hits: `rank`, `pid`, `ord`, `score`, `title`, `text`, `meta`, and `explain` where it was asked for.
+    """
 
     query: str
     collection: str
@@ -58,6 +66,7 @@ class SearchResult:
     mode: str
     fusion: str | None
     took_ms: float
+    encode_ms: float
     hits: list[dict[str, Any]]
     notes: list[str] = field(default_factory=list)
 
@@ -91,9 +100,10 @@ class Engine:
             NotFound: the collection has no served index, or `dense` is asked and no system is served.
             UsageError: an unknown filter field, fusion method or parameter.
         """
-        began = time.monotonic()
         version = versions.version(self.client, self.settings, request.collection)
+        began = time.monotonic()
         legs, notes = self._legs(version, request, [request.query])
+        encoded = time.monotonic()
         ranking = self._rank(version, legs, request, [request.query], request.size)[0]
         sources = self._sources(version, ranking.ords)
         hits: list[dict[str, Any]] = []
@@ -116,7 +126,8 @@ class Engine:
             index=version.passages,
             mode=mode,
             fusion=request.fusion if len(legs) > 1 else None,
-            took_ms=round((time.monotonic() - began) * 1000, 1),
+            took_ms=round((time.monotonic() - encoded) * 1000, 1),
+            encode_ms=round((encoded - began) * 1000, 1),
             hits=hits,
             notes=notes,
         )

@@ -21,7 +21,7 @@ class Convex(Fusion):
 
     name = "convex"
     help = "weighted sum of scores between the least possible and the query's best"
-    params = {"dense": Param(0.7, 0, 1, "weight of the dense legs together; BM25 has the rest")}  # noqa: RUF012
+    params = {"dense": Param(0.8, 0, 1, "weight of the dense legs together; BM25 has the rest")}  # noqa: RUF012
     needs_scores = True
 
     def normalised(self, candidates: Candidates, params: Mapping[str, float]) -> Floats:
