@@ -63,9 +63,10 @@ def verify(
         short = sum(report.short_lists().values())
         if require_depth and short:
             found.append(f"{short:,} lists shorter than {require_depth}")
-        raise CheckFailed(
-            f"{file}: {'; '.join(found)}", hint="`msmctl export hard-negatives` leaves these out"
-        )
+        hint = "`msmctl export hard-negatives` leaves all of these out"
+        if not any(report.findings.values()):
+            hint = f"msmctl mine --depth {require_depth}, then export again"
+        raise CheckFailed(f"{file}: {'; '.join(found)}", hint=hint)
 
 
 def _print(report: dict[str, Any], kinds: dict[str, str]) -> None:

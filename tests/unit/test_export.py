@@ -5,9 +5,9 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-import os
 import re
 import unicodedata
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -171,10 +171,10 @@ def test_bad_places(tmp_path, collection, place, error, says):
 
 
 def test_a_full_disk_is_told(tmp_path, collection):
-    if not os.path.exists("/dev/full"):
+    if not Path("/dev/full").exists():
         pytest.skip("no /dev/full here")
     (tmp_path / ".n.gz.partial").symlink_to("/dev/full")
-    with pytest.raises(InputError, match="No space left|cannot be written"):
+    with pytest.raises(InputError, match="cannot be written"):
         write(plan(collection, request(tmp_path / "n.gz")))
 
 

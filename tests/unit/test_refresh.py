@@ -85,7 +85,7 @@ def before(tmp_path) -> Collection:
     ({"queries": {"train": {"q20": "a new query"}}, "qrels": {"train": [
         *((f"q{n}", f"p{n}", 1) for n in range(20)), ("q20", "p5", 1)]}}, 16),
     ({"qrels": {"train": [(f"q{n}", f"p{n + 30}", 1) for n in range(20)]}}, None),
-], ids=["new passages", "removed passages", "changed passages", "new queries", "other judgements"])  # fmt: skip
+], ids=["new passages", "removed", "changed", "new queries", "judgements"])  # fmt: skip
 def test_a_refreshed_run_has_the_bytes_of_a_full_one(tmp_path, before, change, kept):
     after = update(tmp_path, **change)
     refreshed = Run(after, tmp_path, 10, refresh=True)

@@ -26,7 +26,8 @@ PASSAGES = {
 
 @pytest.fixture
 def collection(tmp_path):
-    return make(tmp_path, passages=PASSAGES, min_rel=2, queries={"train": {"10": "tides"}, "test": {"11": "dew"}},
+    return make(tmp_path, passages=PASSAGES, min_rel=2,
+                queries={"train": {"10": "tides"}, "test": {"11": "dew"}},
                 qrels={"train": [("10", "1", 2), ("10", "6", 1)], "test": [("11", "5", 2)]})  # fmt: skip
 
 
@@ -107,7 +108,8 @@ def test_short_lists_fail_only_where_a_depth_is_required(tmp_path, collection):
 
 @pytest.mark.parametrize("bad", [
     "{", "[1, 2]", "null", '"x"', '{"qid": 10, "pos": []}', '{"qid": 10, "pos": [], "neg": [4]}',
-    '{"qid": 10, "pos": 1, "neg": {}}', '{"qid": true, "pos": [], "neg": {}}', '{"qid": 1.5, "pos": [], "neg": {}}',
+    '{"qid": 10, "pos": 1, "neg": {}}', '{"qid": true, "pos": [], "neg": {}}',
+    '{"qid": 1.5, "pos": [], "neg": {}}',
     '{"qid": 10, "pos": [], "neg": {"bm25": 4}}', '{"qid": 10, "pos": [], "neg": {"bm25": [null]}}',
     '{"qid": 10, "pos": [], "neg": {"bm25": [99999999999999999999999]}}', "[" * 5000,
     '{"qid": "\\ud800", "pos": [], "neg": {}}',
