@@ -56,8 +56,13 @@ class Process:
 
 
 def component_environment(settings: Settings) -> dict[str, str]:
-    """The caller's environment; what must not depend on the working directory is made absolute."""
-    fixed = {"MSM_HOME": str(settings.home)}
+    """The caller's environment with these settings in it, whatever source they came from.
+
+    What must not depend on the working directory is made absolute.
+    """
+    given = settings.model_dump(exclude_defaults=True, exclude={"home", "store", "secrets"})
+    fixed = {f"MSM_{name.upper()}": str(value) for name, value in given.items()}
+    fixed["MSM_HOME"] = str(settings.home)
     if settings.store:
         local = "://" not in settings.store
         fixed["MSM_STORE"] = str(Path(settings.store).absolute()) if local else settings.store

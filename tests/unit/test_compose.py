@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from cli.main import COMMANDS
 from services.settings import Settings
 from services.stack import distribution, provision, secrets
 from tests import compose_kit
@@ -229,3 +230,25 @@ class TestImage:
         bound = re.findall(r"source=(\S+?),", DOCKERFILE)
         assert {f"!{path}" for path in (*copied, *bound)} <= set(seen)
         assert all((ROOT / path).exists() for path in (*copied, *bound))
+
+
+class TestPage:
+    """docs/compose.md speaks of what there is."""
+
+    PAGE = (ROOT / "docs" / "compose.md").read_text()
+
+    def test_its_table_lists_every_service_with_its_profile(self) -> None:
+        rows = dict(re.findall(r"^\| ([\w-]+) \| (\w*) ?\| (?:ours|official)", self.PAGE, flags=re.MULTILINE))
+        services = compose_kit.services()
+        assert rows == {name: "".join(service.get("profiles", [])) for name, service in services.items()}
+
+    def test_its_commands_name_services_profiles_and_commands_that_exist(self) -> None:
+        commands = re.findall(r"docker compose ([^\n`#]+)", self.PAGE)
+        assert len(commands) > 10
+        for words in map(str.split, commands):
+            if "--profile" in words:
+                assert words[words.index("--profile") + 1] in PROFILES
+            if "msmctl" in words:
+                assert words[words.index("msmctl") + 1] in COMMANDS
+            elif words[0] in ("run", "logs"):
+                assert set(words) & set(compose_kit.services())
