@@ -29,7 +29,7 @@ def systems() -> None:
 @json_option
 @click.pass_context
 def list_systems(ctx: click.Context, as_json: bool) -> None:
-    """List all systems; `model` is the fingerprint of the model in the store.
+    """List all systems; `fingerprint` is that of the model in the store.
 
     \b
     Example:
@@ -39,14 +39,12 @@ def list_systems(ctx: click.Context, as_json: bool) -> None:
     from services.systems.registry import Registry
 
     artefacts = store(ctx)
-    rows = []
-    for system in Registry.load(artefacts):
-        model = installed(artefacts, system) if system.is_dense else None
-        record = describe(system, model)
-        rows.append(record | {"model": model.fingerprint[:12] if model else None, "hub": system.model})
-    emit_rows(
-        rows, ["name", "kind", "pooling", "similarity", "max_length", "status", "model"], as_json=as_json
-    )
+    rows = [
+        describe(system, installed(artefacts, system) if system.is_dense else None)
+        for system in Registry.load(artefacts)
+    ]
+    columns = ["name", "kind", "pooling", "similarity", "max_length", "status", "fingerprint"]
+    emit_rows(rows, columns, as_json=as_json)
 
 
 @systems.command()

@@ -16,7 +16,7 @@ from services.errors import Conflict, InputError, NotFound
 from services.store import Store, fingerprint
 from services.store.fingerprint import file_sha256, short
 from services.systems.model_folder import OwnSettings, decisive_files, own_settings
-from services.systems.profile import Profile, agree, profile_of
+from services.systems.profile import agree, profile_of
 from services.systems.registry import parse_system, save
 from services.systems.sources import Source, open_source, origin_of, package_source
 from services.systems.system import Pooling, Prompts, Similarity, System
@@ -196,16 +196,16 @@ def copy_in(store: Store, system: System, source: Source) -> InstalledModel:
 
 
 def describe(system: System, model: InstalledModel | None) -> dict[str, Any]:
-    """A system and its model as `systems show` prints them."""
-    record = system.model_dump(mode="json", exclude={"order"}, exclude_none=True) | {"slug": system.slug}
-    if model is not None:
-        profile: Profile = profile_of(system, model.own)
-        record |= {
-            "installed": model.model_dump(mode="json", exclude={"system", "slug", "files"})
-            | {"folder": model.folder, "bytes": model.bytes, "files": len(model.files)},
-            "profile": profile.model_dump(mode="json"),
-        }
-    return record
+    """A system and its model as `systems ls` and `show` print them; the same keys for every system."""
+    record = system.model_dump(mode="json", exclude={"order"}) | {"slug": system.slug}
+    if model is None:
+        return record | {"fingerprint": None, "installed": None, "profile": None}
+    about = model.model_dump(mode="json", exclude={"system", "slug", "files"})
+    return record | {
+        "fingerprint": short(model.fingerprint),
+        "installed": about | {"folder": model.folder, "bytes": model.bytes, "files": len(model.files)},
+        "profile": profile_of(system, model.own).model_dump(mode="json"),
+    }
 
 
 def _pointer(system: System) -> str:

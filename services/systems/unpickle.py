@@ -23,7 +23,7 @@ def confine(size: int) -> None:
     """Give up what the conversion of `size` bytes does not need."""
     ctypes.CDLL(None, use_errno=True).unshare(_CLONE_NEWUSER | _CLONE_NEWNET)  # best effort: may be forbidden
     for limit, value in (
-        (resource.RLIMIT_AS, 4 * size + 8 * _GIB),  # torch alone maps several GiB
+        (resource.RLIMIT_AS, 4 * size + 16 * _GIB),  # torch alone maps several GiB
         (resource.RLIMIT_FSIZE, 4 * size + (64 << 20)),
         (resource.RLIMIT_CPU, 900),
         (resource.RLIMIT_CORE, 0),
