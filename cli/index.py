@@ -13,6 +13,7 @@ from cli.output import emit_json, emit_record, emit_rows, say
 if TYPE_CHECKING:
     from elasticsearch import Elasticsearch
 
+    from services.elastic.mapping import VectorIndex
     from services.elastic.versions import Version
     from services.settings import Settings
 
@@ -54,7 +55,7 @@ def build(
     ctx: click.Context,
     collection: str | None,
     systems: list[str],
-    vector_index: str,
+    vector_index: VectorIndex,
     detach: bool,
     local: bool,
     force: bool,
@@ -82,7 +83,7 @@ def build(
         collection_version=Collection.open(kept, name).state.version,
         systems=dense,
         vector_index=vector_index,
-    )  # type: ignore[arg-type] # click has checked it
+    )
     run_specs(ctx, [spec], detach=detach, local=local, force=force, dry_run=dry_run, as_json=as_json)
 
 

@@ -11,6 +11,7 @@ from cli.output import emit_json, emit_rows, say
 
 if TYPE_CHECKING:
     from services.search.engine import SearchResult
+    from services.search.request import Mode
 
 _SNIPPET = 160
 
@@ -57,7 +58,7 @@ def search(
     ctx: click.Context,
     query: str,
     collection: str | None,
-    mode: str,
+    mode: Mode,
     systems: tuple[list[str], ...],
     size: int,
     fusion: str,
@@ -84,7 +85,7 @@ def search(
     request = SearchRequest(
         query=query,
         collection=collection or resolve(kept, None),
-        mode=mode,  # type: ignore[arg-type]
+        mode=mode,
         systems=tuple(registry.get(name).name for names in systems for name in names),
         size=size,
         fusion=fusion,
