@@ -80,3 +80,8 @@ class NotFound(MsmError):
 
     code = "not_found"
     exit_code = 7
+
+
+def first_line(error: BaseException) -> str:
+    """What a foreign exception says, in one line; its type where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

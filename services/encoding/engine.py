@@ -11,6 +11,7 @@ import numpy.typing as npt
 from services.encoding.backend import Backend, Vectors
 from services.encoding.blocks import Block, plan_blocks
 from services.encoding.tokens import Tokenizer
+from services.errors import first_line
 
 Positions = npt.NDArray[np.int64]
 ENGINE_VERSION = 1
@@ -87,7 +88,7 @@ class Engine:
         try:
             return self.tokenizer.ids([text])[0]
         except (TypeError, ValueError) as error:
-            dead[n] = f"cannot be tokenised: {str(error).splitlines()[0]}"
+            dead[n] = f"cannot be tokenised: {first_line(error)}"
             return []
 
     def _block(self, encoded: Encoded, rows: list[list[int]], positions: Positions, block: Block) -> None:
@@ -96,7 +97,7 @@ class Engine:
             vectors = self._forward([rows[n] for n in positions], block)
         except (RuntimeError, IndexError) as error:
             if len(positions) == 1:
-                encoded.dead[int(positions[0])] = f"cannot be computed: {str(error).splitlines()[0]}"
+                encoded.dead[int(positions[0])] = f"cannot be computed: {first_line(error)}"
                 return
             self._forward(self.tokenizer.ids(["a"]), block)  # fails too: it is the machine's fault, no text's
             half = len(positions) // 2

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.encoding.backend import Tokens
-from services.errors import InputError
+from services.errors import InputError, first_line
 
 
 class Tokenizer:
@@ -20,9 +20,7 @@ class Tokenizer:
         try:
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         except (OSError, ValueError, KeyError) as error:
-            raise InputError(
-                f"{folder}: the tokenizer cannot be loaded: {str(error).splitlines()[0]}"
-            ) from error
+            raise InputError(f"{folder}: the tokenizer cannot be loaded: {first_line(error)}") from error
         if not tokenizer.is_fast:
             raise InputError(f"{folder}: no fast tokenizer (tokenizer.json) for this model")
         if lowercase:

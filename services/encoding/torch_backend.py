@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from services.encoding.backend import Tokens, Vectors
-from services.errors import InputError
+from services.errors import InputError, first_line
 from services.systems.model_folder import OwnSettings
 from services.systems.profile import Profile
 
@@ -103,7 +103,7 @@ def _load(folder: Path) -> Any:
         )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise InputError(
-            f"{folder}: the model cannot be loaded: {str(error).splitlines()[0]}",
+            f"{folder}: the model cannot be loaded: {first_line(error)}",
             hint="`msmctl systems verify NAME` checks its files",
         ) from error
     return model.eval()

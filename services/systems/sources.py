@@ -10,7 +10,7 @@ from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
-from services.errors import InputError, NotFound, Unavailable
+from services.errors import InputError, NotFound, Unavailable, first_line
 from services.systems.model_folder import SAFE_PATTERNS
 from services.systems.system import System
 
@@ -95,7 +95,7 @@ def _from_hub(model: str, revision: str | None, scratch: Path) -> Source:
         ) from error
     except (hub.HTTPError, hub.LocalEntryNotFoundError, OSError) as error:  # type: ignore[attr-defined]
         raise Unavailable(
-            f"hub: cannot fetch '{model}': {str(error).splitlines()[0]}",
+            f"hub: cannot fetch '{model}': {first_line(error)}",
             hint="without a network: `msmctl systems pull NAME --from FOLDER`",
         ) from error
     return Source(Path(folder), f"hub {model}", commit)

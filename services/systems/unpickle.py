@@ -45,7 +45,8 @@ def main(target: Path, sources: list[Path]) -> int:
         try:
             loaded = torch.load(path, map_location="cpu", weights_only=True)
         except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-            print(f"{path.name}: {str(error).splitlines()[0]}", file=sys.stderr)
+            said = str(error).splitlines() or [type(error).__name__]  # an EOFError says nothing
+            print(f"{path.name}: {said[0]}", file=sys.stderr)
             return REFUSED
         if not isinstance(loaded, dict) or not all(isinstance(v, torch.Tensor) for v in loaded.values()):
             print(f"{path.name}: not a dictionary of tensors", file=sys.stderr)
