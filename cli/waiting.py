@@ -141,7 +141,7 @@ def _run(ledger: Ledger, context: Context, specs: Sequence[Spec], *, detach: boo
     from services.jobs.records import STACK
     from services.jobs.submit import dispatcher_alive, submit
 
-    if not local and not dispatcher_alive(ledger):
+    if not local and not _comes(lambda: dispatcher_alive(ledger)):
         raise Unavailable("no dispatcher is running, so nobody would do the work",
                           hint="`msmctl up` starts the stack; `--local` works in this process")
     runner = identity.me() if local else STACK
@@ -159,6 +159,16 @@ def _run(ledger: Ledger, context: Context, specs: Sequence[Spec], *, detach: boo
         raise_for(jobs)
     final = {job.id: job for job in ledger.jobs_by_id(ids)}
     return [_outcome(verdict, final) for verdict in submission.asked]
+
+
+def _comes(there: Callable[[], bool], seconds: float = 10.0) -> bool:
+    """Whether it is there, or comes soon: just after `msmctl up` the dispatcher has not taken its lease yet."""
+    deadline = time.monotonic() + seconds
+    while not there():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_LONGEST_PAUSE)
+    return True
 
 
 def _outcome(verdict: Verdict, final: dict[str, Job]) -> Outcome:
