@@ -162,7 +162,7 @@ def _run(ledger: Ledger, context: Context, specs: Sequence[Spec], *, detach: boo
 
 
 def _comes(there: Callable[[], bool], seconds: float = 10.0) -> bool:
-    """Whether it is there, or comes soon: just after `msmctl up` the dispatcher has not taken its lease yet."""
+    """Whether it is there, or comes soon: after `msmctl up` a dispatcher takes a moment to take the lease."""
     deadline = time.monotonic() + seconds
     while not there():
         if time.monotonic() > deadline:
