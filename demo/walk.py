@@ -78,15 +78,22 @@ class Walker:
         self._names: set[str] = set()
 
     def module(self, module: ModuleType) -> None:
-        """A module, its classes and functions."""
+        """A module, with the classes and functions that it defines or offers by `__all__`."""
         self._write("module", module.__name__, module, "")
         self._members(module.__name__, module.__name__, module, "function")
 
-    def _members(self, module: str, owner: str, value: Any, kind: str) -> None:
+    def helpers(self, module: ModuleType) -> None:
+        """What no module defines or offers (it comes from a private one), under the first that has it."""
+        self._members(module.__name__, module.__name__, module, "function", offered=False)
+
+    def _members(self, module: str, owner: str, value: Any, kind: str, *, offered: bool = True) -> None:
         """The public members of a module or class, without what is inherited (`vars`)."""
+        chosen = getattr(value, "__all__", ()) if offered and inspect.ismodule(value) else vars(value)
         for key, raw in _by_own_name(vars(value)):
             member = getattr(raw, "__func__", raw)  # of classmethods, bound methods …
             if not is_public(key) or id(member) in self._seen or _belongs_elsewhere(member, module):
+                continue
+            if key not in chosen and getattr(member, "__module__", None) != module:
                 continue
             name = f"{owner}.{key}"
             if inspect.isclass(member):
@@ -132,6 +139,8 @@ def main(result: str, progress: str, *skip: str) -> None:
         walker = Walker(out)
         for module in modules:
             walker.module(module)
+        for module in modules:
+            walker.helpers(module)
 
 
 if __name__ == "__main__":
