@@ -88,8 +88,10 @@ def _from_environment() -> dict[str, Any]:
 def _from_file(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}", hint="choose another MSM_HOME, or mend it") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not valid TOML: {error}", hint="mend or remove the file") from error
 

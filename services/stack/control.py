@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from services.errors import Unavailable
+from services.errors import InputError, Unavailable
 from services.settings import Settings
 from services.stack import children, elasticsearch, logs, ports, redis, secrets
 from services.stack.children import Child
@@ -22,15 +22,22 @@ from services.stack.status import ProcessStatus, status, supervisor_of
 from services.stack.supervisor import read_state, stop_all
 
 Say = Callable[[str], None]
-PATIENCE = 180.0
+PATIENCE = 240.0
 GIVE_UP_AFTER = 3  # starts of one process within one `up`
 
 
 @contextmanager
 def _alone(layout: Layout) -> Iterator[None]:
     """One `up` or `down` at a time per home."""
-    layout.run.mkdir(parents=True, exist_ok=True)
-    with (layout.run / "control.lock").open("a") as lock:
+    try:
+        layout.run.mkdir(parents=True, exist_ok=True)
+        lock = (layout.run / "control.lock").open("a")
+    except OSError as error:
+        raise InputError(
+            f"MSM_HOME={layout.home} cannot be written: {error.strerror}",
+            hint="choose another with --home or MSM_HOME",
+        ) from error
+    with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

@@ -38,16 +38,26 @@ def password(settings: Settings, user: str) -> str:
 
 
 def ensure(settings: Settings, users: Iterable[str]) -> None:
-    """Make the folder and every password that is missing; the modes of both are set in any case."""
+    """Make the folder and every password that is missing; the modes of both are set in any case.
+
+    Raises:
+        AuthError: the folder cannot be written.
+    """
     folder = settings.secrets_dir
-    folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o700)
-    for user in users:
-        path = folder / user
-        if path.is_file():
-            path.chmod(0o600)
-        else:
-            write(path, random.token_urlsafe(32) + "\n")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o700)
+        for user in users:
+            path = folder / user
+            if path.is_file():
+                path.chmod(0o600)
+            else:
+                write(path, random.token_urlsafe(32) + "\n")
+    except OSError as error:
+        raise AuthError(
+            f"secrets cannot be written to {folder}: {error.strerror}",
+            hint="choose another folder with MSM_SECRETS",
+        ) from error
 
 
 def write(path: Path, text: str) -> None:

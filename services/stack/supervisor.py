@@ -62,6 +62,7 @@ class Supervisor:
         self.watched = {process.name: Watched(process) for process in declared if process.command is not None}
         self.probes = {process.name: process.probe for process in declared}
         self.been_ready: set[str] = set()
+        self.logs_due = 0.0
         self.stopping = False
 
     def run(self) -> None:
@@ -69,17 +70,23 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         self._take_over()
-        next_logs = 0.0
         while not self.stopping:
-            children.reap()
-            for watched in self.watched.values():
-                self._tend(watched)
-            if time.monotonic() >= next_logs:
-                logs.bound(self.layout)
-                next_logs = time.monotonic() + 10
+            try:
+                self._tick()
+            except OSError as error:  # a full disk is no reason to leave the processes alone
+                self._say(f"going on after: {error}")
+                time.sleep(FIRST_PAUSE)
             time.sleep(TICK)
         self._say("stopping")
         stop_all(self.layout, [watched.process for watched in self.watched.values()])
+
+    def _tick(self) -> None:
+        children.reap()
+        for watched in self.watched.values():
+            self._tend(watched)
+        if time.monotonic() >= self.logs_due:
+            self.logs_due = time.monotonic() + 10
+            logs.bound(self.layout)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self.stopping = True

@@ -176,6 +176,50 @@ class TestSession:
         assert ask(stack.settings, "worker", "PUT", "msm-nowhere/_doc/1", {"text": "x"})[0] == 404
 
 
+@pytest.mark.slow
+def test_a_cluster_that_is_given_is_used_and_not_started(stack: Stack, cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "secrets").mkdir()
+    for user in secrets.USERS:
+        shutil.copy(secrets.password_file(stack.settings, user), tmp_path / "secrets")
+    given = {"MSM_ES_URL": endpoints(stack.settings).es_url, "MSM_STORE": stack.settings.store_url}
+    try:
+        answer = cli("up", "--json", home=tmp_path, environment=given)
+        assert answer.code == 0, answer.stderr
+        processes = {process["name"]: process for process in json.loads(answer.stdout)["processes"]}
+        assert processes["elasticsearch"] == {
+            "name": "elasticsearch",
+            "pid": None,
+            "port": None,
+            "url": given["MSM_ES_URL"],
+            "ready": True,
+        }
+        assert all(process["ready"] for process in processes.values())
+        assert not (tmp_path / "elasticsearch" / "config" / "users").exists()
+    finally:
+        assert cli("down", home=tmp_path, environment=given).code == 0
+
+
+@pytest.mark.slow
+def test_a_process_that_cannot_start_is_reported_with_the_end_of_its_log(cli: Cli, tmp_path: Path) -> None:
+    try:
+        answer = cli("up", home=tmp_path, environment={"MSM_ES_HEAP": "1m"})
+        assert answer.code == 5
+        assert "elasticsearch is not ready" in answer.stderr
+        assert "heap" in answer.stderr
+        assert "msmctl logs elasticsearch" in answer.stderr
+    finally:
+        cli("down", home=tmp_path)
+        shutil.rmtree(Layout.of(Settings(home=tmp_path)).elastic, ignore_errors=True)
+
+
+def test_a_home_that_cannot_be_written_is_named(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    answer = cli("up", home=tmp_path / "file" / "home")
+    assert answer.code == 1
+    assert str(tmp_path / "file" / "home") in answer.stderr
+    assert "--home" in answer.stderr
+
+
 class Own:
     """A second stack, in a folder whose parent is closed to all others, and the killing of its processes."""
 

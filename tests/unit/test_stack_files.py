@@ -80,6 +80,11 @@ class TestSecrets:
         assert str(tmp_path / "secrets" / "admin") in caught.value.message
         assert "msmctl up" in str(caught.value.hint)
 
+    def test_a_folder_that_cannot_be_written_is_named(self, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        with pytest.raises(AuthError, match=str(tmp_path / "file")):
+            secrets.ensure(Settings(home=tmp_path, secrets=str(tmp_path / "file" / "folder")), ["redis"])
+
 
 class TestConfiguration:
     @pytest.fixture
