@@ -73,7 +73,7 @@ def vectors_fingerprint(model: InstalledModel, profile: Profile) -> str:
 
 
 def load_encoder(store: Store, system: System, settings: Settings) -> Encoder:
-    """The encoder of a system, from the store; loaded once per process.
+    """The encoder of a system's present model, from the store.
 
     Raises:
         InputError: the system has no encoder (bm25).
@@ -83,7 +83,16 @@ def load_encoder(store: Store, system: System, settings: Settings) -> Encoder:
     if not system.is_dense:
         raise InputError(f"system '{system.name}' has no encoder")
     model = required(store, system)
-    return _loaded(_Key(store, model), profile_of(system, model.own), settings.device, settings.threads)
+    return load_model(store, model, profile_of(system, model.own), settings)
+
+
+def load_model(store: Store, model: InstalledModel, profile: Profile, settings: Settings) -> Encoder:
+    """The encoder of exactly this model, whatever its system uses by now; loaded once per process.
+
+    Raises:
+        MsmError: the model's files are damaged.
+    """
+    return _loaded(_Key(store, model), profile, settings.device, settings.threads)
 
 
 class _Key:

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from services.collections.collection import Collection
-from services.encoding.encoder import load_encoder
+from services.encoding.encoder import load_model
 from services.encoding.shards import (
     SHARD_ROWS,
     TABLES,
@@ -114,7 +114,7 @@ class EncodeKind(Kind[EncodeSpec]):
         """Encode one shard and write it."""
         work = _Work.of(context, spec)
         table, lo, hi = _located(work.collection, chunk)
-        encoder = load_encoder(context.store, work.system, context.settings)
+        encoder = load_model(context.store, work.folder.model, work.folder.profile, context.settings)
         started = time.monotonic()
         encoded = encoder.engine.encode(
             read_texts(work.collection, table, lo, hi),
