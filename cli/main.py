@@ -87,7 +87,9 @@ def root(ctx: click.Context, home: Path | None) -> None:
 def main() -> None:
     """Entry point: runs a command and maps errors to exit codes (docs/cli.md)."""
     try:
-        code = root.main(standalone_mode=False, color=False if os.environ.get("NO_COLOR") else None)
+        code = root.main(
+            prog_name="msmctl", standalone_mode=False, color=False if os.environ.get("NO_COLOR") else None
+        )
     except click.exceptions.Exit as error:
         code = error.exit_code
     except click.ClickException as error:

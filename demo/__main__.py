@@ -141,7 +141,7 @@ Next:
         """Show a command, run it, say how long it took."""
         say(click.style(f"$ msmctl {shlex.join(arguments)}", fg="cyan"))
         began = time.monotonic()
-        code = root.main(list(arguments), standalone_mode=False)
+        code = root.main(list(arguments), prog_name="msmctl", standalone_mode=False)
         if isinstance(code, int) and code:
             raise MsmError(f"`msmctl {arguments[0]}` ended with exit code {code}", hint="see above")
         say(click.style(f"  ({clock(time.monotonic() - began)})", dim=True))
