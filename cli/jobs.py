@@ -98,7 +98,7 @@ def watch(ctx: click.Context, ids: tuple[str, ...], as_json: bool) -> None:
     Example:
       msmctl jobs watch mine-20261121-073015-ab12
     """
-    from cli.waiting import follow, raise_for
+    from cli.follow import follow, raise_for
 
     ledger = _ledger(ctx)
     for job_id in ids:
@@ -271,9 +271,11 @@ def _ledger(ctx: click.Context) -> Ledger:
 
 
 def _summary(job: Job) -> dict[str, Any]:
-    """A job as `ls` shows it (docs/json.md)."""
+    """A job as `ls` shows it (docs/jobs.md)."""
+    from services.jobs.identity import show
+
     return {"job": job.id, "kind": job.kind, "title": job.title, "collection": job.collection,
-            "queue": job.queue, "state": job.state, "phase": job.phase,
+            "queue": job.queue, "runner": show(job.runner), "state": job.state, "phase": job.phase,
             "done": job.done, "chunks": job.chunks, "rows": job.rows,
             "bytes": job.bytes, "dead": job.dead, "seconds": _seconds(job), "created": job.created}
 
@@ -293,7 +295,7 @@ def _report(changed: list[Job], as_json: bool) -> None:
 
 def _stream(ledger: Ledger, ids: tuple[str, ...]) -> list[Job]:
     """One JSON line on stdout whenever a job has changed, until all have ended."""
-    from cli.waiting import patiently
+    from cli.follow import patiently
 
     shown: dict[str, dict[str, Any]] = {}
     while True:

@@ -8,26 +8,20 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli.follow import LONGEST_PAUSE, follow, raise_for
 from cli.options import settings
 from cli.output import emit_json, emit_rows, say
-from cli.progress import Progress, progress
-from services.errors import DeadRows, MsmError, Unavailable, UsageError
+from services.errors import Unavailable, UsageError
 
 if TYPE_CHECKING:
     from services.jobs.kind import Context, Spec
     from services.jobs.ledger import Ledger
     from services.jobs.records import Job
     from services.jobs.submit import Verdict
-
-T = TypeVar("T")
-
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 0.3
-_OUTAGE = 300.0
-"""Seconds that a waiting command bears without the ledger; the jobs go on anyway."""
 
 
 @dataclass(frozen=True)
@@ -80,59 +74,28 @@ def run_specs(ctx: click.Context, specs: Sequence[Spec], *, detach: bool = False
     if dry_run:
         _print_plan(plan(context, specs, force), as_json)
         return []
-    ledger = open_ledger(context, file_instead=local)
-    outcomes = _run(ledger, context, specs, detach=detach, local=local, force=force)
+    outcomes = None if force else _all_fresh(context, specs)
+    if outcomes is None:
+        ledger = open_ledger(context, file_instead=local)
+        outcomes = _run(ledger, context, specs, detach=detach, local=local, force=force)
     if not quiet:
         _print_outcomes(outcomes, as_json)
     return outcomes
 
 
-def follow(ledger: Ledger, job_ids: Sequence[str], *, over: Callable[[], bool] = lambda: False) -> list[Job]:
-    """Show progress until all jobs have ended (or `over` says so); the jobs as they are then.
+def _all_fresh(context: Context, specs: Sequence[Spec]) -> list[Outcome] | None:
+    """The outcomes where nothing has to be done at all: that needs neither ledger nor dispatcher."""
+    from services.jobs.registry import kind_named
 
-    Raises:
-        Unavailable: the ledger has not answered for five minutes.
-    """
-    shown: set[str] = set()
-    while not over():
-        jobs = _read(ledger, job_ids)
-        active = next((job for job in jobs if job.ended is None), None)
-        if active is None:
-            return jobs
-        if active.state == "paused" and active.id not in shown:
-            say(f"{active.title}: paused; `msmctl jobs resume {active.id}` goes on")
-            shown.add(active.id)
-        if active.state == "running":
-            _watch_one(ledger, active, over)
-        else:
-            time.sleep(2 * _FIRST_PAUSE)
-    return _read(ledger, job_ids)
-
-
-def raise_for(jobs: Sequence[Job]) -> None:
-    """The first bad end of some jobs as an error; nothing when all ended well.
-
-    Raises:
-        MsmError: failed or cancelled.
-        DeadRows: complete but for rows.
-    """
-    failed = [job for job in jobs if job.state == "failed"]
-    # A requirement's failure says more than that of the job which needed it.
-    for job in sorted(failed, key=lambda job: bool(job.error and job.error.code == "requirement")):
-        reason = job.error.message if job.error else "no reason given"
-        where = f", chunk {job.error.chunk}" if job.error and job.error.chunk else ""
-        hint = (job.error.hint if job.error else None) or f"`msmctl jobs show {job.id}` says more"
-        raise MsmError(f"{job.title} failed ({job.id}{where}): {reason}",
-                       hint=f"{hint}; then `msmctl jobs retry {job.id}`")
-    for job in jobs:
-        if job.state == "cancelled":
-            raise MsmError(f"{job.title} was cancelled ({job.id})",
-                           hint=f"`msmctl jobs retry {job.id}` goes on")
-    dead = [job for job in jobs if job.state == "dead_rows"]
-    if dead:
-        counts = ", ".join(f"{job.id}: {job.dead:,}" for job in dead)
-        raise DeadRows(f"complete but for rows that could not be processed ({counts})",
-                       hint=f"`msmctl jobs show {dead[0].id}` lists them")
+    outcomes = []
+    for spec in specs:
+        fresh = kind_named(spec.kind).fresh(context, spec)
+        if fresh is None:
+            return None
+        outcomes.append(Outcome(spec.title, fresh=fresh))
+    for outcome in outcomes:
+        say(f"fresh, skipped: {outcome.title}: {outcome.fresh}")
+    return outcomes
 
 
 def _run(ledger: Ledger, context: Context, specs: Sequence[Spec], *, detach: bool, local: bool,
@@ -167,7 +130,7 @@ def _comes(there: Callable[[], bool], seconds: float = 10.0) -> bool:
     while not there():
         if time.monotonic() > deadline:
             return False
-        time.sleep(_LONGEST_PAUSE)
+        time.sleep(LONGEST_PAUSE)
     return True
 
 
@@ -217,51 +180,6 @@ def _detaching(ids: Sequence[str], local: bool) -> Iterator[None]:
         if local:  # a chunk that does not reach a checkpoint must not hold up the exit
             os._exit(130)
         raise click.exceptions.Exit(130) from None
-
-
-def _watch_one(ledger: Ledger, job: Job, over: Callable[[], bool]) -> None:
-    """Show one running job until it does not run any more."""
-    pause = _FIRST_PAUSE
-    with progress(job.units or None, job.title) as bar:
-        while job.state == "running" and not over():
-            before = job
-            _show(bar, job)
-            time.sleep(pause)
-            job = _read(ledger, [job.id])[0]
-            pause = _FIRST_PAUSE if job.phase != before.phase else min(pause * 1.3, _LONGEST_PAUSE)
-        _show(bar, job)
-
-
-def _show(bar: Progress, job: Job) -> None:
-    bar.total = job.units or None
-    bar.note = {"plan": "planning", "work": f"chunk {job.done:,} of {job.chunks or 0:,}",
-                "finish": "finishing"}[job.phase]
-    bar.advance(max(job.units_done - bar.done, 0))
-
-
-def _read(ledger: Ledger, ids: Sequence[str]) -> list[Job]:
-    jobs = patiently(lambda: ledger.jobs_by_id(ids))
-    if len(jobs) < len(ids):
-        missing = set(ids) - {job.id for job in jobs}
-        raise MsmError(f"removed meanwhile: {', '.join(sorted(missing))}", hint="`msmctl jobs ls`")
-    return jobs
-
-
-def patiently(ask: Callable[[], T], seconds: float = _OUTAGE) -> T:
-    """Ask a service that may be away for a while, saying so once."""
-    deadline = time.monotonic() + seconds
-    pause, said = 0.5, False
-    while True:
-        try:
-            return ask()
-        except Unavailable as error:
-            if time.monotonic() > deadline:
-                raise
-            if not said:
-                say(f"waiting: {error.message}")
-                said = True
-            time.sleep(pause)
-            pause = min(pause * 1.5, 5.0)
 
 
 def _print_plan(planned: Sequence[Any], as_json: bool) -> None:

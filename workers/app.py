@@ -112,8 +112,8 @@ def run_chunk(*arguments: Any, **fields: Any) -> str:
 
 @after_setup_logger.connect  # type: ignore[untyped-decorator] # celery has no types
 def _less_noise(**_: Any) -> None:
-    """A line per request to Elasticsearch would bury the worker's own."""
-    logging.getLogger("elastic_transport").setLevel(logging.WARNING)
+    """Lines per request to Elasticsearch would bury our own, which tell of every outage."""
+    logging.getLogger("elastic_transport").setLevel(logging.ERROR)
 
 
 @cache

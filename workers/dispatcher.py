@@ -31,8 +31,7 @@ _OUTAGE_PAUSE = 2.0
 def main() -> None:
     """Run until SIGTERM."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for noisy in ("elastic_transport", "kombu"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.getLogger("elastic_transport").setLevel(logging.ERROR)  # our own lines tell of every outage
     stop = threading.Event()
 
     def end(number: int, frame: FrameType | None) -> None:
@@ -51,14 +50,15 @@ def run(settings: Settings, stop: threading.Event) -> None:
     context = context_for(settings, "dispatcher")
     broker = CeleryBroker(make_app(settings), settings)
     leader: _Leader | None = None
-    pause, beaten = _SHORTEST, -PERIOD
+    pause, beaten, begun = _SHORTEST, -PERIOD, False
     while not stop.wait(pause):
-        if time.monotonic() - beaten > PERIOD:
+        if begun and time.monotonic() - beaten > PERIOD:  # from the first tick on: before, nobody dispatches
             beat()
             beaten = time.monotonic()
         try:
             leader = leader or _Leader(open_ledger(context), broker, settings)
             pause = _SHORTEST if leader.tick() else min(pause * 1.3, _LONGEST)
+            begun = True
         except Unavailable as error:
             logger.warning("waiting: %s", error.message)
             if leader is not None:

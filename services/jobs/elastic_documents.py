@@ -19,6 +19,8 @@ from services.jobs.documents import TABLES, Body, Exists, Stale, Stored, Table
 from services.settings import Settings
 
 _BLOCK = 500
+_TIMEOUT = 15.0
+"""Seconds: a heartbeat that hangs on a dead connection must not outlast the lease."""
 _DOING = "ledger"
 _VISIBLE: dict[Table, bool] = {"jobs": True, "chunks": False, "dead": True}
 """Tables whose writes are refreshed at once: few documents, and people look for them."""
@@ -28,7 +30,7 @@ class ElasticDocuments:
     """Documents in three indices, which are made where they are missing."""
 
     def __init__(self, client: Elasticsearch, settings: Settings) -> None:
-        self._client = client
+        self._client = client = client.options(request_timeout=_TIMEOUT)
         self._index = {table: settings.index(table) for table in TABLES}
         with translated(_DOING):
             for table, index in self._index.items():

@@ -69,11 +69,24 @@ class Proxy:
 
 
 async def _message(reader: asyncio.StreamReader, *, has_body: bool = True) -> bytes:
-    """Head and body of a request or an answer; Elasticsearch and its client always give the length."""
+    """Head and body of a request or an answer, by length or in chunks."""
     head = await reader.readuntil(b"\r\n\r\n")
+    if not has_body:
+        return head
     lines = head.lower().split(b"\r\n")
+    if any(line.startswith(b"transfer-encoding:") and b"chunked" in line for line in lines):
+        return head + await _chunks(reader)
     length = next((int(line[15:]) for line in lines if line.startswith(b"content-length:")), 0)
-    return head + (await reader.readexactly(length) if has_body else b"")
+    return head + await reader.readexactly(length)
+
+
+async def _chunks(reader: asyncio.StreamReader) -> bytes:
+    body = b""
+    while True:
+        size = await reader.readuntil(b"\r\n")
+        body += size + await reader.readexactly(int(size, 16) + 2)
+        if int(size, 16) == 0:
+            return body
 
 
 def _reset(writer: asyncio.StreamWriter) -> bool:
