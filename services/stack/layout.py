@@ -50,9 +50,9 @@ def closed_parent(path: Path, uid: int | None) -> Path | None:
 
 
 def cache_dir() -> Path:
-    """Downloads and unpacked distributions: in the checkout, else in the user's cache folder."""
+    """Downloads and unpacked distributions: in the checkout if it is ours, else in a cache of the user."""
     root = checkout()
-    if root is not None:
+    if root is not None and os.access(root, os.W_OK):
         return root / ".cache"
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "msmctl"
