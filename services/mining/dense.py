@@ -9,6 +9,7 @@ on how work was cut. With one shape, the score of a pair is the same bits wherev
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import numpy as np
@@ -134,27 +135,44 @@ def top_k(
         _padded(queries[at : at + QUERY_BLOCK], QUERY_BLOCK, device)
         for at in range(0, len(queries), QUERY_BLOCK)
     ]
-    counts = torch.from_numpy(live)
+    scores = torch.empty((QUERY_BLOCK, PASSAGE_BLOCK), device=device)
     for lo, block in _even_blocks(passages):
-        columns = torch.zeros(PASSAGE_BLOCK, dtype=torch.bool)
-        columns[: len(block)] = counts[lo : lo + len(block)]
-        columns = columns.to(device)
+        columns = np.zeros(PASSAGE_BLOCK, np.bool_)
+        columns[: len(block)] = live[lo : lo + len(block)] & _encoded(block, lo)
+        counts = torch.from_numpy(columns).to(device)
         matrix = _padded(block, PASSAGE_BLOCK, device)
-        if not bool(torch.isfinite(matrix).all()):
-            raise MsmError(
-                f"the vectors of passages {lo} to {lo + len(block) - 1} hold NaN or infinity",
-                hint="`msmctl encode --force` makes them anew; check the model",
-            )
-        columns &= (matrix != 0).any(dim=1)
         for n, tile in enumerate(tiles):
             first = n * QUERY_BLOCK
-            scores = (tile @ matrix.T)[: len(queries) - first]
-            best.offer(first, scores, lo, columns)
+            torch.mm(tile, matrix.T, out=scores)
+            with _one_thread():
+                best.offer(first, scores[: len(queries) - first], lo, counts)
         beat()
     return [
         found if asked else Ranked(found.ords[:0], found.scores[:0])
         for found, asked in zip(best.results(), (queries != 0).any(axis=1), strict=True)
     ]
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Many small steps: what threads would gain is less than what their meeting at each step costs."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _encoded(block: Floats, lo: int) -> npt.NDArray[np.bool_]:
+    """Per row, whether it is a vector (not zero); MsmError where it holds NaN or infinity."""
+    squares = np.einsum("ij,ij->i", block, block)
+    if not np.isfinite(squares).all():
+        raise MsmError(
+            f"the vector of passage {lo + int(np.isfinite(squares).argmin())} holds NaN or infinity",
+            hint="`msmctl encode --force` makes it anew; check the model",
+        )
+    return np.asarray(squares > 0)
 
 
 def _even_blocks(passages: Iterable[Block]) -> Iterator[tuple[int, Floats]]:

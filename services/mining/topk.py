@@ -33,6 +33,13 @@ def unpack(keys: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return (ordered ^ ((ordered >> 31) & _LAST_ORD)).view(torch.float32), _LAST_ORD - (keys & 0xFFFFFFFF)
 
 
+def _at_least(scores: torch.Tensor, floor: torch.Tensor) -> torch.Tensor:
+    """Flat positions (int64) of the scores that are not below their row's floor."""
+    if scores.device.type == "cpu":  # numpy does in 0.4 ms of one core what takes torch several of all cores
+        return torch.from_numpy(np.flatnonzero(scores.numpy() >= floor.numpy()))
+    return torch.nonzero((scores >= floor).view(-1)).view(-1)
+
+
 class RunningTopK:
     """The best `k` of each of `rows` queries over all blocks offered so far.
 
@@ -59,7 +66,8 @@ class RunningTopK:
             # Until there are k candidates, the k-th best of the block itself is a floor.
             floor = floor.maximum(scores.masked_fill(~live, -torch.inf).topk(self._k, dim=1).values[:, -1:])
         # Most scores of most blocks are below the k-th best so far: drop them before any sorting of keys.
-        rows, columns = torch.nonzero(scores >= floor, as_tuple=True)
+        places = _at_least(scores, floor)
+        rows, columns = places // scores.shape[1], places % scores.shape[1]
         counts = live[columns]
         rows, columns = rows[counts], columns[counts]
         if not len(rows):
