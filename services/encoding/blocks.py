@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-STEP = 16
+STEP = 8
 """Lengths are rounded up to a multiple of this many tokens."""
 
 
