@@ -21,6 +21,7 @@ import redis
 from services.jobs.ledger import Ledger
 from services.jobs.records import Job
 from services.settings import Settings
+from services.stack.status import status
 from workers.app import broker_url
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,6 +57,8 @@ class Chaos:
 
     def up(self) -> None:
         """Bring up what does not run."""
+        if all(process.ready for process in status(self.settings)):
+            return
         done = subprocess.run([MSMCTL, "up"], env=os.environ | ENVIRONMENT, capture_output=True, text=True,
                               timeout=240)
         assert done.returncode == 0, done.stderr
@@ -64,18 +67,14 @@ class Chaos:
         """A process of the stack; waits while it is being started again."""
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
-            with contextlib.suppress(psutil.NoSuchProcess, StopIteration):
-                found = next(one for one in self.status() if one["name"] == name and one["pid"])
-                return psutil.Process(found["pid"])
+            with contextlib.suppress(psutil.NoSuchProcess, KeyError):
+                return psutil.Process(self.pids()[name])
             time.sleep(0.2)
         raise AssertionError(f"{name} does not come back")
 
-    def status(self) -> list[dict[str, Any]]:
-        """What `msmctl status --json` lists."""
-        done = subprocess.run([MSMCTL, "status", "--json"], env=os.environ | ENVIRONMENT, capture_output=True,
-                              text=True, timeout=60)
-        processes: list[dict[str, Any]] = json.loads(done.stdout)["processes"]
-        return processes
+    def pids(self) -> dict[str, int]:
+        """The running processes, by name."""
+        return {one.name: one.pid for one in status(self.settings) if one.pid}
 
     def kill(self, name: str) -> None:
         """`kill -9`."""

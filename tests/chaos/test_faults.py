@@ -15,17 +15,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
 
 from services.jobs.records import Job, now
+from services.stack.endpoints import endpoints
 from tests.chaos.chaos_stack import ENVIRONMENT, SEED, Chaos, stopped
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow]
 
-CHUNKS = 16
-PROBE = ("jobs", "probe", "--numbers", str(100 * CHUNKS), "--step", "100", "--pause", "0.3")
+CHUNKS = 12
+PROBE = ("jobs", "probe", "--numbers", str(100 * CHUNKS), "--step", "100", "--pause", "0.25")
 
 
 @pytest.fixture(scope="module")
@@ -69,18 +71,17 @@ def test_kill_of_the_dispatcher(chaos: Chaos, undisturbed: dict[str, Any]) -> No
 
 def test_kill_of_the_supervisor(chaos: Chaos, undisturbed: dict[str, Any]) -> None:
     """Everything else goes on; `up` finds it and adopts it."""
-    before = {one["name"]: one["pid"] for one in chaos.status()}
+    before = chaos.pids()
     disturb(chaos, undisturbed, lambda: chaos.kill("supervisor"), again=0)
     chaos.up()
-    after = {one["name"]: one["pid"] for one in chaos.status()}
-    assert after["supervisor"] != before["supervisor"]
-    assert {name: pid for name, pid in after.items() if name != "supervisor"} == {
-        name: pid for name, pid in before.items() if name != "supervisor"}
+    after = chaos.pids()
+    assert after.pop("supervisor") != before.pop("supervisor")
+    assert after == before
 
 
 def test_kill_of_everything_at_once(chaos: Chaos, undisturbed: dict[str, Any]) -> None:
     def everything() -> None:
-        for process in [chaos.process(one["name"]) for one in chaos.status() if one["pid"]]:
+        for process in [chaos.process(name) for name in chaos.pids()]:
             process.kill()
         chaos.up()
 
@@ -125,7 +126,7 @@ def test_a_second_dispatcher_takes_over(chaos: Chaos, undisturbed: dict[str, Any
 
 def test_overload_and_lost_connections(chaos: Chaos, undisturbed: dict[str, Any]) -> None:
     """Every third request to Elasticsearch fails: 429, 503, reset before or after it was carried out."""
-    port = next(one["port"] for one in chaos.status() if one["name"] == "elasticsearch")
+    port = urlsplit(endpoints(chaos.settings).es_url).port
     proxy = subprocess.Popen(
         [sys.executable, Path(__file__).with_name("proxy.py"), str(port), str(SEED), "0.3"],
         stdout=subprocess.PIPE, text=True)
