@@ -10,7 +10,14 @@ from typing import Any
 from services.collections.collection import Collection
 from services.errors import CheckFailed
 from services.exports.format import LineFormat, QueryNegatives
-from services.exports.manifest import ExportInputs, ExportManifest, inputs_of, is_fresh, is_stale
+from services.exports.manifest import (
+    ExportInputs,
+    ExportManifest,
+    inputs_of,
+    is_fresh,
+    is_stale,
+    read_manifest,
+)
 from services.exports.source import BLOCK, Negatives, choose_runs
 from services.exports.writer import BlockFile, check_place, compression_of, said_clearly
 from services.store.fingerprint import file_sha256
@@ -108,8 +115,9 @@ def write(planned: Planned, done: Callable[[int], None] = lambda queries: None) 
 
 
 def summary(planned: Planned, manifest: ExportManifest | None) -> dict[str, Any]:
-    """What `--json` prints; without a manifest for what was not written."""
-    written = {"bytes", "sha256", "queries", "negatives"}
+    """What `--json` prints; sizes are None for what is not there (`--dry-run`)."""
+    if planned.fresh:
+        manifest = read_manifest(planned.request.file)
     return {
         "file": str(planned.request.file),
         "format": planned.request.format.name,
@@ -119,7 +127,10 @@ def summary(planned: Planned, manifest: ExportManifest | None) -> dict[str, Any]
         "fresh": planned.fresh,
         "stale": planned.stale,
         "queries": len(planned.negatives.qords),
-    } | (manifest.model_dump(mode="json", include=written) if manifest else {})
+        "negatives": manifest.negatives if manifest else None,
+        "bytes": manifest.bytes if manifest else None,
+        "sha256": manifest.sha256 if manifest else None,
+    }
 
 
 def _count(queries: list[QueryNegatives]) -> int:
