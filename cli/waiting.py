@@ -197,5 +197,8 @@ def _print_outcomes(outcomes: Sequence[Outcome], as_json: bool) -> None:
     rows = [outcome.as_dict() for outcome in outcomes]
     if as_json:
         emit_json(rows)
-    else:
-        emit_rows(rows, ["title", "state", "job", "result"], as_json=False)
+        return
+    for row in rows:  # for people, the figures; what they were made of is in the JSON
+        row["result"] = {key: value for key, value in (row["result"] or {}).items()
+                         if not isinstance(value, dict | list) and key not in row["title"].split()}
+    emit_rows(rows, ["title", "state", "job", "result"], as_json=False)

@@ -27,9 +27,9 @@ from services.store import Store
 COLLECTION = "python"
 SYSTEM = "all-MiniLM-L6-v2"
 QUESTIONS = (
-    "How do I run a command and read what it prints?",
-    "wait for several threads to reach the same point",
-    "parse a date written as text",
+    "run a program and capture its output",
+    "wait until all threads have arrived",
+    "send an email over an encrypted connection",
 )
 
 
