@@ -89,7 +89,7 @@ def down(settings: Settings, say: Say) -> bool:
 
 def _prepare(settings: Settings, layout: Layout) -> None:
     """Write everything that the processes need: ports, secrets, configuration, program files."""
-    layout.create()
+    layout.create(elastic=not settings.es_url)
     state = remembered(settings)
     held = [
         name for name, entry in read_state(layout).get("processes", {}).items() if Child.load(entry).alive

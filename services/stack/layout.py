@@ -104,10 +104,12 @@ class Layout:
         """The log of one process."""
         return self.logs / f"{name}.log"
 
-    def create(self) -> None:
-        """Make the folders; Elasticsearch's belong to its user and to nobody else."""
+    def create(self, *, elastic: bool = True) -> None:
+        """Make the folders; Elasticsearch's, where it is to run here, belong to its user and to nobody else."""
         for folder in (self.home, self.run, self.logs, self.home / "redis"):
             folder.mkdir(parents=True, exist_ok=True)
+        if not elastic:
+            return
         self.elastic.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         for folder in (self.elastic, self.elastic / "config", self.elastic / "data", self.elastic / "tmp"):
             folder.mkdir(mode=0o700, exist_ok=True)

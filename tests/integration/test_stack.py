@@ -194,7 +194,7 @@ def test_a_cluster_that_is_given_is_used_and_not_started(stack: Stack, cli: Cli,
             "ready": True,
         }
         assert all(process["ready"] for process in processes.values())
-        assert not (tmp_path / "elasticsearch" / "config" / "users").exists()
+        assert not Layout.of(Settings(home=tmp_path)).elastic.exists()
     finally:
         assert cli("down", home=tmp_path, environment=given).code == 0
 
