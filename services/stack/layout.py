@@ -105,7 +105,7 @@ class Layout:
         return self.logs / f"{name}.log"
 
     def create(self, *, elastic: bool = True) -> None:
-        """Make the folders; Elasticsearch's, where it is to run here, belong to its user and to nobody else."""
+        """Make the folders; Elasticsearch's, if it runs here, belong to its user and to nobody else."""
         for folder in (self.home, self.run, self.logs, self.home / "redis"):
             folder.mkdir(parents=True, exist_ok=True)
         if not elastic:
