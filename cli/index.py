@@ -204,12 +204,13 @@ def rollback(ctx: click.Context, collection: str | None, as_json: bool) -> None:
 @json_option
 @click.pass_context
 def rm(ctx: click.Context, version: str, collection: str | None, yes: bool, as_json: bool) -> None:
-    """Remove a version that is not served.
+    """Remove a version that is not served; any, once its collection has been removed.
 
     \b
     Example:
       msmctl index rm v1 --collection squad --yes
     """
+    from services.collections.current import existing
     from services.elastic.versions import remove
     from services.errors import UsageError
 
@@ -218,7 +219,7 @@ def rm(ctx: click.Context, version: str, collection: str | None, yes: bool, as_j
         if as_json or not sys.stdin.isatty():
             raise UsageError(f"{found.passages} would be removed", hint="say --yes")
         click.confirm(f"Remove {found.passages} and {found.queries}?", abort=True, err=True)
-    remove(client, found)
+    remove(client, found, orphan=found.collection not in existing(store(ctx)))
     emit_record({"removed": [found.passages, found.queries]}, as_json=as_json)
 
 

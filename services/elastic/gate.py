@@ -206,8 +206,8 @@ class Gate:
         wanted = sum(len(truth.ords) for truth in exact)
         recall = hits / wanted if wanted else 1.0
         setting = {
-            "num_candidates": max(knn.CANDIDATES, 2 * _DEPTH),
-            "oversample": knn.OVERSAMPLE.get(self.version.meta.vector_index),
+            "num_candidates": knn.num_candidates(_DEPTH),
+            "oversample": knn.oversample(self.version.meta.vector_index, _DEPTH),
         }
         words = f"recall@{_DEPTH} {recall:.4f} on {len(probes)} {'queries' if len(queries) else 'passages'}"
         return Check(

@@ -18,8 +18,8 @@ Floats = npt.NDArray[np.float32]
 
 CANDIDATES = 200
 """Candidates that the graph search keeps per shard, at least; twice k beyond that, 10,000 at most."""
-OVERSAMPLE: dict[str, float] = {"int8_hnsw": 1.5, "bbq_hnsw": 3.0}
-"""Quantised types: this many times k are scored again with the full vectors, so that scores are exact."""
+_OVERSAMPLE = {"int8_hnsw": 1.5, "bbq_hnsw": 3.0}
+_RESCORED = 100
 
 
 def search(
@@ -62,13 +62,25 @@ def clause(
         "field": system.field,
         "query_vector": pack_dense_vector(np.ascontiguousarray(vector)),
         "k": k,
-        "num_candidates": min(10_000, max(CANDIDATES, 2 * k)),
+        "num_candidates": num_candidates(k),
     }
-    if vector_index in OVERSAMPLE:
-        body["rescore_vector"] = {"oversample": OVERSAMPLE[vector_index]}
+    factor = oversample(vector_index, k)
+    if factor is not None:
+        body["rescore_vector"] = {"oversample": factor}
     if filters:
         body["filter"] = list(filters)
     return body
+
+
+def num_candidates(k: int) -> int:
+    """Candidates that the graph search keeps for k hits."""
+    return min(10_000, max(CANDIDATES, 2 * k))
+
+
+def oversample(vector_index: VectorIndex, k: int) -> float | None:
+    """How many times k a quantised index scores again, 100 hits at least; None: not quantised."""
+    factor = _OVERSAMPLE.get(vector_index)
+    return None if factor is None else max(factor, _RESCORED / k)
 
 
 def similarity(system: ServedSystem, scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

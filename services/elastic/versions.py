@@ -226,13 +226,18 @@ def previous(client: Elasticsearch, settings: Settings, collection: str) -> Vers
     return older[-1]
 
 
-def remove(client: Elasticsearch, target: Version) -> None:
+def remove(client: Elasticsearch, target: Version, *, orphan: bool = False) -> None:
     """Remove a version's two indices.
+
+    Args:
+        client: With the right to delete.
+        target: The version.
+        orphan: Its collection is not in the store any more: the served one goes too.
 
     Raises:
         Conflict: it is the served one.
     """
-    if target.served:
+    if target.served and not orphan:
         raise Conflict(
             f"{target.passages} is served", hint="swap to another version first: `msmctl index rollback`"
         )

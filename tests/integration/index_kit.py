@@ -142,4 +142,4 @@ class Bench:
         """Remove every index of the test."""
         for name in self._names:
             for made in versions.versions(self.client, self.settings, name):
-                versions.remove(self.client, dataclasses.replace(made, served=False))
+                versions.remove(self.client, made, orphan=True)

@@ -278,7 +278,7 @@ def test_a_tiny_collection_without_queries_has_an_index(bench: Bench, unique: st
     collection = bench.make(unique, passages(1), queries={})
     if not rows:
         collection = bench.update(unique, delete=["p0"])
-    result = bench.build(collection)
+    result = bench.build(collection, bench.add_system())
     assert result["gate"]["count"]["passages"] == rows
     assert len(engine(bench).search(SearchRequest(query="number", collection=unique)).hits) == rows
 
