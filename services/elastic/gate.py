@@ -21,7 +21,7 @@ from services.elastic.errors import translated
 from services.elastic.mapping import ServedSystem
 from services.elastic.provenance import PROBE, PROBE_TERMS
 from services.elastic.settle import shape
-from services.elastic.terms import tokens
+from services.elastic.terms import match, tokens
 from services.elastic.versions import Version
 from services.errors import CheckFailed
 
@@ -146,7 +146,7 @@ class Gate:
         """
         index = self.version.passages
         texts = [" ".join(passage_text(row["title"], row["text"]).split()[:_OWN_WORDS]) for row in rows]
-        queries = [msearch.match(self.client, index, text) for text in texts]
+        queries = [match(self.client, index, text) for text in texts]
         own = [
             {"bool": {"must": [query], "filter": [{"term": {"ord": row["ord"]}}]}}
             for query, row in zip(queries, rows, strict=True)
@@ -224,7 +224,7 @@ class Gate:
         texts = self.collection.read_queries(0, self.collection.state.query_count, ["text"])["text"]
         index, began = self.version.passages, time.monotonic()
         bodies = [
-            {"query": msearch.match(self.client, index, str(text)), "size": _DEPTH, "track_total_hits": False}
+            {"query": match(self.client, index, str(text)), "size": _DEPTH, "track_total_hits": False}
             for text in texts.take(pa.array(queries)).to_pylist()
         ]
         answered = sum(1 for _ in msearch.responses(self.client, index, bodies, _DEPTH, self.senders))

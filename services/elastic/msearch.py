@@ -17,7 +17,7 @@ import numpy.typing as npt
 from elasticsearch import Elasticsearch
 
 from services.elastic.errors import TRANSIENT, of_status, reason, translated
-from services.elastic.terms import match as match
+from services.elastic.terms import match
 from services.errors import MsmError
 
 Hits = tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]

@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 from elasticsearch import Elasticsearch
 
-from services.elastic import knn, msearch
+from services.elastic import knn
 from services.elastic.mapping import ServedSystem
 from services.elastic.msearch import Hits
+from services.elastic.terms import match
 from services.elastic.versions import Version
 from services.search.fusion import Leg
 
@@ -31,8 +32,8 @@ class Lexical:
 
     def query(self, text: str, filters: Sequence[Clause], k: int) -> Clause:
         """The query for a text."""
-        match = msearch.match(self.client, self.version.passages, text)
-        return {"bool": {"must": [match], "filter": list(filters)}} if filters else match
+        terms = match(self.client, self.version.passages, text)
+        return {"bool": {"must": [terms], "filter": list(filters)}} if filters else terms
 
     def hits(self, hits: Hits) -> Hits:
         """Scores as they are."""

@@ -176,6 +176,7 @@ def test_recall_below_the_bar_is_told(bench: Bench, unique: str, monkeypatch: py
         KIND.finish(context, spec, receipts)
 
 
+@pytest.mark.slow
 def test_two_old_versions_stay_and_rollback_is_one_call(bench: Bench, unique: str) -> None:
     collection = bench.make(unique, passages(5))
     removed = [bench.build(collection, job=n)["removed"] for n in range(1, 5)]
@@ -194,6 +195,7 @@ def test_two_old_versions_stay_and_rollback_is_one_call(bench: Bench, unique: st
     assert bench.build(collection, job=5)["version"] == 5
 
 
+@pytest.mark.slow
 def test_a_build_for_text_alone_takes_no_served_system_from_readers(bench: Bench, unique: str) -> None:
     system = bench.add_system()
     collection = bench.make(unique, passages(20))
@@ -226,6 +228,7 @@ def test_served_systems_stay_when_another_one_is_added(bench: Bench, unique: str
     assert not [what for what in changed if "tiny" in what or "fingerprint" in what.split(".")[-1] == "text"]
 
 
+@pytest.mark.slow
 def test_two_builds_of_the_same_content_rank_and_score_alike(bench: Bench, unique: str) -> None:
     collection = bench.make(unique, passages(400))
     texts = [*QUERIES.values(), "number 7", "the red of blue", "cat"]
@@ -243,6 +246,7 @@ def test_two_builds_of_the_same_content_rank_and_score_alike(bench: Bench, uniqu
         assert ones.tolist() == twos.tolist()
 
 
+@pytest.mark.slow
 def test_readers_notice_nothing_while_a_version_is_built_and_swapped(bench: Bench, unique: str) -> None:
     system = bench.add_system()
     collection = bench.make(unique, passages(60))
@@ -261,8 +265,7 @@ def test_readers_notice_nothing_while_a_version_is_built_and_swapped(bench: Benc
     for reader in readers:
         reader.start()
     try:
-        for job in (2, 3):
-            bench.build(collection, system, job=job)
+        bench.build(collection, system, job=2)
         versions.swap(bench.client, bench.settings, versions.previous(bench.client, bench.settings, unique))
     finally:
         stop.set()
