@@ -107,7 +107,8 @@ def choose_runs(collection: Collection, split: str, names: list[str], depth: int
     """
     collection.split_members(split)
     registry = Registry.load(collection.store)
-    wanted = [registry.get(name) for name in names] or list(registry)
+    chosen_by_name = {system.name: system for system in map(registry.get, names)}
+    wanted = list(chosen_by_name.values()) or list(registry)
     found = {system.name: open_run(collection, split, system.name) for system in wanted}
     missing = [name for name, run in found.items() if run is None]
     there = f"--collection {collection.name} --split {split}"

@@ -14,7 +14,7 @@ from typing import IO, Any, Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from services.collections.collection import Collection, folder
 from services.errors import MsmError
@@ -151,8 +151,19 @@ def open_run(collection: Collection, split: str, system: str) -> Run | None:
         system: Name of the system as the registry has it, or its slug.
     """
     slug = re.sub(r"[^a-z0-9]", "_", system.lower())
-    raw = collection.store.read_json(f"{run_folder(collection.name, split, slug)}/run.json")
-    return None if raw is None else Run(collection.store, RunManifest.model_validate(raw))
+    manifest = _read(collection.store, f"{run_folder(collection.name, split, slug)}/run.json")
+    return None if manifest is None else Run(collection.store, manifest)
+
+
+def _read(store: Store, key: str) -> RunManifest | None:
+    raw = store.read_json(key)
+    try:
+        return None if raw is None else RunManifest.model_validate(raw)
+    except ValidationError as error:
+        raise MsmError(
+            f"{store.location(key)}: not a run of this version of msmctl: {error.errors()[0]['msg']}",
+            hint="remove it and mine again",
+        ) from error
 
 
 def write_part(store: Store, key: str, lo: int, hi: int, lists: Iterable[Candidates]) -> Part:
@@ -183,7 +194,7 @@ def make_current(store: Store, slug: str, manifest: RunManifest) -> bool:
         False where the current run is of a later state of the collection, which then stays.
 
     Raises:
-        MsmError: a part is missing.
+        MsmError: a part is missing, or the present manifest is damaged.
     """
     inputs = manifest.inputs
     key = f"{run_folder(inputs.collection, inputs.split, slug)}/run.json"
@@ -191,14 +202,17 @@ def make_current(store: Store, slug: str, manifest: RunManifest) -> bool:
         if not store.exists(f"{manifest.folder}/{part.name}"):
             missing = store.location(f"{manifest.folder}/{part.name}")
             raise MsmError(f"{missing} is missing", hint="mine again with --force")
-    raw = store.read_json(key)
-    before = None if raw is None else RunManifest.model_validate(raw)
+    before = _read(store, key)
     if before is not None and before.inputs.collection_version > inputs.collection_version:
         store.remove(manifest.folder)
         return False
     store.write_json(key, manifest.model_dump(mode="json"))
     if before is not None and before.folder != manifest.folder:
         store.remove(before.folder)
+    named = {part.name for part in manifest.parts}
+    for name in store.children(manifest.folder):
+        if name not in named:  # left behind by an attempt that was cut off
+            store.remove(f"{manifest.folder}/{name}")
     return True
 
 

@@ -149,11 +149,14 @@ def test_what_is_needed_first_is_required_and_what_is_fresh_is_not(bench: Bench,
     collection = judged_collection(bench, unique)
     version = collection.state.version
     assert KIND.requires(bench.context, spec(collection)) == [
-        IndexSpec(collection=unique, collection_version=version)]
+        IndexSpec(collection=unique, collection_version=version)
+    ]
     assert KIND.requires(bench.context, spec(collection, system)) == [
-        IndexSpec(collection=unique, collection_version=version, systems=(system,))]
+        IndexSpec(collection=unique, collection_version=version, systems=(system,))
+    ]
     assert [need.kind for need in KIND.requires(bench.context, spec(collection, system, engine="exact"))] == [
-        "encode"]
+        "encode"
+    ]
     bench.build(collection, system)
     assert KIND.requires(bench.context, spec(collection)) == []
     assert KIND.requires(bench.context, spec(collection, system)) == []
@@ -175,8 +178,9 @@ def test_from_files_to_verified_negatives_on_the_command_line(
         assert answer.code == 0, answer.stderr
         return answer.stdout
 
-    ok("collection", "import", unique, "--passages", SAMPLES / "passages.tsv",
-       "--queries", f"train={SAMPLES / 'queries.train.tsv'}", "--qrels", f"train={SAMPLES / 'qrels.train.tsv'}")  # fmt: skip
+    queries, qrels = (f"train={SAMPLES / f'{kind}.train.tsv'}" for kind in ("queries", "qrels"))
+    passages = SAMPLES / "passages.tsv"
+    ok("collection", "import", unique, "--passages", passages, "--queries", queries, "--qrels", qrels)
     where = ("--collection", unique)
     mined = json.loads(ok("mine", *where, "--system", "bm25,all-MiniLM-L6-v2", "--depth", "5", "--json"))
     assert [one["state"] for one in mined] == ["succeeded", "succeeded"]

@@ -80,3 +80,20 @@ def test_a_damaged_part_says_how_to_mend_it(tmp_path):
     with pytest.raises(MsmError) as caught:
         list(open_run(collection, "train", "bm25"))
     assert "msmctl mine --collection small --split train --system bm25 --force" in caught.value.hint
+
+
+def test_what_a_cut_off_attempt_left_behind_is_removed(tmp_path):
+    collection = make(tmp_path, passages=PASSAGES, queries=QUERIES)
+    save_run(collection, "bm25", {"q0": ["c"]}, folder="made")
+    save_run(collection, "bm25", RANKED, folder="made")
+    folder = f"{run_folder('small', 'train', 'bm25')}/made"
+    run = open_run(collection, "train", "bm25")
+    assert collection.store.children(folder) == [run.manifest.parts[0].name]
+
+
+def test_a_manifest_that_is_none_says_so(tmp_path):
+    collection = make(tmp_path, passages=PASSAGES, queries=QUERIES)
+    collection.store.write_json(f"{run_folder('small', 'train', 'bm25')}/run.json", {"parts": 3})
+    with pytest.raises(MsmError, match=r"run\.json") as caught:
+        open_run(collection, "train", "bm25")
+    assert caught.value.hint

@@ -12,7 +12,7 @@ from services.collections.collection import Collection, Ords
 from services.elastic.versions import served
 from services.errors import Conflict, InputError, MsmError, NotFound
 from services.jobs.kind import Chunk, Context, Estimate, Kind, Queue, Receipt, Spec
-from services.mining.miner import Miner, inputs_of, measured_recall
+from services.mining.miner import Miner, inputs_of, measured_recall, measured_seconds
 from services.mining.retrieve import Target, open_retriever
 from services.mining.runs import Engine, Inputs, RunManifest, make_current, open_run, run_folder, write_part
 from services.store.fingerprint import short
@@ -145,11 +145,16 @@ class MineKind(Kind[MineSpec]):
         }
 
     def estimate(self, context: Context, spec: MineSpec) -> Estimate:
-        """Chunks, queries, and the bytes of the parts."""
+        """Chunks, queries, the bytes of the parts; seconds by a short probe in this process."""
         target = _target(context, spec)
-        total = len(_queries(target, spec))
-        rows = total * min(spec.depth + 1, target.collection.passage_count)
-        return Estimate(chunks=-(-total // _chunk_size(target, spec)), rows=total, bytes=rows * _ROW)
+        qords = _queries(target, spec)
+        rows = len(qords) * min(spec.depth + 1, target.collection.passage_count)
+        return Estimate(
+            chunks=-(-len(qords) // _chunk_size(target, spec)),
+            rows=len(qords),
+            bytes=rows * _ROW,
+            seconds=measured_seconds(context, target, spec.engine, qords, spec.depth),
+        )
 
 
 def _target(context: Context, spec: MineSpec) -> Target:
