@@ -132,8 +132,8 @@ def _watch_one(ledger: Ledger, job: Job, lookout: _Lookout, over: Callable[[], b
 
 def _show(bar: Progress, job: Job) -> None:
     bar.total = job.units or None
-    bar.note = {"plan": "planning", "work": f"chunk {job.done:,} of {job.chunks or 0:,}",
-                "finish": "finishing"}[job.phase]
+    bar.note = job.note or {"plan": "planning", "work": f"chunk {job.done:,} of {job.chunks or 0:,}",
+                            "finish": "finishing"}[job.phase]
     bar.advance(max(job.units_done - bar.done, 0))
 
 

@@ -66,7 +66,7 @@ def show(ctx: click.Context, job_id: str, as_json: bool) -> None:
     dead = ledger.dead(job_id)
     record = _summary(job) | {
         "spec": job.spec, "depends_on": job.depends_on, "started": job.started, "ended": job.ended,
-        "error": job.error.model_dump() if job.error else None, "result": job.result,
+        "note": job.note, "error": job.error.model_dump() if job.error else None, "result": job.result,
         "chunk_states": chunks, "trouble": trouble,
         "dead_rows": [{key: item[key] for key in ("chunk", "row", "reason")} for item in dead],
     }

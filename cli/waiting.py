@@ -77,6 +77,8 @@ def run_specs(ctx: click.Context, specs: Sequence[Spec], *, detach: bool = False
     outcomes = None if force else _all_fresh(context, specs)
     if outcomes is None:
         ledger = open_ledger(context, file_instead=local)
+        if not ledger.shared:
+            say("Elasticsearch is not reachable: the job is kept in MSM_HOME/ledger.sqlite")
         outcomes = _run(ledger, context, specs, detach=detach, local=local, force=force)
     if not quiet:
         _print_outcomes(outcomes, as_json)

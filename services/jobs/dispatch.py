@@ -12,15 +12,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any
 
-from services.errors import MsmError, NotFound, Unavailable
+from services.errors import InputError, NotFound
 from services.jobs import identity
 from services.jobs.documents import Stale
-from services.jobs.execute import Hint
 from services.jobs.failures import after, describe
 from services.jobs.flight import Flight, Flights
-from services.jobs.kind import Queue
+from services.jobs.hints import Broker, Hints
 from services.jobs.ledger import Ledger
 from services.jobs.records import Failure, Job, Phase, Row, chunk_key, new_row, now, row_id
 from services.jobs.registry import kind_named
@@ -31,16 +30,6 @@ logger = logging.getLogger(__name__)
 _SCAN = 500
 _COUNT_PERIOD = 0.5
 """Seconds between two writes of a job's counters."""
-
-
-class Broker(Protocol):
-    """Where hints go. Both methods raise `Unavailable` when it does not answer."""
-
-    def publish(self, queue: Queue, kind: str, hint: Hint) -> None:
-        """Append a hint to a queue. The kind is for its limits and the name that people see."""
-
-    def depth(self, queue: Queue) -> int:
-        """Hints on a queue that nobody has taken yet."""
 
 
 class Dispatcher:
@@ -56,12 +45,10 @@ class Dispatcher:
     def __init__(self, ledger: Ledger, broker: Broker, settings: Settings,
                  open_jobs: Callable[[], list[Job]]) -> None:
         self._ledger = ledger
-        self._broker = broker
+        self._hints = Hints(broker)
         self._settings = settings
         self._open_jobs = open_jobs
         self._flights: dict[str, Flights] = {}
-        self._broker_again = 0.0
-        self._broker_pause = 0.0
 
     def tick(self) -> bool:
         """Look at every open job once; whether anything changed (then the next tick should come soon).
@@ -69,8 +56,8 @@ class Dispatcher:
         Raises:
             Unavailable: the ledger does not answer; call `forgive` before the next tick.
         """
-        jobs = [job for job in sorted(self._open_jobs(), key=lambda job: job.id)
-                if job.state in ("pending", "running")]
+        jobs = [job for job in sorted(self._open_jobs(), key=lambda job: (job.created, job.id))
+                if job.state in ("pending", "running") and self._is_known(job)]
         running = [job for job in jobs if job.state == "running"]
         for gone in self._flights.keys() - {job.id for job in running}:
             del self._flights[gone]
@@ -78,14 +65,9 @@ class Dispatcher:
         rows = self._ledger.rows_by_id([row for flights in self._flights.values() for row in flights.open])
         changed = False
         for job in jobs:
-            try:
-                changed |= (self._start(job) if job.state == "pending"
-                            else self._advance(job, shares[job.id], rows))
-            except Unavailable:
-                raise
-            except MsmError as error:  # a kind that this version does not know: the others go on
-                self._end(job, "failed", error=describe(error))
-        self._send_hints()
+            changed |= (self._start(job) if job.state == "pending"
+                        else self._advance(job, shares[job.id], rows))
+        self._hints.send([flight for flights in self._flights.values() for flight in flights.open.values()])
         return changed
 
     def forgive(self) -> None:
@@ -94,6 +76,15 @@ class Dispatcher:
             flights.forgive()
 
     # -- jobs --------------------------------------------------------------------------------------
+
+    def _is_known(self, job: Job) -> bool:
+        """Fail a job of a kind that this version does not know, so that the others go on."""
+        try:
+            kind_named(job.kind)
+        except InputError as error:
+            self._end(job, "failed", error=describe(error))
+            return False
+        return True
 
     def _start(self, job: Job) -> bool:
         """Begin a job whose requirements are met; fail it when one of them has ended badly."""
@@ -106,7 +97,6 @@ class Dispatcher:
             return True
         if not all(need.ended_well for need in needs):
             return False
-        kind_named(job.kind)
         self._ledger.create_rows([new_row(job, "plan", "plan")])
         self._change(job, lambda present: present.model_copy(update={"state": "running", "started": now()})
                      if present.state == "pending" else None)
@@ -129,7 +119,7 @@ class Dispatcher:
         if flights.complete(self._size(job)):
             self._next_phase(job, flights)
             return True
-        if flights.moved and job.phase == "work" and time.monotonic() - flights.counted_at > _COUNT_PERIOD:
+        if flights.moved and time.monotonic() - flights.counted_at > _COUNT_PERIOD:
             self._count(job, flights)
         return changed
 
@@ -156,17 +146,19 @@ class Dispatcher:
             self._end(job, "dead_rows" if job.dead else "succeeded", result=finish.result if finish else None)
 
     def _enter(self, job: Job, phase: Phase, **counters: int) -> None:
-        self._change(job, lambda present: present.model_copy(update={"phase": phase, **counters})
+        update = {"phase": phase, "note": None, **counters}
+        self._change(job, lambda present: present.model_copy(update=update)
                      if present.phase == job.phase else None)
 
     def _count(self, job: Job, flights: Flights) -> None:
         flights.moved, flights.counted_at = False, time.monotonic()
-        totals = flights.totals()
-        self._change(job, lambda present: present.model_copy(update=totals))
+        update = {"note": flights.note(), **(flights.totals() if job.phase == "work" else {})}
+        if any(getattr(job, name) != value for name, value in update.items()):
+            self._change(job, lambda present: present.model_copy(update=update))
 
     def _end(self, job: Job, state: str, **fields: Any) -> None:
         logger.info("%s %s", job.id, state)
-        update = {"state": state, "ended": now(), "error": None, **fields}
+        update = {"state": state, "ended": now(), "error": None, "note": None, **fields}
         self._change(job, lambda present: present.model_copy(update=update)
                      if present.state in ("pending", "running") else None)
         self._flights.pop(job.id, None)
@@ -234,50 +226,6 @@ class Dispatcher:
                 else:
                     flights.open[row.id] = Flight(row)
         return flights.cursor > before
-
-    # -- hints -------------------------------------------------------------------------------------
-
-    def _send_hints(self) -> None:
-        """Send what is due and what was lost. A broker that is away holds up nothing else."""
-        if time.monotonic() < self._broker_again:
-            return
-        try:
-            for flights in self._flights.values():
-                for flight in flights.open.values():
-                    if flight.due():
-                        self._send(flight)
-            self._find_lost_hints()
-            self._broker_pause = 0.0
-        except Unavailable as error:
-            self._broker_pause = min(max(2 * self._broker_pause, 0.5), 5.0)
-            self._broker_again = time.monotonic() + self._broker_pause
-            logger.warning("broker: %s", error.message)
-
-    def _send(self, flight: Flight) -> None:
-        row = flight.row
-        self._broker.publish(row.queue, row.kind, Hint(job=row.job, chunk=row.key, attempt=row.attempt))
-        flight.sent()
-
-    def _find_lost_hints(self) -> None:
-        """Send again what a queue has lost (a wiped broker, a worker killed between taking and claiming).
-
-        A queue that holds fewer hints than there are unclaimed chunks has lost the difference, or workers
-        are just about to claim. The oldest hints are the suspects, once they have been out for a while;
-        a hint too many costs a worker one look at the ledger.
-        """
-        waiting: dict[Queue, list[Flight]] = {}
-        for flights in self._flights.values():
-            for flight in flights.open.values():
-                if flight.waiting():
-                    waiting.setdefault(flight.row.queue, []).append(flight)
-        for queue, unclaimed in waiting.items():
-            if not any(flight.overdue() for flight in unclaimed):
-                continue
-            missing = len(unclaimed) - self._broker.depth(queue)
-            for flight in sorted(unclaimed, key=Flight.age, reverse=True)[:max(missing, 0)]:
-                if flight.overdue():
-                    logger.info("%s attempt %d: hint sent again", flight.row.id, flight.row.attempt)
-                    self._send(flight)
 
 
 def _verb(job: Job) -> str:

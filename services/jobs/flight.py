@@ -24,7 +24,7 @@ class Flight:
     def see(self, row: Row) -> bool:
         """Take in the present row. Always true, so that it can stand in a condition."""
         known, self.row = self.row, row
-        self.moved = row.progress != known.progress
+        self.moved = (row.progress, row.attempt, row.state) != (known.progress, known.attempt, known.state)
         if row.attempt != known.attempt:
             self.sent_at = None
             self._patience = _FIRST_PATIENCE
@@ -99,6 +99,12 @@ class Flights:
         rows = [flight.row for flight in self.open.values()]
         running = sum(min(row.progress, row.hi - row.lo) for row in rows if row.state == "running")
         return self._sums | {"units_done": self._sums["units_done"] + running}
+
+    def note(self) -> str | None:
+        """What holds a chunk up, for people who wait."""
+        rows = [flight.row for flight in self.open.values()]
+        return next((f"waiting, chunk {row.key}: {row.error.message}" for row in rows
+                     if row.state == "pending" and row.error is not None), None)
 
     def complete(self, size: int) -> bool:
         """Whether all chunks of the phase have landed."""

@@ -68,6 +68,8 @@ class Job(BaseModel):
     rows: int = 0
     bytes: int = 0
     dead: int = 0
+    note: str | None = None
+    """What holds it up at present, such as a service that does not answer."""
     error: Failure | None = None
     result: dict[str, Any] | None = None
     version: str = Field(default="", exclude=True)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import signal
+import subprocess
+import time
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +19,7 @@ from services.jobs.kinds.probe import ProbeSpec
 from services.jobs.submit import forced, submit
 from services.settings import Settings
 from services.stack.status import status
+from tests.conftest import MSMCTL
 from workers.app import TASK, broker_url
 
 
@@ -106,6 +110,39 @@ def test_the_dispatcher_and_the_worker_cost_a_small_job_less_than_two_seconds(st
     (job, *_) = json.loads(cli("jobs", "ls", "--limit", "1", "--json").stdout)
     assert job["chunks"] == 1
     assert job["seconds"] < 2
+
+
+def test_ctrl_c_leaves_the_job_running_and_says_how_to_watch(stack: Any, cli: Any) -> None:
+    process = subprocess.Popen([MSMCTL, "jobs", "probe", "--pause", "0.5"], stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    next(line for line in process.stderr if line.startswith("job "))
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    watch = next(line for line in err.splitlines() if "msmctl jobs watch" in line).partition("msmctl ")[2]
+    assert cli(*watch.split()).code == 0
+
+
+def test_a_paused_job_stands_still_until_it_is_resumed_and_a_cancelled_one_ends(stack: Any, cli: Any) -> None:
+    job = json.loads(cli("jobs", "probe", "--pause", "3", "--detach", "--json").stdout)[0]["job"]
+    ledger = open_ledger(context_for(stack.settings))
+    _until(lambda: any(row.state == "running" for row in ledger.work_rows(ledger.job(job))))
+    assert cli("jobs", "pause", job).code == 0
+    _until(lambda: {row.state for row in ledger.work_rows(ledger.job(job))} <= {"pending", "done"})
+    assert cli("jobs", "resume", job).code == 0
+    _until(lambda: any(row.state == "running" for row in ledger.work_rows(ledger.job(job))))
+    assert cli("jobs", "cancel", job).code == 0
+    watched = cli("jobs", "watch", job)
+    assert (watched.code, ledger.job(job).state) == (1, "cancelled")
+    assert f"msmctl jobs retry {job}" in watched.stderr
+
+
+def _until(ask: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not ask():
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.1)
 
 
 def test_equal_specs_of_two_commands_are_one_job(stack: Any) -> None:

@@ -445,6 +445,15 @@ def test_a_service_that_is_away_does_not_count(ledger: Ledger, context: Context,
     assert (job.state, len(seen), after.tries, after.transients) == ("succeeded", 6, 0, 0)
 
 
+def test_what_holds_a_job_up_is_said(ledger: Ledger, context: Context, script: Register) -> None:
+    name = script(_raise(Unavailable("Elasticsearch is away")))
+    job, dispatch, broker = started(ledger, context, ScriptedSpec(chunks=1, script=name))
+    assert execute(ledger, context, broker.hints.popleft()) == "retried"
+    time.sleep(0.5)
+    dispatch.tick()
+    assert ledger.job(job.id).note == "waiting, chunk 000000: Elasticsearch is away"
+
+
 def test_out_of_memory_halves_the_batch(ledger: Ledger, context: Context, script: Register) -> None:
     seen: list[float] = []
     name = script(failing(2, MemoryError(), seen))
