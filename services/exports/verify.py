@@ -16,6 +16,7 @@ from services.mining.exclusion import Judgements, Reason, Sketches, judged_lists
 EXAMPLES = 5
 """Examples shown of each kind of finding."""
 _IDS = 1 << 20  # ids looked up at a time
+_SYSTEMS = 1000  # counted one by one; the reference file has 13
 
 KINDS = {
     "positives": "positives among negatives",
@@ -65,12 +66,16 @@ class SystemLists:
 
 @dataclass
 class Report:
-    """What was found. `findings` counts every occurrence, `examples` shows the first few of each kind."""
+    """What was found. `findings` counts every occurrence, `examples` shows the first few of each kind.
+
+    `lines` counts all lines but blank ones, `queries` those that could be read.
+    """
 
     file: str
     collection: str
     required: int | None
     lines: int = 0
+    queries: int = 0
     systems: dict[str, SystemLists] = field(default_factory=dict)
     findings: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
     examples: list[dict[str, Any]] = field(default_factory=list)
@@ -88,8 +93,7 @@ class Report:
 
     def short_lists(self) -> dict[str, int]:
         """Per system, queries with fewer negatives than required (else: than the system's longest list)."""
-        queries = self.lines - self.findings["malformed"]
-        return {name: queries - system.enough for name, system in self.systems.items()}
+        return {name: self.queries - system.enough for name, system in self.systems.items()}
 
     @property
     def ok(self) -> bool:
@@ -144,8 +148,9 @@ def verify(
         if isinstance(entry, Malformed):
             report.add("malformed", entry.line, what=entry.why)
             continue
+        report.queries += 1
         entries.append(entry)
-        size += len(entry.pos) + sum(map(len, entry.neg.values()))
+        size += 1 + len(entry.pos) + sum(map(len, entry.neg.values()))
         if size >= _IDS:
             check.take(entries)
             entries, size = [], 0
@@ -197,7 +202,10 @@ class _Check:
         else:
             self._seen[qord] = True
         for name, ids in entry.neg.items():
-            report.systems.setdefault(name, SystemLists(report.required)).add(len(ids))
+            if name in report.systems or len(report.systems) < _SYSTEMS:
+                report.systems.setdefault(name, SystemLists(report.required)).add(len(ids))
+            else:
+                report.add("malformed", line, qid=entry.qid, what=f"more than {_SYSTEMS:,} systems")
         for name, ids in [("pos", entry.pos), *entry.neg.items()]:
             seen: set[str] = set()
             for pid in ids:

@@ -161,3 +161,9 @@ def test_gzip_members_in_a_row_are_one_file(tmp_path, collection):
     pack = zstandard.ZstdCompressor().compress
     (tmp_path / "x.zst").write_bytes(pack(one) + pack(other))
     assert verify(tmp_path / "x.zst", collection).lines == 2
+
+
+def test_thousands_of_systems_are_no_systems(tmp_path, collection):
+    report = checked(tmp_path, collection, line(**{f"s{n}": [4] for n in range(1200)}))
+    assert len(report.systems) == 1000
+    assert found(report) == {"malformed": 200}
