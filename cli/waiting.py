@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.follow import LONGEST_PAUSE, follow, raise_for
+from cli.follow import LONGEST_PAUSE, follow, patiently, raise_for
 from cli.options import settings
 from cli.output import emit_json, emit_rows, say
 from services.errors import Unavailable, UsageError
@@ -74,15 +74,27 @@ def run_specs(ctx: click.Context, specs: Sequence[Spec], *, detach: bool = False
     if dry_run:
         _print_plan(plan(context, specs, force), as_json)
         return []
-    outcomes = None if force else _all_fresh(context, specs)
+    patience = _patience(context)
+    outcomes = None if force else patiently(lambda: _all_fresh(context, specs), patience)
+    jobs: list[Job] = []
     if outcomes is None:
-        ledger = open_ledger(context, file_instead=local)
+        ledger = patiently(lambda: open_ledger(context, file_instead=local), patience)
         if not ledger.shared:
             say("Elasticsearch is not reachable: the job is kept in MSM_HOME/ledger.sqlite")
-        outcomes = _run(ledger, context, specs, detach=detach, local=local, force=force)
+        outcomes, jobs = _run(ledger, context, specs, detach=detach, local=local, force=force)
     if not quiet:
         _print_outcomes(outcomes, as_json)
+    if not detach:
+        raise_for(jobs)
     return outcomes
+
+
+def _patience(context: Context) -> float:
+    """Seconds to wait for a service: our supervisor starts again what died, for others we cannot know."""
+    from services.stack.layout import Layout
+    from services.stack.status import supervisor_of
+
+    return 90.0 if supervisor_of(Layout.of(context.settings)) else 0.0
 
 
 def _all_fresh(context: Context, specs: Sequence[Spec]) -> list[Outcome] | None:
@@ -101,16 +113,19 @@ def _all_fresh(context: Context, specs: Sequence[Spec]) -> list[Outcome] | None:
 
 
 def _run(ledger: Ledger, context: Context, specs: Sequence[Spec], *, detach: bool, local: bool,
-         force: bool) -> list[Outcome]:
+         force: bool) -> tuple[list[Outcome], list[Job]]:
+    """Submit and wait: the outcome of each spec, and all jobs with what they required."""
     from services.jobs import identity
     from services.jobs.records import STACK
-    from services.jobs.submit import dispatcher_alive, submit
+    from services.jobs.submit import dispatcher_alive, forced, submit
 
     if not local and not _comes(lambda: dispatcher_alive(ledger)):
         raise Unavailable("no dispatcher is running, so nobody would do the work",
                           hint="`msmctl up` starts the stack; `--local` works in this process")
     runner = identity.me() if local else STACK
-    submission = submit(ledger, context, specs, force, runner)
+    if force:  # once, so that submitting again after an outage joins what was submitted before it
+        specs = [forced(spec) for spec in specs]
+    submission = patiently(lambda: submit(ledger, context, specs, force, runner), _patience(context))
     for line in submission.fresh:
         say(f"fresh, skipped: {line}")
     ids = [job.id for job in submission.jobs]
@@ -120,10 +135,9 @@ def _run(ledger: Ledger, context: Context, specs: Sequence[Spec], *, detach: boo
         say(f"watch: msmctl jobs watch {' '.join(ids)}" if ids else "nothing to do")
     elif ids:
         with _detaching(ids, local):
-            jobs = _work_here(ledger, context, ids, runner) if local else follow(ledger, ids)
-        raise_for(jobs)
-    final = {job.id: job for job in ledger.jobs_by_id(ids)}
-    return [_outcome(verdict, final) for verdict in submission.asked]
+            submission.jobs = _work_here(ledger, context, ids, runner) if local else follow(ledger, ids)
+    final = {job.id: job for job in submission.jobs}
+    return [_outcome(verdict, final) for verdict in submission.asked], submission.jobs
 
 
 def _comes(there: Callable[[], bool], seconds: float = 10.0) -> bool:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Sequence
 
+from services.errors import Unavailable
 from services.jobs.dispatch import Dispatcher
 from services.jobs.execute import Hint, execute
 from services.jobs.kind import Context, Queue
@@ -13,6 +15,7 @@ from services.jobs.ledger import Ledger
 from services.jobs.records import ENDED, Job
 
 _PAUSE = 0.1
+_OUTAGE = 300.0
 
 
 class MemoryBroker:
@@ -42,7 +45,7 @@ def run_here(ledger: Ledger, context: Context, job_ids: Sequence[str], runner: s
         stop: Set from another thread (or a signal) to stop after the next checkpoint.
 
     Raises:
-        Unavailable: the ledger does not answer; the jobs stay open.
+        Unavailable: the ledger has not answered for five minutes; the jobs stay open.
     """
     stop = stop or threading.Event()
     broker = MemoryBroker()
@@ -51,10 +54,20 @@ def run_here(ledger: Ledger, context: Context, job_ids: Sequence[str], runner: s
         return [job for job in ledger.jobs_by_id(job_ids) if job.state not in ENDED and job.runner == runner]
 
     dispatcher = Dispatcher(ledger, broker, context.settings, mine)
-    while mine() and not stop.is_set():
-        changed = dispatcher.tick()
-        if not broker.hints and not changed:
-            stop.wait(_PAUSE)
-        while broker.hints and not stop.is_set():
-            execute(ledger, context, broker.hints.popleft(), stop)
+    heard = time.monotonic()
+    while not stop.is_set():
+        try:
+            if not mine():
+                break
+            changed = dispatcher.tick()
+            if not broker.hints and not changed:
+                stop.wait(_PAUSE)
+            while broker.hints and not stop.is_set():
+                execute(ledger, context, broker.hints.popleft(), stop)
+            heard = time.monotonic()
+        except Unavailable:
+            if time.monotonic() - heard > _OUTAGE:
+                raise
+            dispatcher.forgive()
+            stop.wait(1.0)
     return ledger.jobs_by_id(job_ids)

@@ -60,7 +60,8 @@ def submit(ledger: Ledger, context: Context, specs: Sequence[Spec], force: bool 
         ledger: Where jobs live.
         context: For judging what is fresh.
         specs: What shall be done.
-        force: Make new jobs for `specs` even if they are fresh; what they require is still judged.
+        force: Make new jobs for `specs` even if they are fresh; what they require is still judged. A spec
+            that has a nonce already (`forced`) keeps it, so that submitting it twice makes one job.
         runner: Who works: the stack, or this process (`identity.me()`).
     """
     return _Submitter(ledger, context, runner).all(specs, force)
@@ -106,7 +107,8 @@ class _Submitter:
 
     def all(self, specs: Sequence[Spec], force: bool) -> Submission:
         for spec in specs:
-            self._result.asked.append(self._one(forced(spec) if force else spec, force))
+            anew = force and not spec.nonce
+            self._result.asked.append(self._one(forced(spec) if anew else spec, force))
         return self._result
 
     def _one(self, spec: Spec, force: bool) -> Verdict:
