@@ -19,6 +19,7 @@ from services.errors import CheckFailed, Conflict, InputError, NotFound, UsageEr
 from services.exports import export as exporting
 from services.exports.export import ExportRequest, plan, write
 from services.exports.registry import FORMATS
+from services.exports.verify import verify
 from services.exports.writer import BlockFile
 
 TAS_B = "msmarco-distilbert-base-tas-b"
@@ -230,6 +231,7 @@ def test_no_export_holds_what_is_no_negative(tmp_path_factory, data):
         save_run(collection, system, lists)
     depth = data.draw(st.integers(1, 4))
     write(plan(collection, request(folder / "n.jsonl.gz", depth=depth)))
+    assert verify(folder / "n.jsonl.gz", collection).ok
     text = dict(zip(pids, map(plain, TEXTS), strict=True))
     for row in rows(folder / "n.jsonl.gz"):
         positives = {pid for (qid, pid), grade in judged.items() if qid == row["qid"] and grade >= 2}
