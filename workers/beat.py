@@ -8,11 +8,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from services.stack.heartbeat import VARIABLE
+
 PERIOD = 3.0
 
 
 def beat() -> None:
     """Touch the file."""
-    name = os.environ.get("MSM_HEARTBEAT")
+    name = os.environ.get(VARIABLE)
     if name:
         Path(name).touch()
