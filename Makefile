@@ -19,6 +19,7 @@ test: setup  ## every test, against a real Elasticsearch, Redis and worker
 lint:  ## style, types, and no address in the lock
 	@scripts/setup.sh
 	@$(PYTHON) -m ruff check .
+	@$(PYTHON) -m ruff format --quiet --check .
 	@$(PYTHON) -m mypy
 	@! grep -nE '(https?|file|git)[+:]|^-' requirements.lock docker/requirements.lock
 

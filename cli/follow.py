@@ -61,17 +61,22 @@ def raise_for(jobs: Sequence[Job]) -> None:
         reason = job.error.message if job.error else "no reason given"
         where = f", chunk {job.error.chunk}" if job.error and job.error.chunk else ""
         hint = (job.error.hint if job.error else None) or f"`msmctl jobs show {job.id}` says more"
-        raise MsmError(f"{job.title} failed ({job.id}{where}): {reason}",
-                       hint=f"{hint}; then `msmctl jobs retry {job.id}`")
+        raise MsmError(
+            f"{job.title} failed ({job.id}{where}): {reason}",
+            hint=f"{hint}; then `msmctl jobs retry {job.id}`",
+        )
     for job in jobs:
         if job.state == "cancelled":
-            raise MsmError(f"{job.title} was cancelled ({job.id})",
-                           hint=f"`msmctl jobs retry {job.id}` goes on")
+            raise MsmError(
+                f"{job.title} was cancelled ({job.id})", hint=f"`msmctl jobs retry {job.id}` goes on"
+            )
     dead = [job for job in jobs if job.state == "dead_rows"]
     if dead:
         counts = ", ".join(f"{job.id}: {job.dead:,}" for job in dead)
-        raise DeadRows(f"complete but for rows that could not be processed ({counts})",
-                       hint=f"`msmctl jobs show {dead[0].id}` lists them")
+        raise DeadRows(
+            f"complete but for rows that could not be processed ({counts})",
+            hint=f"`msmctl jobs show {dead[0].id}` lists them",
+        )
 
 
 def patiently(ask: Callable[[], T], seconds: float = _OUTAGE) -> T:
@@ -113,7 +118,8 @@ class _Lookout:
         elif identity.is_gone(job.runner):
             raise MsmError(
                 f"{job.title}: the local run {identity.show(job.runner)} that worked on it has gone",
-                hint="type the command that made it again: it goes on from here")
+                hint="type the command that made it again: it goes on from here",
+            )
 
 
 def _watch_one(ledger: Ledger, job: Job, lookout: _Lookout, over: Callable[[], bool]) -> None:
@@ -132,8 +138,12 @@ def _watch_one(ledger: Ledger, job: Job, lookout: _Lookout, over: Callable[[], b
 
 def _show(bar: Progress, job: Job) -> None:
     bar.total = job.units or None
-    bar.note = job.note or {"plan": "planning", "work": f"chunk {job.done:,} of {job.chunks or 0:,}",
-                            "finish": "finishing"}[job.phase]
+    bar.note = (
+        job.note
+        or {"plan": "planning", "work": f"chunk {job.done:,} of {job.chunks or 0:,}", "finish": "finishing"}[
+            job.phase
+        ]
+    )
     bar.advance(max(job.units_done - bar.done, 0))
 
 

@@ -29,8 +29,9 @@ def jobs() -> None:
 
 @jobs.command("ls")
 @click.option("--state", "states", multiple=True, type=click.Choice(_STATES), help="Only these; repeat.")
-@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000),
-              help="Only the newest so many.")
+@click.option(
+    "--limit", default=50, show_default=True, type=click.IntRange(1, 10_000), help="Only the newest so many."
+)
 @json_option
 @click.pass_context
 def ls(ctx: click.Context, states: tuple[str, ...], limit: int, as_json: bool) -> None:
@@ -61,20 +62,38 @@ def show(ctx: click.Context, job_id: str, as_json: bool) -> None:
     for row in ledger.all_rows(job):
         chunks[row.state] += 1
         if row.state != "done" and row.error:
-            trouble.append({"chunk": row.key, "state": row.state, "attempt": row.attempt,
-                            **row.error.model_dump(exclude={"chunk"})})
+            trouble.append(
+                {
+                    "chunk": row.key,
+                    "state": row.state,
+                    "attempt": row.attempt,
+                    **row.error.model_dump(exclude={"chunk"}),
+                }
+            )
     dead = ledger.dead(job_id)
     record = _summary(job) | {
-        "spec": job.spec, "depends_on": job.depends_on, "started": job.started, "ended": job.ended,
-        "note": job.note, "error": job.error.model_dump() if job.error else None, "result": job.result,
-        "chunk_states": chunks, "trouble": trouble,
+        "spec": job.spec,
+        "depends_on": job.depends_on,
+        "started": job.started,
+        "ended": job.ended,
+        "note": job.note,
+        "error": job.error.model_dump() if job.error else None,
+        "result": job.result,
+        "chunk_states": chunks,
+        "trouble": trouble,
         "dead_rows": [{key: item[key] for key in ("chunk", "row", "reason")} for item in dead],
     }
     if as_json:
         emit_json(record)
         return
-    emit_record({key: value for key, value in record.items() if value not in (None, [], {})
-                 and key not in ("trouble", "dead_rows")}, as_json=False)
+    emit_record(
+        {
+            key: value
+            for key, value in record.items()
+            if value not in (None, [], {}) and key not in ("trouble", "dead_rows")
+        },
+        as_json=False,
+    )
     for item in trouble[:20]:
         say(f"chunk {item['chunk']} ({item['state']}, attempt {item['attempt']}): {item['message']}")
         if item["detail"] and item["state"] == "failed":
@@ -225,19 +244,43 @@ def rm(ctx: click.Context, ids: tuple[str, ...], ended: bool, as_json: bool) -> 
 
 
 @jobs.command()
-@click.option("--queue", type=click.Choice(["cpu", "gpu", "train"]), default="cpu", show_default=True,
-              help="Queue whose workers shall answer.")
-@click.option("--numbers", default=1000, show_default=True, type=click.IntRange(1, 100_000_000),
-              help="How many numbers to square.")
+@click.option(
+    "--queue",
+    type=click.Choice(["cpu", "gpu", "train"]),
+    default="cpu",
+    show_default=True,
+    help="Queue whose workers shall answer.",
+)
+@click.option(
+    "--numbers",
+    default=1000,
+    show_default=True,
+    type=click.IntRange(1, 100_000_000),
+    help="How many numbers to square.",
+)
 @click.option("--step", default=250, show_default=True, type=click.IntRange(1), help="Numbers per chunk.")
-@click.option("--pause", "rest", default=0.0, show_default=True, type=click.FloatRange(0, 60),
-              help="Seconds that each chunk takes at least.")
+@click.option(
+    "--pause",
+    "rest",
+    default=0.0,
+    show_default=True,
+    type=click.FloatRange(0, 60),
+    help="Seconds that each chunk takes at least.",
+)
 @click.option("--detach", is_flag=True, help="Return at once.")
 @click.option("--local", is_flag=True, help="Run in this process, without a worker.")
 @json_option
 @click.pass_context
-def probe(ctx: click.Context, queue: Any, numbers: int, step: int, rest: float, detach: bool, local: bool,
-          as_json: bool) -> None:
+def probe(
+    ctx: click.Context,
+    queue: Any,
+    numbers: int,
+    step: int,
+    rest: float,
+    detach: bool,
+    local: bool,
+    as_json: bool,
+) -> None:
     """Run a small job of numbers through ledger, dispatcher, queue, worker and store: does it all work?
 
     \b
@@ -274,10 +317,23 @@ def _summary(job: Job) -> dict[str, Any]:
     """A job as `ls` shows it (docs/jobs.md)."""
     from services.jobs.identity import show
 
-    return {"job": job.id, "kind": job.kind, "title": job.title, "collection": job.collection,
-            "queue": job.queue, "runner": show(job.runner), "state": job.state, "phase": job.phase,
-            "done": job.done, "chunks": job.chunks, "rows": job.rows,
-            "bytes": job.bytes, "dead": job.dead, "seconds": _seconds(job), "created": job.created}
+    return {
+        "job": job.id,
+        "kind": job.kind,
+        "title": job.title,
+        "collection": job.collection,
+        "queue": job.queue,
+        "runner": show(job.runner),
+        "state": job.state,
+        "phase": job.phase,
+        "done": job.done,
+        "chunks": job.chunks,
+        "rows": job.rows,
+        "bytes": job.bytes,
+        "dead": job.dead,
+        "seconds": _seconds(job),
+        "created": job.created,
+    }
 
 
 def _seconds(job: Job) -> float | None:

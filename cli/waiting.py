@@ -36,13 +36,26 @@ class Outcome:
 
     def as_dict(self) -> dict[str, Any]:
         """The shape of `--json` (docs/json.md)."""
-        return {"title": self.title, "job": self.job, "state": self.state, "fresh": self.fresh,
-                "result": self.result}
+        return {
+            "title": self.title,
+            "job": self.job,
+            "state": self.state,
+            "fresh": self.fresh,
+            "result": self.result,
+        }
 
 
-def run_specs(ctx: click.Context, specs: Sequence[Spec], *, detach: bool = False, local: bool = False,
-              force: bool = False, dry_run: bool = False, as_json: bool = False,
-              quiet: bool = False) -> list[Outcome]:
+def run_specs(
+    ctx: click.Context,
+    specs: Sequence[Spec],
+    *,
+    detach: bool = False,
+    local: bool = False,
+    force: bool = False,
+    dry_run: bool = False,
+    as_json: bool = False,
+    quiet: bool = False,
+) -> list[Outcome]:
     """Submit specs with all that they require, wait, and print what became of each.
 
     On stdout: one row (`--json`: one object of a list) per spec; progress goes to stderr.
@@ -112,16 +125,19 @@ def _all_fresh(context: Context, specs: Sequence[Spec]) -> list[Outcome] | None:
     return outcomes
 
 
-def _run(ledger: Ledger, context: Context, specs: Sequence[Spec], *, detach: bool, local: bool,
-         force: bool) -> tuple[list[Outcome], list[Job]]:
+def _run(
+    ledger: Ledger, context: Context, specs: Sequence[Spec], *, detach: bool, local: bool, force: bool
+) -> tuple[list[Outcome], list[Job]]:
     """Submit and wait: the outcome of each spec, and all jobs with what they required."""
     from services.jobs import identity
     from services.jobs.records import STACK
     from services.jobs.submit import dispatcher_alive, forced, submit
 
     if not local and not _comes(lambda: dispatcher_alive(ledger)):
-        raise Unavailable("no dispatcher is running, so nobody would do the work",
-                          hint="`msmctl up` starts the stack; `--local` works in this process")
+        raise Unavailable(
+            "no dispatcher is running, so nobody would do the work",
+            hint="`msmctl up` starts the stack; `--local` works in this process",
+        )
     runner = identity.me() if local else STACK
     if force:  # once, so that submitting again after an outage joins what was submitted before it
         specs = [forced(spec) for spec in specs]
@@ -199,13 +215,17 @@ def _detaching(ids: Sequence[str], local: bool) -> Iterator[None]:
 
 
 def _print_plan(planned: Sequence[Any], as_json: bool) -> None:
-    rows = [{
-        "title": item.spec.title, "fresh": item.fresh,
-        "chunks": item.estimate.chunks if item.estimate else 0,
-        "rows": item.estimate.rows if item.estimate else 0,
-        "bytes": item.estimate.bytes if item.estimate else 0,
-        "seconds": item.estimate.seconds if item.estimate else 0.0,
-    } for item in planned]
+    rows = [
+        {
+            "title": item.spec.title,
+            "fresh": item.fresh,
+            "chunks": item.estimate.chunks if item.estimate else 0,
+            "rows": item.estimate.rows if item.estimate else 0,
+            "bytes": item.estimate.bytes if item.estimate else 0,
+            "seconds": item.estimate.seconds if item.estimate else 0.0,
+        }
+        for item in planned
+    ]
     emit_rows(rows, ["title", "chunks", "rows", "bytes", "seconds", "fresh"], as_json=as_json)
 
 
@@ -215,6 +235,9 @@ def _print_outcomes(outcomes: Sequence[Outcome], as_json: bool) -> None:
         emit_json(rows)
         return
     for row in rows:  # for people, the figures; what they were made of is in the JSON
-        row["result"] = {key: value for key, value in (row["result"] or {}).items()
-                         if not isinstance(value, dict | list) and key not in row["title"].split()}
+        row["result"] = {
+            key: value
+            for key, value in (row["result"] or {}).items()
+            if not isinstance(value, dict | list) and key not in row["title"].split()
+        }
     emit_rows(rows, ["title", "state", "job", "result"], as_json=False)

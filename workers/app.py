@@ -64,8 +64,10 @@ def make_app(settings: Settings) -> Celery:
             "health_check_interval": 25,
         },
         include=["workers.app"],
-        task_queues=[KombuQueue(queue_name(settings, queue))  # type: ignore[no-untyped-call]
-                     for queue in QUEUES],
+        task_queues=[
+            KombuQueue(queue_name(settings, queue))  # type: ignore[no-untyped-call]
+            for queue in QUEUES
+        ],
         task_default_queue=queue_name(settings, "cpu"),
         task_create_missing_queues=False,
         task_serializer="json",

@@ -28,9 +28,14 @@ class CeleryBroker:
         """See `Broker`."""
         with _translated():
             self._app.send_task(
-                TASK, kwargs=hint.model_dump(), queue=queue_name(self._settings, queue),
-                shadow=f"msmctl.{kind}", time_limit=kind_named(kind).hard_limit, ignore_result=True,
-                retry=False)
+                TASK,
+                kwargs=hint.model_dump(),
+                queue=queue_name(self._settings, queue),
+                shadow=f"msmctl.{kind}",
+                time_limit=kind_named(kind).hard_limit,
+                ignore_result=True,
+                retry=False,
+            )
 
     def depth(self, queue: Queue) -> int:
         """See `Broker`."""
@@ -43,5 +48,6 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except (KombuError, RedisError, OSError) as error:
-        raise Unavailable(f"Redis does not answer: {type(error).__name__}: {error}",
-                          hint="`msmctl status` shows its state") from error
+        raise Unavailable(
+            f"Redis does not answer: {type(error).__name__}: {error}", hint="`msmctl status` shows its state"
+        ) from error

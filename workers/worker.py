@@ -51,11 +51,24 @@ def main() -> None:
     except MsmError as error:
         sys.exit(f"{error.message}\n{error.hint or ''}")
     logging.getLogger("celery.redirected").setLevel(logging.INFO)
-    app.worker_main([
-        "--quiet", "worker", "--queues", ",".join(queue_name(settings, queue) for queue in queues),
-        "--concurrency", str(options.concurrency), "--pool", "prefork", "--hostname", f"{options.name}@%h",
-        "--without-gossip", "--without-mingle", "--loglevel", "INFO",
-    ])
+    app.worker_main(
+        [
+            "--quiet",
+            "worker",
+            "--queues",
+            ",".join(queue_name(settings, queue) for queue in queues),
+            "--concurrency",
+            str(options.concurrency),
+            "--pool",
+            "prefork",
+            "--hostname",
+            f"{options.name}@%h",
+            "--without-gossip",
+            "--without-mingle",
+            "--loglevel",
+            "INFO",
+        ]
+    )
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ def context_for(settings: Settings, user: str = "admin") -> Context:
         settings: All settings.
         user: Whom Elasticsearch sees: admin, dispatcher, worker, api or reader.
     """
+
     @cache
     def client() -> Elasticsearch:
         from services.elastic.client import connect

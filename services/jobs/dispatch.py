@@ -42,8 +42,9 @@ class Dispatcher:
         open_jobs: Gives the jobs to care for.
     """
 
-    def __init__(self, ledger: Ledger, broker: Broker, settings: Settings,
-                 open_jobs: Callable[[], list[Job]]) -> None:
+    def __init__(
+        self, ledger: Ledger, broker: Broker, settings: Settings, open_jobs: Callable[[], list[Job]]
+    ) -> None:
         self._ledger = ledger
         self._hints = Hints(broker)
         self._settings = settings
@@ -56,8 +57,11 @@ class Dispatcher:
         Raises:
             Unavailable: the ledger does not answer; call `forgive` before the next tick.
         """
-        jobs = [job for job in sorted(self._open_jobs(), key=lambda job: (job.created, job.id))
-                if job.state in ("pending", "running") and self._is_known(job)]
+        jobs = [
+            job
+            for job in sorted(self._open_jobs(), key=lambda job: (job.created, job.id))
+            if job.state in ("pending", "running") and self._is_known(job)
+        ]
         running = [job for job in jobs if job.state == "running"]
         for gone in self._flights.keys() - {job.id for job in running}:
             del self._flights[gone]
@@ -65,8 +69,9 @@ class Dispatcher:
         rows = self._ledger.rows_by_id([row for flights in self._flights.values() for row in flights.open])
         changed = False
         for job in jobs:
-            changed |= (self._start(job) if job.state == "pending"
-                        else self._advance(job, shares[job.id], rows))
+            changed |= (
+                self._start(job) if job.state == "pending" else self._advance(job, shares[job.id], rows)
+            )
         self._hints.send([flight for flights in self._flights.values() for flight in flights.open.values()])
         return changed
 
@@ -91,15 +96,27 @@ class Dispatcher:
         needs = self._ledger.jobs_by_id(job.depends_on)  # one that was removed is judged by its artefact
         bad = next((need for need in needs if need.state in ("failed", "cancelled")), None)
         if bad is not None:
-            self._end(job, "failed", error=Failure(
-                code="requirement", message=f"needs {bad.id} ({bad.title}), which has {_verb(bad)}",
-                hint=f"`msmctl jobs retry {job.id}` tries both again"))
+            self._end(
+                job,
+                "failed",
+                error=Failure(
+                    code="requirement",
+                    message=f"needs {bad.id} ({bad.title}), which has {_verb(bad)}",
+                    hint=f"`msmctl jobs retry {job.id}` tries both again",
+                ),
+            )
             return True
         if not all(need.ended_well for need in needs):
             return False
         self._ledger.create_rows([new_row(job, "plan", "plan")])
-        self._change(job, lambda present: present.model_copy(update={"state": "running", "started": now()})
-                     if present.state == "pending" else None)
+        self._change(
+            job,
+            lambda present: (
+                present.model_copy(update={"state": "running", "started": now()})
+                if present.state == "pending"
+                else None
+            ),
+        )
         return True
 
     def _shares(self, running: Sequence[Job]) -> dict[str, int]:
@@ -132,12 +149,17 @@ class Dispatcher:
         if job.phase == "plan":
             plan = self._ledger.row(job.id, "plan")
             ranges = (plan.ranges if plan else None) or []
-            self._ledger.create_rows([new_row(job, chunk_key(n), "work", lo, hi)
-                                      for n, (lo, hi) in enumerate(ranges)])
+            self._ledger.create_rows(
+                [new_row(job, chunk_key(n), "work", lo, hi) for n, (lo, hi) in enumerate(ranges)]
+            )
             if not ranges:
                 self._ledger.create_rows([new_row(job, "finish", "finish")])
-            self._enter(job, "work" if ranges else "finish", chunks=len(ranges),
-                        units=sum(hi - lo for lo, hi in ranges))
+            self._enter(
+                job,
+                "work" if ranges else "finish",
+                chunks=len(ranges),
+                units=sum(hi - lo for lo, hi in ranges),
+            )
         elif job.phase == "work":
             self._ledger.create_rows([new_row(job, "finish", "finish")])
             self._enter(job, "finish", **flights.totals())
@@ -147,8 +169,9 @@ class Dispatcher:
 
     def _enter(self, job: Job, phase: Phase, **counters: int) -> None:
         update = {"phase": phase, "note": None, **counters}
-        self._change(job, lambda present: present.model_copy(update=update)
-                     if present.phase == job.phase else None)
+        self._change(
+            job, lambda present: present.model_copy(update=update) if present.phase == job.phase else None
+        )
 
     def _count(self, job: Job, flights: Flights) -> None:
         flights.moved, flights.counted_at = False, time.monotonic()
@@ -159,8 +182,12 @@ class Dispatcher:
     def _end(self, job: Job, state: str, **fields: Any) -> None:
         logger.info("%s %s", job.id, state)
         update = {"state": state, "ended": now(), "error": None, "note": None, **fields}
-        self._change(job, lambda present: present.model_copy(update=update)
-                     if present.state in ("pending", "running") else None)
+        self._change(
+            job,
+            lambda present: (
+                present.model_copy(update=update) if present.state in ("pending", "running") else None
+            ),
+        )
         self._flights.pop(job.id, None)
 
     def _change(self, job: Job, change: Callable[[Job], Job | None]) -> None:
@@ -197,8 +224,11 @@ class Dispatcher:
 
     def _expire(self, row: Row) -> None:
         logger.warning("%s attempt %d: lost worker %s", row.id, row.attempt, row.worker)
-        failure = Failure(code="lost_worker", message=f"worker {identity.show(row.worker)} vanished",
-                          hint="killed, out of memory, or cut off: see `msmctl logs worker`")
+        failure = Failure(
+            code="lost_worker",
+            message=f"worker {identity.show(row.worker)} vanished",
+            hint="killed, out of memory, or cut off: see `msmctl logs worker`",
+        )
         try:
             self._ledger.save(after(row, "lost", failure, self._settings.max_attempts))
         except Stale:
@@ -211,8 +241,11 @@ class Dispatcher:
         block = 0
         while flights.cursor < size and len(flights.open) < share and flights.failure is None:
             block = min(max(2 * block, share - len(flights.open)), _SCAN)
-            names = ([chunk_key(n) for n in range(flights.cursor, min(flights.cursor + block, size))]
-                     if job.phase == "work" else [job.phase])
+            names = (
+                [chunk_key(n) for n in range(flights.cursor, min(flights.cursor + block, size))]
+                if job.phase == "work"
+                else [job.phase]
+            )
             rows = self._ledger.rows_by_id([row_id(job.id, name) for name in names])
             for name in names:
                 if len(flights.open) >= share:

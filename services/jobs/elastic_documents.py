@@ -62,8 +62,11 @@ class ElasticDocuments:
         """See `Documents`."""
         with translated(_DOING):
             try:
-                return _version(self._client.create(index=self._index[table], id=key, document=body,
-                                                    refresh=_VISIBLE[table]).body)
+                return _version(
+                    self._client.create(
+                        index=self._index[table], id=key, document=body, refresh=_VISIBLE[table]
+                    ).body
+                )
             except ConflictError:
                 if version := self._ours(table, key, body):
                     return version
@@ -79,9 +82,16 @@ class ElasticDocuments:
         seq_no, _, term = version.partition(".")
         with translated(_DOING):
             try:
-                return _version(self._client.index(
-                    index=self._index[table], id=key, document=body, refresh=_VISIBLE[table],
-                    if_seq_no=int(seq_no), if_primary_term=int(term)).body)
+                return _version(
+                    self._client.index(
+                        index=self._index[table],
+                        id=key,
+                        document=body,
+                        refresh=_VISIBLE[table],
+                        if_seq_no=int(seq_no),
+                        if_primary_term=int(term),
+                    ).body
+                )
             except (ConflictError, NotFoundError):
                 if present := self._ours(table, key, body):
                     return present
@@ -96,8 +106,13 @@ class ElasticDocuments:
         """See `Documents`."""
         with translated(_DOING):
             answer = self._client.search(
-                index=self._index[table], query={"terms": {field: list(values)}}, size=limit, source=False,
-                sort=[{"created": "desc"}], track_total_hits=False)
+                index=self._index[table],
+                query={"terms": {field: list(values)}},
+                size=limit,
+                source=False,
+                sort=[{"created": "desc"}],
+                track_total_hits=False,
+            )
         return [hit["_id"] for hit in answer["hits"]["hits"]]
 
     def _ours(self, table: Table, key: str, body: Body) -> str | None:
@@ -110,8 +125,9 @@ class ElasticDocuments:
 
     def _bulk(self, table: Table, operations: list[dict[str, Any]]) -> None:
         with translated(_DOING):
-            answer = self._client.bulk(index=self._index[table], operations=operations,
-                                       refresh=_VISIBLE[table])
+            answer = self._client.bulk(
+                index=self._index[table], operations=operations, refresh=_VISIBLE[table]
+            )
         for item in answer["items"]:
             (outcome,) = item.values()
             if outcome["status"] >= 400 and outcome["status"] not in (404, 409):
@@ -119,8 +135,12 @@ class ElasticDocuments:
 
     def _make(self, index: str, body: dict[str, Any]) -> None:
         with _already_there():
-            self._client.indices.create(index=index, settings=body["settings"], mappings=body["mappings"],
-                                        wait_for_active_shards="all")
+            self._client.indices.create(
+                index=index,
+                settings=body["settings"],
+                mappings=body["mappings"],
+                wait_for_active_shards="all",
+            )
 
 
 @contextmanager
@@ -134,7 +154,7 @@ def _already_there() -> Iterator[None]:
 
 
 def _blocks(keys: Sequence[str]) -> Iterator[Sequence[str]]:
-    return (keys[start:start + _BLOCK] for start in range(0, len(keys), _BLOCK))
+    return (keys[start : start + _BLOCK] for start in range(0, len(keys), _BLOCK))
 
 
 def _stored(document: Mapping[str, Any]) -> Stored:

@@ -59,9 +59,19 @@ def execute(ledger: Ledger, context: Context, hint: Hint, stop: threading.Event 
     beat = Heartbeat(ledger, row, lease=context.settings.lease_seconds, soft_limit=kind.soft_limit, stop=stop)
     try:
         with beat:
-            update = _work(ledger, kind, job, row, dataclasses.replace(
-                context, checkpoint=beat.checkpoint, log=beat.log, batch_scale=row.batch_scale,
-                job_id=job.id))
+            update = _work(
+                ledger,
+                kind,
+                job,
+                row,
+                dataclasses.replace(
+                    context,
+                    checkpoint=beat.checkpoint,
+                    log=beat.log,
+                    batch_scale=row.batch_scale,
+                    job_id=job.id,
+                ),
+            )
     except ChunkStopped as stopped:
         if stopped.verdict == "fenced":
             return "fenced"
@@ -70,11 +80,20 @@ def execute(ledger: Ledger, context: Context, hint: Hint, stop: threading.Event 
         logger.warning("%s attempt %d: %s", row.id, row.attempt, error, exc_info=blame(error) == "defect")
         failed = after(beat.row, blame(error), describe(error), context.settings.max_attempts)
         return _write(ledger, failed, "failed" if failed.state == "failed" else "retried")
-    receipt = update["receipt"].model_copy(update={
-        "seconds": round(time.monotonic() - began, 3), "worker": identity.show(row.worker)})
-    done = beat.row.model_copy(update=update | {
-        "receipt": receipt, "state": "done", "ended": now(), "error": None, "transients": 0,
-        "progress": row.hi - row.lo})
+    receipt = update["receipt"].model_copy(
+        update={"seconds": round(time.monotonic() - began, 3), "worker": identity.show(row.worker)}
+    )
+    done = beat.row.model_copy(
+        update=update
+        | {
+            "receipt": receipt,
+            "state": "done",
+            "ended": now(),
+            "error": None,
+            "transients": 0,
+            "progress": row.hi - row.lo,
+        }
+    )
     return _write(ledger, done, "done")
 
 
@@ -87,9 +106,19 @@ def _claim(ledger: Ledger, hint: Hint) -> tuple[Job, Row] | None:
     if row.attempt != hint.attempt or row.state != "pending":
         return None
     try:
-        return job, ledger.save(row.model_copy(update={
-            "state": "running", "worker": identity.me(), "beat": row.beat + 1, "wait": 0.0, "progress": 0,
-            "started": now(), "ended": None}))
+        return job, ledger.save(
+            row.model_copy(
+                update={
+                    "state": "running",
+                    "worker": identity.me(),
+                    "beat": row.beat + 1,
+                    "wait": 0.0,
+                    "progress": 0,
+                    "started": now(),
+                    "ended": None,
+                }
+            )
+        )
     except Stale:
         return None
 
@@ -107,8 +136,9 @@ def _work(ledger: Ledger, kind: Kind[Any], job: Job, row: Row, context: Context)
 
 
 def _released(row: Row) -> Row:
-    return row.model_copy(update={
-        "state": "pending", "attempt": row.attempt + 1, "worker": "", "progress": 0})
+    return row.model_copy(
+        update={"state": "pending", "attempt": row.attempt + 1, "worker": "", "progress": 0}
+    )
 
 
 def _write(ledger: Ledger, row: Row, outcome: Outcome) -> Outcome:

@@ -58,12 +58,21 @@ def after(row: Row, why: Blame, failure: Failure, max_attempts: int) -> Row:
     scale = row.batch_scale / 2 if why == "resource" or (why == "lost" and losses >= 3) else row.batch_scale
     given_up = why == "final" or tries >= max_attempts or losses >= LOSSES_PER_TRY * max_attempts
     count = transients or tries if why != "lost" else 0
-    return row.model_copy(update={
-        "state": "failed" if given_up else "pending", "attempt": row.attempt + 1, "worker": "",
-        "progress": 0, "tries": tries, "losses": losses, "transients": transients,
-        "batch_scale": max(scale, _SMALLEST_SCALE), "wait": _jitter(count) if count else 0.0, "ended": now(),
-        "error": failure.model_copy(update={"chunk": row.key}),
-    })
+    return row.model_copy(
+        update={
+            "state": "failed" if given_up else "pending",
+            "attempt": row.attempt + 1,
+            "worker": "",
+            "progress": 0,
+            "tries": tries,
+            "losses": losses,
+            "transients": transients,
+            "batch_scale": max(scale, _SMALLEST_SCALE),
+            "wait": _jitter(count) if count else 0.0,
+            "ended": now(),
+            "error": failure.model_copy(update={"chunk": row.key}),
+        }
+    )
 
 
 def _jitter(count: int) -> float:

@@ -90,8 +90,13 @@ class Flights:
         elif row.receipt is not None:
             self.moved = True
             receipt = row.receipt
-            for name, value in (("done", 1), ("units_done", row.hi - row.lo), ("rows", receipt.rows),
-                                ("bytes", receipt.bytes), ("dead", len(receipt.dead))):
+            for name, value in (
+                ("done", 1),
+                ("units_done", row.hi - row.lo),
+                ("rows", receipt.rows),
+                ("bytes", receipt.bytes),
+                ("dead", len(receipt.dead)),
+            ):
                 self._sums[name] += value
 
     def totals(self) -> dict[str, int]:
@@ -103,8 +108,14 @@ class Flights:
     def note(self) -> str | None:
         """What holds a chunk up, for people who wait."""
         rows = [flight.row for flight in self.open.values()]
-        return next((f"waiting, chunk {row.key}: {row.error.message}" for row in rows
-                     if row.state == "pending" and row.error is not None), None)
+        return next(
+            (
+                f"waiting, chunk {row.key}: {row.error.message}"
+                for row in rows
+                if row.state == "pending" and row.error is not None
+            ),
+            None,
+        )
 
     def complete(self, size: int) -> bool:
         """Whether all chunks of the phase have landed."""

@@ -43,8 +43,15 @@ class Heartbeat:
         stop: Set by the process that wants to stop after the next checkpoint (Ctrl-C of a local run).
     """
 
-    def __init__(self, ledger: Ledger, row: Row, *, lease: float, soft_limit: float,
-                 stop: threading.Event | None = None) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        row: Row,
+        *,
+        lease: float,
+        soft_limit: float,
+        stop: threading.Event | None = None,
+    ) -> None:
         self.row = row
         self._ledger = ledger
         self._period = min(lease / 3, _LONGEST_PERIOD)

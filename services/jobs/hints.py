@@ -65,7 +65,7 @@ class Hints:
         for queue in {flight.row.queue for flight in unclaimed if flight.overdue()}:
             here = sorted((one for one in unclaimed if one.row.queue == queue), key=Flight.age, reverse=True)
             missing = len(here) - self._broker.depth(queue)
-            for flight in here[:max(missing, 0)]:
+            for flight in here[: max(missing, 0)]:
                 if flight.overdue():
                     logger.info("%s attempt %d: hint sent again", flight.row.id, flight.row.attempt)
                     self._send(flight)

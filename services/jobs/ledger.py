@@ -52,7 +52,8 @@ class Ledger:
             raise Conflict(
                 f"this ledger belongs to the store {owner.body['url']} ({owner.body['store']}), "
                 f"not to {url} ({store})",
-                hint="give this installation its own MSM_PREFIX, or point MSM_STORE at that store")
+                hint="give this installation its own MSM_PREFIX, or point MSM_STORE at that store",
+            )
 
     # -- jobs --------------------------------------------------------------------------------------
 
@@ -145,7 +146,7 @@ class Ledger:
     def create_rows(self, rows: Sequence[Row]) -> None:
         """Write new chunks; those that exist are left as they are."""
         for start in range(0, len(rows), _BLOCK):
-            self.documents.create_many("chunks", {row.id: _body(row) for row in rows[start:start + _BLOCK]})
+            self.documents.create_many("chunks", {row.id: _body(row) for row in rows[start : start + _BLOCK]})
 
     def row(self, job_id: str, key: str) -> Row | None:
         """A chunk, or None."""
@@ -187,11 +188,21 @@ class Ledger:
         """Keep a chunk's dead rows where they can be listed; twice does no harm."""
         created = row.ended or records.now()
         for start in range(0, len(dead), _BLOCK):
-            self.documents.create_many("dead", {
-                f"{row.id}:{fingerprint(item.row)[:24]}": {
-                    "job": row.job, "kind": row.kind, "collection": row.collection, "chunk": row.key,
-                    "row": item.row, "reason": item.reason, "created": created,
-                } for item in dead[start:start + _BLOCK]})
+            self.documents.create_many(
+                "dead",
+                {
+                    f"{row.id}:{fingerprint(item.row)[:24]}": {
+                        "job": row.job,
+                        "kind": row.kind,
+                        "collection": row.collection,
+                        "chunk": row.key,
+                        "row": item.row,
+                        "reason": item.reason,
+                        "created": created,
+                    }
+                    for item in dead[start : start + _BLOCK]
+                },
+            )
 
     def dead(self, job_id: str, limit: int = 1000) -> list[dict[str, Any]]:
         """Dead rows of a job: `{job, kind, collection, chunk, row, reason, created}`."""

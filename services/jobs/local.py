@@ -33,8 +33,9 @@ class MemoryBroker:
         return len(self.hints)
 
 
-def run_here(ledger: Ledger, context: Context, job_ids: Sequence[str], runner: str,
-             stop: threading.Event | None = None) -> list[Job]:
+def run_here(
+    ledger: Ledger, context: Context, job_ids: Sequence[str], runner: str, stop: threading.Event | None = None
+) -> list[Job]:
     """Work on jobs until they have ended or `stop` is set; the jobs as they are then.
 
     Args:

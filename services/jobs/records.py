@@ -144,9 +144,18 @@ def chunk_key(n: int) -> str:
 
 def new_job(spec: Spec, queue: Queue, depends_on: list[str], runner: str) -> Job:
     """A job that has not been written yet."""
-    return Job(id=new_id(spec.kind), kind=spec.kind, queue=queue, collection=spec.collection,
-               title=spec.title, spec=spec.model_dump(mode="json"), hash=spec.hash, depends_on=depends_on,
-               runner=runner, created=now())
+    return Job(
+        id=new_id(spec.kind),
+        kind=spec.kind,
+        queue=queue,
+        collection=spec.collection,
+        title=spec.title,
+        spec=spec.model_dump(mode="json"),
+        hash=spec.hash,
+        depends_on=depends_on,
+        runner=runner,
+        created=now(),
+    )
 
 
 def new_id(kind: str) -> str:
@@ -156,5 +165,14 @@ def new_id(kind: str) -> str:
 
 def new_row(job: Job, key: str, step: Phase, lo: int = 0, hi: int = 0) -> Row:
     """A chunk that nobody has worked on yet."""
-    return Row(job=job.id, key=key, step=step, kind=job.kind, collection=job.collection, queue=job.queue,
-               created=now(), lo=lo, hi=hi)
+    return Row(
+        job=job.id,
+        key=key,
+        step=step,
+        kind=job.kind,
+        collection=job.collection,
+        queue=job.queue,
+        created=now(),
+        lo=lo,
+        hi=hi,
+    )

@@ -30,8 +30,9 @@ class SqliteDocuments:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
         try:
-            self._db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None,
-                                       check_same_thread=False)
+            self._db = sqlite3.connect(
+                path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            )
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
             self._db.execute(_SCHEMA)
@@ -46,30 +47,37 @@ class SqliteDocuments:
         """See `Documents`."""
         found: dict[str, Stored] = {}
         for start in range(0, len(keys), _BLOCK):
-            block = keys[start:start + _BLOCK]
-            rows = self._run("SELECT id, version, body FROM documents "
-                             "WHERE collection = ? AND id IN (SELECT value FROM json_each(?))",
-                             [(table, _text(block))])
+            block = keys[start : start + _BLOCK]
+            rows = self._run(
+                "SELECT id, version, body FROM documents "
+                "WHERE collection = ? AND id IN (SELECT value FROM json_each(?))",
+                [(table, _text(block))],
+            )
             found |= {key: Stored(orjson.loads(body), str(version)) for key, version, body in rows}
         return found
 
     def create(self, table: Table, key: str, body: Body) -> str:
         """See `Documents`."""
-        if not self._run("INSERT OR IGNORE INTO documents VALUES (?, ?, 1, ?) RETURNING id",
-                         [(table, key, _text(body))]):
+        if not self._run(
+            "INSERT OR IGNORE INTO documents VALUES (?, ?, 1, ?) RETURNING id", [(table, key, _text(body))]
+        ):
             raise Exists(key)
         return "1"
 
     def create_many(self, table: Table, bodies: Mapping[str, Body]) -> None:
         """See `Documents`."""
-        self._run("INSERT OR IGNORE INTO documents VALUES (?, ?, 1, ?)",
-                  [(table, key, _text(body)) for key, body in bodies.items()])
+        self._run(
+            "INSERT OR IGNORE INTO documents VALUES (?, ?, 1, ?)",
+            [(table, key, _text(body)) for key, body in bodies.items()],
+        )
 
     def replace(self, table: Table, key: str, body: Body, version: str) -> str:
         """See `Documents`."""
-        rows = self._run("UPDATE documents SET body = ?, version = version + 1 "
-                         "WHERE collection = ? AND id = ? AND version = ? RETURNING version",
-                         [(_text(body), table, key, int(version))])
+        rows = self._run(
+            "UPDATE documents SET body = ?, version = version + 1 "
+            "WHERE collection = ? AND id = ? AND version = ? RETURNING version",
+            [(_text(body), table, key, int(version))],
+        )
         if not rows:
             raise Stale(key)
         return str(rows[0][0])
@@ -80,10 +88,12 @@ class SqliteDocuments:
 
     def find(self, table: Table, field: str, values: Sequence[str], limit: int = 10_000) -> list[str]:
         """See `Documents`."""
-        rows = self._run("SELECT id FROM documents WHERE collection = ? "
-                         "AND body ->> ? IN (SELECT value FROM json_each(?)) "
-                         "ORDER BY body ->> 'created' DESC, id DESC LIMIT ?",
-                         [(table, field, _text(values), limit)])
+        rows = self._run(
+            "SELECT id FROM documents WHERE collection = ? "
+            "AND body ->> ? IN (SELECT value FROM json_each(?)) "
+            "ORDER BY body ->> 'created' DESC, id DESC LIMIT ?",
+            [(table, field, _text(values), limit)],
+        )
         return [str(key) for (key,) in rows]
 
     def _run(self, statement: str, parameters: list[tuple[object, ...]]) -> list[tuple[Any, ...]]:
@@ -96,8 +106,9 @@ class SqliteDocuments:
                     self._db.execute("BEGIN IMMEDIATE")
                     self._db.executemany(statement, parameters)
             except sqlite3.Error as error:
-                raise Unavailable(f"file ledger: {error}",
-                                  hint="is the disk full, or another process stuck?") from error
+                raise Unavailable(
+                    f"file ledger: {error}", hint="is the disk full, or another process stuck?"
+                ) from error
         return []
 
 

@@ -14,6 +14,7 @@ def pause(ledger: Ledger, job_id: str) -> Job:
     Raises:
         Conflict: the job has ended.
     """
+
     def change(job: Job) -> Job | None:
         _must_be_open(job)
         return None if job.state == "paused" else job.model_copy(update={"state": "paused"})
@@ -27,10 +28,13 @@ def resume(ledger: Ledger, job_id: str) -> Job:
     Raises:
         Conflict: it is not paused.
     """
+
     def change(job: Job) -> Job:
         if job.state != "paused":
-            raise Conflict(f"{job.id} is {job.state}, not paused",
-                           hint=f"`msmctl jobs retry {job.id}`" if job.state in ENDED else None)
+            raise Conflict(
+                f"{job.id} is {job.state}, not paused",
+                hint=f"`msmctl jobs retry {job.id}`" if job.state in ENDED else None,
+            )
         return job.model_copy(update={"state": "running" if job.started else "pending"})
 
     return ledger.change_job(job_id, change)
@@ -42,6 +46,7 @@ def cancel(ledger: Ledger, job_id: str) -> Job:
     Raises:
         Conflict: it has ended already.
     """
+
     def change(job: Job) -> Job:
         _must_be_open(job)
         return job.model_copy(update={"state": "cancelled", "ended": now()})
@@ -75,8 +80,10 @@ def retry(ledger: Ledger, job_id: str) -> list[Job]:
     """
     job = ledger.job(job_id)
     if job.state not in ("failed", "cancelled", "dead_rows"):
-        raise Conflict(f"{job.id} is {job.state}: nothing to retry",
-                       hint="`--force` of the command that made it makes a new one")
+        raise Conflict(
+            f"{job.id} is {job.state}: nothing to retry",
+            hint="`--force` of the command that made it makes a new one",
+        )
     needed = [need for need in ledger.jobs_by_id(job.depends_on) if need.state in ("failed", "cancelled")]
     opened = [found for need in needed for found in retry(ledger, need.id)]
     holder = ledger.hold_spec(job)
@@ -93,16 +100,34 @@ def retry(ledger: Ledger, job_id: str) -> list[Job]:
 
 def _opened(job: Job, shared: bool, again: bool) -> Job:
     """The job as open. Its counters are summed up anew by whoever runs it."""
-    update = {"state": "running" if job.started else "pending", "ended": None, "error": None, "result": None,
-              "runner": STACK if shared else job.runner}
+    update = {
+        "state": "running" if job.started else "pending",
+        "ended": None,
+        "error": None,
+        "result": None,
+        "runner": STACK if shared else job.runner,
+    }
     return job.model_copy(update=update | ({"phase": "work", "dead": 0} if again else {}))
 
 
 def _reopen(ledger: Ledger, row: Row) -> None:
     try:
-        ledger.save(row.model_copy(update={
-            "state": "pending", "attempt": row.attempt + 1, "tries": 0, "losses": 0, "transients": 0,
-            "wait": 0.0, "progress": 0, "error": None, "receipt": None, "result": None}))
+        ledger.save(
+            row.model_copy(
+                update={
+                    "state": "pending",
+                    "attempt": row.attempt + 1,
+                    "tries": 0,
+                    "losses": 0,
+                    "transients": 0,
+                    "wait": 0.0,
+                    "progress": 0,
+                    "error": None,
+                    "receipt": None,
+                    "result": None,
+                }
+            )
+        )
     except Stale:
         raise MsmError(f"{row.id} changed meanwhile", hint="try again") from None
 

@@ -52,8 +52,9 @@ class Submission:
     asked: list[Verdict] = field(default_factory=list)
 
 
-def submit(ledger: Ledger, context: Context, specs: Sequence[Spec], force: bool = False,
-           runner: str = STACK) -> Submission:
+def submit(
+    ledger: Ledger, context: Context, specs: Sequence[Spec], force: bool = False, runner: str = STACK
+) -> Submission:
     """Make sure that a job for every spec, and for all that it requires, is open or unnecessary.
 
     Args:
@@ -136,4 +137,5 @@ class _Submitter:
         if not orphaned:
             return job
         return self._ledger.change_job(
-            job.id, lambda present: present.model_copy(update={"runner": self._runner}))
+            job.id, lambda present: present.model_copy(update={"runner": self._runner})
+        )

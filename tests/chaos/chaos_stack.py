@@ -41,8 +41,13 @@ class Chaos:
 
     def command(self, *arguments: str, environment: dict[str, str] | None = None) -> subprocess.Popen[str]:
         """A running `msmctl`."""
-        return subprocess.Popen([MSMCTL, *arguments], env=os.environ | ENVIRONMENT | (environment or {}),
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        return subprocess.Popen(
+            [MSMCTL, *arguments],
+            env=os.environ | ENVIRONMENT | (environment or {}),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
 
     def run(self, *arguments: str, environment: dict[str, str] | None = None, timeout: float = 200) -> Any:
         """What `msmctl` says with `--json`; it must succeed."""
@@ -59,8 +64,9 @@ class Chaos:
         """Bring up what does not run."""
         if all(process.ready for process in status(self.settings)):
             return
-        done = subprocess.run([MSMCTL, "up"], env=os.environ | ENVIRONMENT, capture_output=True, text=True,
-                              timeout=240)
+        done = subprocess.run(
+            [MSMCTL, "up"], env=os.environ | ENVIRONMENT, capture_output=True, text=True, timeout=240
+        )
         assert done.returncode == 0, done.stderr
 
     def process(self, name: str) -> psutil.Process:
@@ -97,8 +103,11 @@ class Chaos:
 
     def newest(self, kind: str, after: str) -> Job:
         """The newest open job of a kind that was created after a time; waits for it."""
-        return self.until(lambda: next((job for job in self.ledger.jobs() if job.kind == kind
-                                        and job.created > after), None))
+        return self.until(
+            lambda: next(
+                (job for job in self.ledger.jobs() if job.kind == kind and job.created > after), None
+            )
+        )
 
     @staticmethod
     def until(ask: Callable[[], Any], timeout: float = 90) -> Any:

@@ -15,9 +15,9 @@ from services.stack.layout import Layout
 from tests.chaos.chaos_stack import HOME, SEED, Chaos
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chaos_stack(_own_environment: None) -> Iterator[Chaos]:
-    """The stack: made anew, ended afterwards."""
+    """The stack: made anew, ended before the tests of other folders, which need the cores."""
     settings = load(home=HOME, lease_seconds=3.0, window=6, es_heap="512m")
     control.down(settings, print)
     shutil.rmtree(Layout.of(settings).elastic, ignore_errors=True)

@@ -42,8 +42,13 @@ class Proxy:
         for stream in (writer, upstream[1]):
             stream.close()
 
-    async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter,
-                   up_reader: asyncio.StreamReader, up_writer: asyncio.StreamWriter) -> bool:
+    async def _one(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        up_reader: asyncio.StreamReader,
+        up_writer: asyncio.StreamWriter,
+    ) -> bool:
         """Handle one request; whether the connection lives on."""
         request = await _message(reader)
         fault = self._random.choice(FAULTS) if self._random.random() < self._share else None
@@ -52,10 +57,13 @@ class Proxy:
             return _reset(writer)
         if fault in ("429", "503"):
             body = b'{"error":{"type":"es_rejected_execution_exception","reason":"injected"},"status":%s}' % (
-                fault.encode())
-            writer.write(b"HTTP/1.1 %s injected\r\nX-elastic-product: Elasticsearch\r\n"
-                         b"content-type: application/json\r\ncontent-length: %d\r\n\r\n%s"
-                         % (fault.encode(), len(body), body))
+                fault.encode()
+            )
+            writer.write(
+                b"HTTP/1.1 %s injected\r\nX-elastic-product: Elasticsearch\r\n"
+                b"content-type: application/json\r\ncontent-length: %d\r\n\r\n%s"
+                % (fault.encode(), len(body), body)
+            )
             await writer.drain()
             return True
         up_writer.write(request)

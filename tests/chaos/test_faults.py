@@ -37,8 +37,13 @@ def undisturbed(chaos_stack: Chaos) -> dict[str, Any]:
     return result
 
 
-def disturb(chaos: Chaos, undisturbed: dict[str, Any], fault: Callable[[], None],
-            again: int = 2, environment: dict[str, str] | None = None) -> Job:
+def disturb(
+    chaos: Chaos,
+    undisturbed: dict[str, Any],
+    fault: Callable[[], None],
+    again: int = 2,
+    environment: dict[str, str] | None = None,
+) -> Job:
     """Run the job, let `fault` happen in its midst, check the end. `again`: chunks that may run again."""
     begun = now()
     command = chaos.command(*PROBE, "--json", environment=environment)
@@ -52,7 +57,8 @@ def disturb(chaos: Chaos, undisturbed: dict[str, Any], fault: Callable[[], None]
     assert [row.state for row in rows] == ["done"] * (CHUNKS + 2)
     assert (job.done, job.rows) == (CHUNKS, 100 * CHUNKS)
     assert {key: outcome["result"][key] for key in ("sum", "parts")} == {
-        key: undisturbed[key] for key in ("sum", "parts")}
+        key: undisturbed[key] for key in ("sum", "parts")
+    }
     assert sum(row.attempt - 1 for row in rows) <= again, [(row.key, row.attempt, row.error) for row in rows]
     return job
 
@@ -100,11 +106,13 @@ def test_a_worker_that_is_stopped_past_its_lease_and_wakes_up(
     chaos: Chaos, undisturbed: dict[str, Any]
 ) -> None:
     """Its chunk is given away; what it still does after waking counts for nothing."""
+
     def stop() -> None:
         worker = chaos.process("worker")
         with stopped([worker, *worker.children(recursive=True)]), another_worker(chaos):
-            lost = chaos.until(lambda: [row for row in chaos.ledger.work_rows(chaos.ledger.jobs()[0])
-                                        if row.losses])
+            lost = chaos.until(
+                lambda: [row for row in chaos.ledger.work_rows(chaos.ledger.jobs()[0]) if row.losses]
+            )
             assert "vanished" in lost[0].error.message
             time.sleep(1)
 
@@ -117,6 +125,7 @@ def test_kill_of_elasticsearch(chaos: Chaos, undisturbed: dict[str, Any]) -> Non
 
 def test_a_second_dispatcher_takes_over(chaos: Chaos, undisturbed: dict[str, Any]) -> None:
     """The first one is stopped, the second one leads, the first one wakes up and steps back."""
+
     def stop() -> None:
         with component(chaos, "workers.dispatcher"), stopped([chaos.process("dispatcher")]):
             time.sleep(6)
@@ -129,13 +138,18 @@ def test_overload_and_lost_connections(chaos: Chaos, undisturbed: dict[str, Any]
     port = urlsplit(endpoints(chaos.settings).es_url).port
     proxy = subprocess.Popen(
         [sys.executable, Path(__file__).with_name("proxy.py"), str(port), str(SEED), "0.3"],
-        stdout=subprocess.PIPE, text=True)
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     assert proxy.stdout is not None
     through = {"MSM_ES_URL": f"http://127.0.0.1:{int(proxy.stdout.readline())}"}
     direct = [chaos.process("worker"), chaos.process("dispatcher")]
     try:
-        with (stopped([*direct, *direct[0].children(recursive=True)]),
-              component(chaos, "workers.dispatcher", through), another_worker(chaos, through)):
+        with (
+            stopped([*direct, *direct[0].children(recursive=True)]),
+            component(chaos, "workers.dispatcher", through),
+            another_worker(chaos, through),
+        ):
             disturb(chaos, undisturbed, lambda: None, again=CHUNKS // 2, environment=through)
     finally:
         proxy.terminate()
@@ -146,8 +160,13 @@ def test_overload_and_lost_connections(chaos: Chaos, undisturbed: dict[str, Any]
 def component(chaos: Chaos, module: str, environment: dict[str, str] | None = None) -> Iterator[None]:
     """One more dispatcher or worker than the supervisor has started."""
     log = (chaos.settings.home / "logs" / f"extra-{module}.log").open("a")
-    process = psutil.Popen([sys.executable, "-m", module], env=os.environ | ENVIRONMENT | (environment or {}),
-                           stdout=log, stderr=log, start_new_session=True)
+    process = psutil.Popen(
+        [sys.executable, "-m", module],
+        env=os.environ | ENVIRONMENT | (environment or {}),
+        stdout=log,
+        stderr=log,
+        start_new_session=True,
+    )
     try:
         yield
     finally:

@@ -48,8 +48,17 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def prepare(chaos: Chaos, name: str, texts: Path) -> None:
-    chaos.run("collection", "import", name, "--passages", str(texts / "passages.tsv"),
-              "--queries", f"train={texts / 'queries.tsv'}", "--qrels", f"train={texts / 'qrels.tsv'}")
+    chaos.run(
+        "collection",
+        "import",
+        name,
+        "--passages",
+        str(texts / "passages.tsv"),
+        "--queries",
+        f"train={texts / 'queries.tsv'}",
+        "--qrels",
+        f"train={texts / 'qrels.tsv'}",
+    )
 
 
 def mine(name: str) -> tuple[str, ...]:
@@ -96,6 +105,10 @@ def test_mining_under_fire_gives_the_same_bytes(chaos: Chaos, texts: Path, tmp_p
 
 
 def assert_every_chunk_is_done(chaos: Chaos) -> None:
-    states: dict[str, Any] = {row.id: row.state for job in chaos.ledger.jobs() if job.state == "succeeded"
-                              for row in chaos.ledger.all_rows(job)}
+    states: dict[str, Any] = {
+        row.id: row.state
+        for job in chaos.ledger.jobs()
+        if job.state == "succeeded"
+        for row in chaos.ledger.all_rows(job)
+    }
     assert set(states.values()) == {"done"}

@@ -37,11 +37,17 @@ def message(**parts: Any) -> bytes:
     body = [[], {"job": "mine-20261121-073015-ab12", "chunk": "plan", "attempt": 1}, {}]
     whole = {
         "body": base64.b64encode(json.dumps(body).encode()).decode(),
-        "content-encoding": "utf-8", "content-type": "application/json",
+        "content-encoding": "utf-8",
+        "content-type": "application/json",
         "headers": {"lang": "py", "task": TASK, "id": str(uuid.uuid4()), "argsrepr": "", "kwargsrepr": ""},
-        "properties": {"correlation_id": "x", "delivery_mode": 2, "priority": 0, "body_encoding": "base64",
-                       "delivery_info": {"exchange": "", "routing_key": "msm.cpu"},
-                       "delivery_tag": str(uuid.uuid4())},
+        "properties": {
+            "correlation_id": "x",
+            "delivery_mode": 2,
+            "priority": 0,
+            "body_encoding": "base64",
+            "delivery_info": {"exchange": "", "routing_key": "msm.cpu"},
+            "delivery_tag": str(uuid.uuid4()),
+        },
     }
     return json.dumps(whole | parts).encode()
 
@@ -60,10 +66,18 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
     "pickle": lambda: message(**{"content-type": "application/x-python-serialize"}),
     "an unknown task": lambda: message(headers={"task": "os.system", "id": "1", "lang": "py"}),
     "wrong types": lambda: message(body=encoded([[], {"job": 1, "chunk": [], "attempt": "x"}, {}])),
-    "a path for an id": lambda: message(body=encoded([[], {"job": "../../etc/passwd", "chunk": "plan",
-                                                           "attempt": 1}, {}])),
-    "another field": lambda: message(body=encoded([[], {"job": "mine-20261121-073015-ab12", "chunk": "plan",
-                                                        "attempt": 1, "path": "/etc/passwd"}, {}])),
+    "a path for an id": lambda: message(
+        body=encoded([[], {"job": "../../etc/passwd", "chunk": "plan", "attempt": 1}, {}])
+    ),
+    "another field": lambda: message(
+        body=encoded(
+            [
+                [],
+                {"job": "mine-20261121-073015-ab12", "chunk": "plan", "attempt": 1, "path": "/etc/passwd"},
+                {},
+            ]
+        )
+    ),
     "an unknown job": lambda: message(),
     "too many arguments": lambda: message(body=encoded([[1, 2, 3, 4, 5], {}, {}])),
 }

@@ -69,8 +69,7 @@ def test_a_reason_is_short_and_names_the_root_cause() -> None:
         }
     }
     assert reason(body) == (
-        "document_parsing_exception: cannot parse [k].; "
-        "illegal_argument_exception: immense term"
+        "document_parsing_exception: cannot parse [k].; illegal_argument_exception: immense term"
     )
 
 

@@ -13,19 +13,41 @@ FAILURE = Failure(code="x", message="y")
 
 
 def row(**fields: object) -> Row:
-    return Row.model_validate({"job": "j", "key": "000000", "step": "work", "kind": "k", "collection": "c",
-                               "queue": "cpu", "created": "", "state": "running", "worker": "w"} | fields)
+    return Row.model_validate(
+        {
+            "job": "j",
+            "key": "000000",
+            "step": "work",
+            "kind": "k",
+            "collection": "c",
+            "queue": "cpu",
+            "created": "",
+            "state": "running",
+            "worker": "w",
+        }
+        | fields
+    )
 
 
 class OutOfMemoryError(RuntimeError):
     """As torch names its own, without torch."""
 
 
-@pytest.mark.parametrize(("error", "expected"), [
-    (Unavailable("away"), "transient"), (ConnectionResetError(), "transient"), (TimeoutError(), "transient"),
-    (MemoryError(), "resource"), (OutOfMemoryError("CUDA out of memory"), "resource"),
-    (InputError("bad"), "final"), (CheckFailed("gate"), "final"),
-    (KeyError("x"), "defect"), (OSError(28, "No space left"), "defect"), (OverLimit("slow"), "defect")])
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (Unavailable("away"), "transient"),
+        (ConnectionResetError(), "transient"),
+        (TimeoutError(), "transient"),
+        (MemoryError(), "resource"),
+        (OutOfMemoryError("CUDA out of memory"), "resource"),
+        (InputError("bad"), "final"),
+        (CheckFailed("gate"), "final"),
+        (KeyError("x"), "defect"),
+        (OSError(28, "No space left"), "defect"),
+        (OverLimit("slow"), "defect"),
+    ],
+)
 def test_errors_are_classified(error: Exception, expected: Blame) -> None:
     assert blame(error) == expected
 
@@ -79,7 +101,11 @@ def test_a_defect_is_described_with_the_end_of_its_traceback() -> None:
 def test_an_error_of_ours_keeps_its_hint_and_needs_no_traceback() -> None:
     failure = describe(InputError("a.tsv:3: empty", hint="mend it"))
     assert (failure.code, failure.message, failure.hint, failure.detail) == (
-        "bad_input", "a.tsv:3: empty", "mend it", None)
+        "bad_input",
+        "a.tsv:3: empty",
+        "mend it",
+        None,
+    )
 
 
 def test_this_process_is_not_gone() -> None:

@@ -21,7 +21,8 @@ def test_a_local_run_needs_no_service(cli: Any, tmp_path: Path) -> None:
     assert "probe cpu 1,000 numbers: 1,000 in" in answer.stderr
     listed = json.loads(cli("jobs", "ls", "--json", home=tmp_path).stdout)
     assert [(job["state"], job["done"], job["chunks"], job["rows"]) for job in listed] == [
-        ("succeeded", 4, 4, 1000)]
+        ("succeeded", 4, 4, 1000)
+    ]
 
 
 def test_no_jobs_are_an_empty_list(cli: Any, tmp_path: Path) -> None:
@@ -45,9 +46,17 @@ def test_an_unknown_job_is_not_found(cli: Any, tmp_path: Path) -> None:
         assert (command, answer.code) == (command, 7)
 
 
-@pytest.mark.parametrize("arguments", [
-    ("probe", "--detach", "--local"), ("rm",), ("ls", "--state", "sleeping"), ("probe", "--numbers", "0"),
-    ("watch",), ("probe", "--queue", "tpu")])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("probe", "--detach", "--local"),
+        ("rm",),
+        ("ls", "--state", "sleeping"),
+        ("probe", "--numbers", "0"),
+        ("watch",),
+        ("probe", "--queue", "tpu"),
+    ],
+)
 def test_requests_that_make_no_sense_are_refused(
     cli: Any, tmp_path: Path, arguments: tuple[str, ...]
 ) -> None:
@@ -69,8 +78,12 @@ def test_a_ledger_of_another_store_is_refused(cli: Any, tmp_path: Path) -> None:
 
 def started_local_run(home: Path) -> subprocess.Popen[str]:
     """A local run of a long job that has begun to work."""
-    process = subprocess.Popen([MSMCTL, "jobs", "probe", "--local", "--pause", "30"],
-                               env=os.environ | {"MSM_HOME": str(home)}, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [MSMCTL, "jobs", "probe", "--local", "--pause", "30"],
+        env=os.environ | {"MSM_HOME": str(home)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     assert process.stderr is not None
     next(line for line in process.stderr if line.startswith("job "))
     time.sleep(1)

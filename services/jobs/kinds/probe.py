@@ -67,8 +67,9 @@ class ProbeKind(Kind[ProbeSpec]):
             context.checkpoint(int((chunk.hi - chunk.lo) * (1 - left / spec.pause)))
             time.sleep(min(left, 0.05))
         squares = np.arange(chunk.lo, chunk.hi, dtype=np.int64) ** 2
-        part = context.store.write_part(spec.folder, chunk.lo, chunk.hi, len(squares), "npy",
-                                        lambda stream: np.save(stream, squares))
+        part = context.store.write_part(
+            spec.folder, chunk.lo, chunk.hi, len(squares), "npy", lambda stream: np.save(stream, squares)
+        )
         return Receipt(rows=len(squares), bytes=part.bytes, parts=[part])
 
     def finish(self, context: Context, spec: ProbeSpec, receipts: Sequence[Receipt]) -> dict[str, Any]:
@@ -78,11 +79,17 @@ class ProbeKind(Kind[ProbeSpec]):
         n = spec.numbers - 1
         expected = n * (n + 1) * (2 * n + 1) // 6
         if total != expected:
-            raise CheckFailed(f"the squares below {spec.numbers} add up to {total}, not to {expected}",
-                              hint=f"look at {context.store.location(spec.folder)}")
+            raise CheckFailed(
+                f"the squares below {spec.numbers} add up to {total}, not to {expected}",
+                hint=f"look at {context.store.location(spec.folder)}",
+            )
         workers = sorted({receipt.worker for receipt in receipts})
-        return {"numbers": spec.numbers, "sum": total, "workers": workers,
-                "parts": fingerprint([part.sha256 for part in parts])}
+        return {
+            "numbers": spec.numbers,
+            "sum": total,
+            "workers": workers,
+            "parts": fingerprint([part.sha256 for part in parts]),
+        }
 
     def estimate(self, context: Context, spec: ProbeSpec) -> Estimate:
         """Eight bytes a number."""

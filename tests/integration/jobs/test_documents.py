@@ -77,8 +77,11 @@ def test_creating_many_leaves_existing_ones_alone(documents: Documents, key: str
 
 def test_found_by_a_field_newest_first(documents: Documents, key: str) -> None:
     for n, state in enumerate(["pending", "running", "failed", "running"]):
-        documents.create("jobs", f"{key}-{n}", {
-            "state": state, "collection": key, "created": f"2026-11-21T07:00:0{n}.000Z"})
+        documents.create(
+            "jobs",
+            f"{key}-{n}",
+            {"state": state, "collection": key, "created": f"2026-11-21T07:00:0{n}.000Z"},
+        )
     assert documents.find("jobs", "collection", [key]) == [f"{key}-{n}" for n in (3, 2, 1, 0)]
     found = [name for name in documents.find("jobs", "state", ["running", "pending"]) if key in name]
     assert found == [f"{key}-{n}" for n in (3, 1, 0)]

@@ -198,7 +198,10 @@ def test_a_dry_run_lists_what_would_be_done_and_does_nothing(ledger: Ledger, con
     before = len(ledger.jobs())
     planned = plan(context, [ScriptedSpec(needs=("a", "b"), chunks=7)])
     assert [(item.fresh, item.estimate and item.estimate.chunks) for item in planned] == [
-        ("artefact a", None), (None, 3), (None, 7)]
+        ("artefact a", None),
+        (None, 3),
+        (None, 7),
+    ]
     assert len(ledger.jobs()) == before
 
 
@@ -226,8 +229,10 @@ def test_a_hint_is_good_once(ledger: Ledger, context: Context) -> None:
     assert execute(ledger, context, hint) == "dropped"
 
 
-@pytest.mark.parametrize("wrong", [
-    {"attempt": 2}, {"attempt": 999_999}, {"chunk": "000099"}, {"job": "scripted-20000101-000000-0000"}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"attempt": 2}, {"attempt": 999_999}, {"chunk": "000099"}, {"job": "scripted-20000101-000000-0000"}],
+)
 def test_a_hint_at_another_attempt_chunk_or_job_is_dropped(
     ledger: Ledger, context: Context, wrong: dict[str, object]
 ) -> None:
@@ -235,11 +240,28 @@ def test_a_hint_at_another_attempt_chunk_or_job_is_dropped(
     assert execute(ledger, context, broker.hints[0].model_copy(update=wrong)) == "dropped"
 
 
-@pytest.mark.parametrize("hostile", [
-    {"job": "../../etc/passwd"}, {"job": ""}, {"job": "mine-20261121-073015-ab12:x"}, {"job": 7},
-    {"job": None}, {"job": "a" * 10_000_000}, {"chunk": "../plan"}, {"chunk": "1"}, {"chunk": ["plan"]},
-    {"attempt": 0}, {"attempt": -1}, {"attempt": "1"}, {"attempt": 1.0}, {"attempt": True},
-    {"attempt": 10**30}, {"extra": 1}], ids=lambda hostile: str(hostile)[:40])
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        {"job": "../../etc/passwd"},
+        {"job": ""},
+        {"job": "mine-20261121-073015-ab12:x"},
+        {"job": 7},
+        {"job": None},
+        {"job": "a" * 10_000_000},
+        {"chunk": "../plan"},
+        {"chunk": "1"},
+        {"chunk": ["plan"]},
+        {"attempt": 0},
+        {"attempt": -1},
+        {"attempt": "1"},
+        {"attempt": 1.0},
+        {"attempt": True},
+        {"attempt": 10**30},
+        {"extra": 1},
+    ],
+    ids=lambda hostile: str(hostile)[:40],
+)
 def test_a_hint_of_another_form_is_refused(hostile: dict[str, object]) -> None:
     good: dict[str, object] = {"job": "mine-20261121-073015-ab12", "chunk": "plan", "attempt": 1}
     Hint.model_validate(good)
@@ -429,6 +451,7 @@ def _raise(error: Exception) -> Script:
 
 def failing(times: int, error: Exception, seen: list[float]) -> Script:
     """Fails so many times in all, and notes the batch scale of every execution."""
+
     def work(context: Context, chunk: Chunk) -> None:
         seen.append(context.batch_scale)
         if len(seen) <= times:
@@ -482,7 +505,11 @@ def test_wrong_input_fails_the_job_at_once_with_its_hint(
     assert job.state == "failed"
     assert job.error is not None
     assert (job.error.code, job.error.message, job.error.hint, job.error.chunk) == (
-        "bad_input", "a.tsv:7: empty text", "mend the line", "000000")
+        "bad_input",
+        "a.tsv:7: empty text",
+        "mend the line",
+        "000000",
+    )
     assert row(ledger, job, "000000").attempt == 2
 
 
@@ -649,5 +676,3 @@ def test_a_ledger_of_another_store_is_refused(ledger: Ledger) -> None:
     ledger.bind(store, "/here")
     with pytest.raises(Conflict, match="belongs to the store /here"):
         ledger.bind("another", "/there")
-
-
