@@ -59,14 +59,7 @@ def verify(
     else:
         _print(report.as_dict(), KINDS)
     if not report.ok:
-        found = [f"{n:,} {KINDS[kind]}" for kind, n in report.findings.items() if n]
-        short = sum(report.short_lists().values())
-        if require_depth and short:
-            found.append(f"{short:,} lists shorter than {require_depth}")
-        hint = "`msmctl export hard-negatives` leaves all of these out"
-        if not any(report.findings.values()):
-            hint = f"msmctl mine --depth {require_depth}, then export again"
-        raise CheckFailed(f"{file}: {'; '.join(found)}", hint=hint)
+        raise CheckFailed(f"{file}: {'; '.join(report.shortcomings())}", hint=report.remedy())
 
 
 def _print(report: dict[str, Any], kinds: dict[str, str]) -> None:

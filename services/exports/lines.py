@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
+import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +13,9 @@ from typing import Any
 import orjson
 
 from services.collections.sources.lines import LONGEST_LINE, open_plain
+
+_KEY = re.compile(rb'"\s*:')
+"""The end of every key; of a string's inside too, where it has an escaped quote."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +55,13 @@ def read_entries(file: Path, read: Callable[[int], None] = lambda size: None) ->
         try:
             while line := stream.readline(LONGEST_LINE):
                 number += 1
+                if number == 1:
+                    line = line.removeprefix(codecs.BOM_UTF8)
                 if len(line) == LONGEST_LINE and not line.endswith(b"\n"):
                     while (more := stream.readline(LONGEST_LINE)) and not more.endswith(b"\n"):
                         read(raw.tell())
                     yield Malformed(number, f"longer than {LONGEST_LINE >> 20} MiB")
-                elif not line.isspace():
+                elif line.strip():
                     yield _parsed(line, number)
                 read(raw.tell())
         except OSError as error:
@@ -66,11 +74,35 @@ def _parsed(line: bytes, number: int) -> Entry | Malformed:
     except orjson.JSONDecodeError as error:
         return Malformed(number, f"no JSON: {error}")
     try:
+        if len(_KEY.findall(line)) != _keys(row):
+            _refuse_repeated_keys(line)
         return Entry(
             number, _id(_member(row, "qid")), _ids(_member(row, "pos"), "pos"), _systems(_member(row, "neg"))
         )
     except _BadLine as error:
         return Malformed(number, str(error))
+
+
+def _keys(row: Any) -> int:
+    """Keys of the object and its `neg`; where a line has more, they are elsewhere or there twice."""
+    neg = row.get("neg") if isinstance(row, dict) else None
+    return (len(row) if isinstance(row, dict) else 0) + (len(neg) if isinstance(neg, dict) else 0)
+
+
+def _refuse_repeated_keys(line: bytes) -> None:
+    """A reader keeps one value of a key that is there twice, and which one is anybody's guess."""
+
+    def distinct(pairs: list[tuple[str, Any]]) -> None:
+        names: set[str] = set()
+        for name, _ in pairs:
+            if name in names:
+                raise _BadLine(f"has '{name}' twice")
+            names.add(name)
+
+    try:
+        json.loads(line, object_pairs_hook=distinct)
+    except RecursionError:
+        raise _BadLine("nested too deep") from None
 
 
 def _member(row: Any, name: str) -> Any:

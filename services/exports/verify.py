@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from services.collections.collection import Collection, Ords
+from services.errors import InputError
 from services.exports.lines import Entry, Malformed, read_entries
 from services.mining.exclusion import Judgements, Reason, Sketches, judged_lists
 
@@ -97,10 +98,31 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Nothing found, and no short list where a depth is required."""
+        """Nothing found, and where a depth is required, a system and no short list."""
         return not any(self.findings.values()) and (
-            self.required is None or not any(self.short_lists().values())
+            self.required is None or (bool(self.systems) and not any(self.short_lists().values()))
         )
+
+    def shortcomings(self) -> list[str]:
+        """All that makes it not `ok`, in words."""
+        said = [f"{count:,} {KINDS[kind]}" for kind, count in self.findings.items() if count]
+        short = sum(self.short_lists().values())
+        if self.required is not None and short:
+            said.append(f"{short:,} lists shorter than {self.required}")
+        if self.required is not None and not self.systems:
+            said.append(f"no list of any system, and a depth of {self.required} is required")
+        return said
+
+    def remedy(self) -> str:
+        """What the user can do next where it is not `ok`."""
+        kinds = {kind for kind, count in self.findings.items() if count}
+        if not kinds:
+            return f"`msmctl mine --depth {self.required}`, then export again"
+        if "malformed" in kinds:
+            return "is the file whole? fetch or make it again, or mend the lines named"
+        if kinds & {"unknown_pids", "unknown_qids"}:
+            return f"is it of another collection, or of an earlier state of '{self.collection}'?"
+        return "`msmctl export hard-negatives` leaves all of these out"
 
     def as_dict(self) -> dict[str, Any]:
         """The shape of `--json` (docs/export.md)."""
@@ -136,7 +158,7 @@ def verify(
         read: Called with the bytes of the file read so far.
 
     Raises:
-        InputError: the file cannot be read at all.
+        InputError: the file cannot be read at all, or there is nothing in it.
         NotFound: no such split.
     """
     report = Report(str(file), collection.name, required)
@@ -155,6 +177,8 @@ def verify(
             check.take(entries)
             entries, size = [], 0
     check.take(entries)
+    if not report.lines:
+        raise InputError(f"{file}: there is no line in it but blank ones", hint="check how it was made")
     return report
 
 

@@ -106,6 +106,42 @@ def test_short_lists_fail_only_where_a_depth_is_required(tmp_path, collection):
     assert not checked(tmp_path, collection, *lines, required=2).ok
 
 
+@pytest.mark.parametrize("lines", [
+    [line()],
+    [line(bm25=[4, 5]), line(qid=11, pos=[5])],
+])  # fmt: skip
+def test_where_a_depth_is_required_every_line_needs_lists(tmp_path, collection, lines):
+    report = checked(tmp_path, collection, *lines, required=1)
+    assert not report.ok
+    assert report.shortcomings()
+    assert "mine --depth 1" in report.remedy()
+
+
+@pytest.mark.parametrize("content", [b"\n", b" \n\n", b"\xef\xbb\xbf", gzip.compress(b"")])
+def test_a_file_with_nothing_in_it(tmp_path, collection, content):
+    (tmp_path / "blank.jsonl").write_bytes(content)
+    with pytest.raises(InputError, match="no line in it"):
+        verify(tmp_path / "blank.jsonl", collection)
+
+
+def test_a_byte_order_mark_is_passed_over(tmp_path, collection):
+    (tmp_path / "x").write_bytes(b"\xef\xbb\xbf" + json.dumps(line(bm25=[4])).encode())
+    assert verify(tmp_path / "x", collection).ok
+
+
+def test_a_quote_and_a_colon_in_a_string_are_no_key(tmp_path, collection):
+    assert checked(tmp_path, collection, line(bm25=[4]) | {"note": 'a ": b', "more": {"a": {"a": 1}}}).ok
+
+
+@pytest.mark.parametrize(("lines", "remedy"), [
+    (["{", line(bm25=[1])], "mend the lines"),
+    ([line(bm25=[99, 1])], "another collection"),
+    ([line(bm25=[1])], "export hard-negatives"),
+])  # fmt: skip
+def test_the_remedy_fits_what_was_found(tmp_path, collection, lines, remedy):
+    assert remedy in checked(tmp_path, collection, *lines).remedy()
+
+
 @pytest.mark.parametrize("bad", [
     "{", "[1, 2]", "null", '"x"', '{"qid": 10, "pos": []}', '{"qid": 10, "pos": [], "neg": [4]}',
     '{"qid": 10, "pos": 1, "neg": {}}', '{"qid": true, "pos": [], "neg": {}}',
@@ -113,6 +149,9 @@ def test_short_lists_fail_only_where_a_depth_is_required(tmp_path, collection):
     '{"qid": 10, "pos": [], "neg": {"bm25": 4}}', '{"qid": 10, "pos": [], "neg": {"bm25": [null]}}',
     '{"qid": 10, "pos": [], "neg": {"bm25": [99999999999999999999999]}}', "[" * 5000,
     '{"qid": "\\ud800", "pos": [], "neg": {}}',
+    '{"qid": 10, "pos": [], "neg": {"bm25": [1, 4], "bm25": [4]}}',
+    '{"qid": 10, "pos": [1], "pos" : [], "neg": {"bm25": [4]}}',
+    '{"qid": 10, "pos": [], "neg": {}, "more": ' + '{"a":' * 1000 + "1" + "}" * 1001,
 ])  # fmt: skip
 def test_a_malformed_line_is_counted_and_the_rest_read(tmp_path, collection, bad):
     report = checked(tmp_path, collection, bad, line(bm25=[4]))
