@@ -31,21 +31,26 @@ def follow(ledger: Ledger, job_ids: Sequence[str], *, over: Callable[[], bool] =
         Unavailable: the ledger has not answered for five minutes.
     """
     said: set[str] = set()
+    watched: set[str] = set()
     lookout = _Lookout(ledger)
     while not over():
-        jobs = _read(ledger, job_ids)
-        active = next((job for job in jobs if job.ended is None), None)
+        active = next((job for job in _read(ledger, job_ids) if job.ended is None), None)
         if active is None:
-            return jobs
+            break
         if active.state == "paused" and active.id not in said:
             say(f"{active.title}: paused; `msmctl jobs resume {active.id}` goes on")
             said.add(active.id)
         lookout.look(active)
         if active.state == "running":
             _watch_one(ledger, active, lookout, over)
+            watched.add(active.id)
         else:
             time.sleep(2 * FIRST_PAUSE)
-    return _read(ledger, job_ids)
+    jobs = _read(ledger, job_ids)
+    for job in jobs:
+        if job.id not in watched and job.ended_well:  # over before the first look
+            say(f"{job.title}: {job.units_done:,} done")
+    return jobs
 
 
 def raise_for(jobs: Sequence[Job]) -> None:
@@ -133,7 +138,7 @@ def _watch_one(ledger: Ledger, job: Job, lookout: _Lookout, over: Callable[[], b
             job = _read(ledger, [job.id])[0]
             lookout.look(job)
             pause = FIRST_PAUSE if job.phase != before.phase else min(pause * 1.3, LONGEST_PAUSE)
-        _show(bar, job)
+        _show(bar, _read(ledger, [job.id])[0])
 
 
 def _show(bar: Progress, job: Job) -> None:

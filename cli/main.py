@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from importlib import import_module
@@ -104,7 +105,36 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
+    except OSError as error:
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # what cannot be written is not tried again
+        report(MsmError(f"{error.filename or 'output'}: {error.strerror or error}", hint=_hint(error)))
+        code = 1
+    except Exception as error:
+        if os.environ.get("MSM_TRACEBACK"):
+            raise
+        report(
+            MsmError(
+                f"a defect of msmctl: {type(error).__name__}: {error}",
+                hint="run it again with MSM_TRACEBACK=1 and report what it prints",
+            )
+        )
+        code = 1
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _hint(error: OSError) -> str:
+    """What to do about a file system that refuses."""
+    reasons = {
+        errno.ENOSPC: "free some space, then run it again: nothing half-written counts",
+        errno.EACCES: "check the owner and the mode, or choose another folder (MSM_HOME, MSM_STORE)",
+        errno.EROFS: "the file system is read-only: choose another folder (MSM_HOME, MSM_STORE)",
+        errno.ENAMETOOLONG: "the name is too long for the file system",
+    }
+    return reasons.get(
+        error.errno or 0, "check the path, MSM_HOME and MSM_STORE: `msmctl config show --origin`"
+    )
 
 
 def report(error: MsmError) -> None:

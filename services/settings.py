@@ -122,6 +122,11 @@ def load_with_origin(**flags: Any) -> tuple[Settings, dict[str, Origin]]:
         values |= layer
         origin |= dict.fromkeys(layer, name)
     values["home"] = home
+    # A relative folder would be another one in every working directory, and in every process of the stack.
+    for name in ("store", "secrets"):
+        if values.get(name) and "://" not in str(values[name]):
+            base = home if origin[name] == "msmctl.toml" else Path.cwd()
+            values[name] = str(base / Path(str(values[name])).expanduser())
     try:
         return Settings(**values), origin
     except ValidationError as error:

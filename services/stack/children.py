@@ -87,11 +87,14 @@ class Child:
 
     def _is_member(self, process: psutil.Process) -> bool:
         try:
-            return (
-                os.getsid(process.pid) == self.pid
-                and not _is_zombie(process.pid)
-                and (process.pid == self.pid or process.environ().get("MSM_HOME") == self.home)
-            )
+            if os.getsid(process.pid) != self.pid or _is_zombie(process.pid):
+                return False
+            if process.pid == self.pid:
+                return True
+            try:
+                return process.environ().get("MSM_HOME") == self.home
+            except psutil.NoSuchProcess:
+                return True  # killed: its memory goes a moment before it is a zombie, and it is not gone yet
         except (psutil.Error, OSError):
             return False
 

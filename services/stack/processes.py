@@ -58,16 +58,11 @@ class Process:
 def component_environment(settings: Settings) -> dict[str, str]:
     """The caller's environment with these settings in it, whatever source they came from.
 
-    What must not depend on the working directory is made absolute.
+    Settings are absolute where they are folders, so that they mean the same in every working directory.
     """
-    given = settings.model_dump(exclude_defaults=True, exclude={"home", "store", "secrets"})
+    given = settings.model_dump(exclude_defaults=True, exclude={"home"})
     fixed = {f"MSM_{name.upper()}": str(value) for name, value in given.items()}
     fixed["MSM_HOME"] = str(settings.home)
-    if settings.store:
-        local = "://" not in settings.store
-        fixed["MSM_STORE"] = str(Path(settings.store).absolute()) if local else settings.store
-    if settings.secrets:
-        fixed["MSM_SECRETS"] = str(Path(settings.secrets).absolute())
     return dict(os.environ) | fixed | {"PYTHONUNBUFFERED": "1"}
 
 

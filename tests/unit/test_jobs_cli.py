@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -18,7 +19,8 @@ from tests.conftest import MSMCTL
 def test_a_local_run_needs_no_service(cli: Any, tmp_path: Path) -> None:
     answer = cli("jobs", "probe", "--local", "--json", home=tmp_path)
     assert (answer.code, json.loads(answer.stdout)[0]["state"]) == (0, "succeeded")
-    assert "probe cpu 1,000 numbers: 1,000 in" in answer.stderr
+    # A rate where there was time to watch, else what was done.
+    assert re.search(r"probe cpu 1,000 numbers: 1,000 (in .*/s|done)", answer.stderr)
     listed = json.loads(cli("jobs", "ls", "--json", home=tmp_path).stdout)
     assert [(job["state"], job["done"], job["chunks"], job["rows"]) for job in listed] == [
         ("succeeded", 4, 4, 1000)
