@@ -9,7 +9,12 @@ from cli.options import settings
 
 @click.group()
 def api() -> None:
-    """The HTTP service; `msmctl up` starts it with the local stack."""
+    """The HTTP service; `msmctl up` starts it with the local stack.
+
+    \b
+    Example:
+      msmctl api serve --port 8080
+    """
 
 
 @api.command()

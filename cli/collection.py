@@ -69,7 +69,12 @@ _on_error = click.option(
 
 @click.group()
 def collection() -> None:
-    """Collections: passages, queries and qrels under one name."""
+    """Collections: passages, queries and qrels under one name.
+
+    \b
+    Example:
+      msmctl collection import mine --passages passages.tsv --queries train=queries.tsv --qrels train=qrels.tsv
+    """
 
 
 @collection.command("import")

@@ -10,7 +10,12 @@ from cli.output import emit_rows
 
 @click.group()
 def config() -> None:
-    """Show the settings: flag > environment (MSM_*) > MSM_HOME/msmctl.toml > default."""
+    """Show the settings: flag > environment (MSM_*) > MSM_HOME/msmctl.toml > default.
+
+    \b
+    Example:
+      msmctl config show --origin
+    """
 
 
 @config.command()

@@ -35,7 +35,12 @@ _any_version = click.argument("version", required=False)
 
 @click.group()
 def index() -> None:
-    """Index versions: passages, queries and vectors of a collection in Elasticsearch (docs/index.md)."""
+    """Index versions: passages, queries and vectors of a collection in Elasticsearch (docs/index.md).
+
+    \b
+    Example:
+      msmctl index build --system all-MiniLM-L6-v2
+    """
 
 
 @index.command()

@@ -24,7 +24,12 @@ ids_argument = click.argument("ids", metavar="JOB...", nargs=-1, required=True)
 
 @click.group()
 def jobs() -> None:
-    """List, watch, pause, cancel and retry jobs."""
+    """List, watch, pause, cancel and retry jobs.
+
+    \b
+    Example:
+      msmctl jobs ls --state running
+    """
 
 
 @jobs.command("ls")

@@ -126,6 +126,12 @@ def test_every_help_has_an_example_whose_options_exist(path: str, command: click
         assert set(re.findall(r"(?<=\s)--[a-z-]+", arguments)) <= known, path
 
 
+@pytest.mark.parametrize(("path", "command"), EVERY, ids=[path for path, _ in EVERY])
+def test_every_group_shows_an_example_too(path: str, command: click.Command) -> None:
+    help_text = inspect.cleandoc(command.help or "")
+    assert path in help_text[help_text.index("Example") :]
+
+
 @pytest.mark.parametrize(("path", "command"), LEAVES, ids=[path for path, _ in LEAVES])
 def test_every_option_has_help(path: str, command: click.Command) -> None:
     for parameter in command.params:
