@@ -1,7 +1,8 @@
-"""TREC run files: `qid Q0 pid rank score tag`, plain or gz; read with the rules of trec_eval, and written."""
+"""TREC run files: `qid Q0 pid rank score tag`, compressed or not; read as trec_eval does, and written."""
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import io
 import math
@@ -14,6 +15,7 @@ from typing import IO
 import numpy as np
 
 from services.collections.collection import Collection
+from services.collections.sources.lines import LONGEST_LINE, open_plain
 from services.errors import InputError
 from services.mining.ranking import Candidates
 
@@ -109,27 +111,26 @@ def _score(text: str, where: str) -> float:
 
 
 def _numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder", hint="give the path of a TREC run")
     number = 0
-    try:
-        with (
-            gzip.open(path, "rt", encoding="utf-8")
-            if path.suffix == ".gz"
-            else path.open(encoding="utf-8") as file
-        ):
-            for number, line in enumerate(file, 1):
+    with open_plain(path) as (stream, _):
+        try:
+            while line := stream.readline(LONGEST_LINE):
+                number += 1
+                if number == 1:
+                    line = line.removeprefix(codecs.BOM_UTF8)
                 if line.strip():
-                    yield number, line
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file", hint="give the path of a TREC run") from error
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path}: after line {number}: not UTF-8: {error.reason}", hint="save it as UTF-8"
-        ) from error
-    except (OSError, EOFError) as error:
-        raise InputError(
-            f"{path}: after line {number}: cannot be read: {error}",
-            hint="is the file whole? fetch or compress it again",
-        ) from error
+                    yield number, line.decode()
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"{path}:{number}: not UTF-8: byte 0x{error.object[error.start]:02x}", hint="save it as UTF-8"
+            ) from error
+        except OSError as error:
+            raise InputError(
+                f"{path}:{number + 1}: the file ends early or is damaged here: {error}",
+                hint="is the file whole? fetch or compress it again",
+            ) from error
 
 
 def write_run(

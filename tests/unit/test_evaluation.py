@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import zstandard
 
 from services.collections.collection import Collection
 from services.collections.state import CollectionState
@@ -178,7 +179,7 @@ def test_equal_scores_of_a_run_are_ordered_as_trec_eval_does(tiny: Collection, t
     ("q0 Q0 a 1 2 t\nq0 Q0 b 2 1 t\nq0 Q0 a 3 0 t\n", ":3: passage 'a' is there a second time"),
     ("other Q0 a 1 1 t\n", "none of its 1 queries"),
     ("\n\n", "the run is empty"),
-    (b"q0 Q0 a 1 1 t\nq0 Q0 \xff 1 1 t\n", "not UTF-8"),
+    (b"q0 Q0 a 1 1 t\nq0 Q0 \xff 1 1 t\n", ":2: not UTF-8"),
 ])  # fmt: skip
 def test_a_bad_run_is_refused_with_its_line(tiny: Collection, tmp_path: Path, text: str, what: str) -> None:
     with pytest.raises(InputError, match=what) as caught:
@@ -186,10 +187,25 @@ def test_a_bad_run_is_refused_with_its_line(tiny: Collection, tmp_path: Path, te
     assert caught.value.hint
 
 
-def test_a_truncated_gz_run_is_refused(tiny: Collection, tmp_path: Path) -> None:
+@pytest.mark.parametrize("ending", ["gz", "zst"])
+def test_a_run_may_be_compressed_and_begin_with_a_byte_order_mark(
+    tiny: Collection, tmp_path: Path, ending: str
+) -> None:
+    data = b"\xef\xbb\xbf" + RUN.encode()
+    path = tmp_path / f"a.run.{ending}"
+    path.write_bytes(gzip.compress(data) if ending == "gz" else zstandard.ZstdCompressor().compress(data))
+    assert repr(read_run(path, tiny).rankings) == repr(read_run(written(tmp_path, RUN), tiny).rankings)
+
+
+def test_a_damaged_gz_run_is_refused_with_its_line(tiny: Collection, tmp_path: Path) -> None:
     path = tmp_path / "a.run.gz"
-    path.write_bytes(gzip.compress(RUN.encode())[:-12])
-    with pytest.raises(InputError, match="cannot be read"):
+    whole = gzip.compress(RUN.encode())
+    for data in (whole[:-12], whole[:15] + b"\xff" * 20 + whole[35:]):
+        path.write_bytes(data)
+        with pytest.raises(InputError, match=r"a\.run\.gz:\d+: the file ends early or is damaged"):
+            read_run(path, tiny)
+    path.write_bytes(b"no gzip")
+    with pytest.raises(InputError, match="is no gzip file"):
         read_run(path, tiny)
     with pytest.raises(InputError, match="no such file"):
         read_run(tmp_path / "absent.run", tiny)
