@@ -45,7 +45,9 @@ def convert(source: Path, target: Path) -> Conversion:
             if list(source.glob("*.safetensors"))
             else "no pytorch_model*.bin in it"
         )
-        raise InputError(f"{source}: nothing to convert: {has}")
+        raise InputError(
+            f"{source}: nothing to convert: {has}", hint="give a model folder with pytorch_model.bin"
+        )
     if target.exists():
         raise Conflict(f"{target} exists", hint="give another folder with -o, or remove it")
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -91,12 +93,18 @@ def _unpickle(shards: list[Path], target: Path) -> None:
                 timeout=_SECONDS,
             )
         except subprocess.TimeoutExpired:
-            raise InputError(f"{shards[0]}: not converted within {_SECONDS} s") from None
+            raise InputError(
+                f"{shards[0]}: not converted within {_SECONDS} s", hint="is it a whole model?"
+            ) from None
     said = child.stderr.strip().splitlines()[-1:] or [f"exit status {child.returncode}"]
     if child.returncode == unpickle.REFUSED:
         raise InputError(
             f"{shards[0]}: refused: {said[0]}",
-            hint="it holds more than tensors (perhaps code), or is damaged; nothing of it was run",
+            hint="it holds more than tensors (perhaps code), or is damaged; nothing of it was run; "
+            "ask its maker for safetensors",
         )
     if child.returncode:
-        raise InputError(f"{shards[0]}: the confined conversion failed: {said[0]}")
+        raise InputError(
+            f"{shards[0]}: the confined conversion failed: {said[0]}",
+            hint="are memory and disk large enough?",
+        )
