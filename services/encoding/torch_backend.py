@@ -104,6 +104,7 @@ def _load(folder: Path) -> Any:
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise InputError(
             f"{folder}: the model cannot be loaded: {first_line(error)}",
-            hint="`msmctl systems verify NAME` checks its files",
+            hint="is it whole, and does transformers know its architecture? "
+            "`msmctl systems pull NAME --from FOLDER` copies it anew",
         ) from error
     return model.eval()

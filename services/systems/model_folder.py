@@ -6,13 +6,13 @@ of sentence-transformers (modules.json and what it names: Transformer, Pooling, 
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from services.errors import InputError
+from services.systems.config_file import ConfigFile, checked, read_json, refuse
 from services.systems.system import Pooling, Similarity
 
 # Files that decide the output, by name, in the folder itself and in those that modules.json names. All
@@ -90,7 +90,10 @@ def decisive_files(folder: Path) -> list[str]:
         InputError: this is no model folder, or its weights are not safetensors.
     """
     if not (folder / "modules.json").is_file() and not (folder / "config.json").is_file():
-        raise InputError(f"{folder}: neither modules.json nor config.json: not a model folder")
+        raise InputError(
+            f"{folder}: neither modules.json nor config.json: not a model folder",
+            hint="give the folder in which they are",
+        )
     inside = ["", *sorted({module["path"] for module in _modules(folder) if module["path"]})]
     files = [
         f"{sub}/{path.name}" if sub else path.name
@@ -116,62 +119,87 @@ def own_settings(folder: Path) -> OwnSettings:
     """
     modules = {module["type"].rsplit(".", 1)[-1]: module["path"] for module in _modules(folder)}
     transformer = modules.get("Transformer", "")
-    config = _json(folder / transformer / "config.json")
-    if "auto_map" in config:
+    config = ConfigFile.read(folder / transformer / "config.json")
+    if "auto_map" in config.values:
         raise InputError(
-            f"{folder}: config.json asks for code of its own (auto_map {config['auto_map']}), "
+            f"{folder}: config.json asks for code of its own (auto_map {config.values['auto_map']}), "
             "which is never run",
             hint="use a model of an architecture that transformers knows",
         )
-    sentence = _json(folder / transformer / "sentence_bert_config.json", required=False)
-    general = _json(folder / "config_sentence_transformers.json", required=False)
-    pooling = _json(folder / modules["Pooling"] / "config.json") if "Pooling" in modules else {}
-    similarity: Any = general.get("similarity_fn_name") or ("cosine" if "Normalize" in modules else None)
-    if similarity not in (None, "cosine", "dot"):
-        raise InputError(f"{folder}: similarity '{similarity}' is not supported; cosine and dot are")
+    sentence = ConfigFile.read(folder / transformer / "sentence_bert_config.json", required=False)
+    general = ConfigFile.read(folder / "config_sentence_transformers.json", required=False)
+    pools = "Pooling" in modules
+    pooling = ConfigFile.read(folder / modules.get("Pooling", "") / "config.json", required=pools)
+    stated: Any = general.get("similarity_fn_name", str) or ("cosine" if "Normalize" in modules else None)
+    if stated not in (None, "cosine", "dot"):
+        raise InputError(
+            f"{folder}: similarity '{stated}' is not supported; cosine and dot are",
+            hint="use a model that was trained for one of them",
+        )
     prompts = _prompts(general)
     return OwnSettings(
         transformer=transformer,
-        pooling=_pooling(folder, pooling) if pooling else None,
-        similarity=similarity,
-        max_length=sentence.get("max_seq_length") or _tokenizer_length(folder / transformer, config),
+        pooling=_pooling(folder, pooling) if pools and pooling.values else None,
+        similarity=stated,
+        max_length=sentence.get("max_seq_length", int) or _tokenizer_length(folder / transformer, config),
         normalize="Normalize" in modules,
-        lowercase=bool(sentence.get("do_lower_case")),
+        lowercase=bool(sentence.get("do_lower_case", bool)),
         query_prompt=prompts.get("query"),
         passage_prompt=prompts.get("passage"),
-        pools_prompt=bool(pooling.get("include_prompt", True)),
-        dim=int(config.get("hidden_size") or config["dim"]),
+        pools_prompt=not pools or pooling.get("include_prompt", bool) is not False,
+        dim=_dim(config),
     )
 
 
+def _dim(config: ConfigFile) -> int:
+    """Width of a vector; DistilBERT calls it `dim`."""
+    dim = config.get("hidden_size", int) or config.get("dim", int)
+    if dim is None or dim < 1:
+        config.refuse("hidden_size", "is missing" if dim is None else f"is {dim}")
+    return dim
+
+
 def _modules(folder: Path) -> list[dict[str, str]]:
-    """The entries of modules.json; none where there is no such file."""
-    modules: list[dict[str, str]] = _json(folder / "modules.json", required=False, empty=[])
-    for module in modules:
-        kind = module["type"]
+    """Type and path of the entries of modules.json; none where there is no such file."""
+    file = folder / "modules.json"
+    modules = []
+    for number, entry in enumerate(checked(read_json(file, required=False, absent=[]), list, f"{file}")):
+        where = f"{file}: module {number}"
+        module = ConfigFile(file, checked(entry, dict, where))
+        kind, path = module.get("type", str), module.get("path", str)
+        if kind is None or path is None:
+            refuse(where, f"has no '{'type' if kind is None else 'path'}'")
         if not kind.startswith("sentence_transformers.") or kind.rsplit(".", 1)[-1] not in _KNOWN_MODULES:
             raise InputError(
-                f"{folder}: module '{kind}' is not supported; known: {', '.join(_KNOWN_MODULES)}"
+                f"{folder}: module '{kind}' is not supported; known: {', '.join(_KNOWN_MODULES)}",
+                hint="use a model made of these",
             )
-        if module["path"].startswith("/") or ".." in module["path"].split("/"):
-            raise InputError(f"{folder}: modules.json leaves the folder: '{module['path']}'")
+        if path.startswith("/") or ".." in path.split("/") or "\0" in path:
+            raise InputError(
+                f"{folder}: modules.json leaves the folder: '{path}'", hint="do not trust this model"
+            )
+        modules.append({"type": kind, "path": path})
     return modules
 
 
-def _pooling(folder: Path, config: dict[str, Any]) -> Pooling:
-    named = config.get("pooling_mode", [mode for flag, mode in _LEGACY_FLAGS.items() if config.get(flag)])
-    modes = [named] if isinstance(named, str) else list(named)
-    if len(modes) != 1 or modes[0] not in _POOLINGS:
+def _pooling(folder: Path, config: ConfigFile) -> Pooling:
+    named = config.values.get("pooling_mode")
+    if named is None:
+        named = [mode for flag, mode in _LEGACY_FLAGS.items() if config.get(flag, bool)]
+    modes = named if isinstance(named, list) else [config.get("pooling_mode", str)]
+    if len(modes) != 1 or not isinstance(modes[0], str) or modes[0] not in _POOLINGS:
         raise InputError(
-            f"{folder}: pooling {modes} is not supported; known, one at a time: {', '.join(_POOLINGS)}"
+            f"{folder}: pooling {modes} is not supported; known, one at a time: {', '.join(_POOLINGS)}",
+            hint="use a model that pools in one of these ways",
         )
     return _POOLINGS[modes[0]]
 
 
-def _prompts(general: dict[str, Any]) -> dict[str, str]:
+def _prompts(general: ConfigFile) -> dict[str, str]:
     """Prompts as sentence-transformers' encode_query and encode_document choose them."""
-    named: dict[str, str] = general.get("prompts") or {}
-    default = named.get(general.get("default_prompt_name") or "")
+    texts = ConfigFile(general.path, general.get("prompts", dict) or {})
+    named = {name: texts.get(name, str) for name in texts.values}
+    default = named.get(general.get("default_prompt_name", str) or "")
     wanted = {"query": ("query",), "passage": ("document", "passage", "corpus")}
     chosen = {
         kind: next((named[name] for name in names if name in named), default)
@@ -180,20 +208,8 @@ def _prompts(general: dict[str, Any]) -> dict[str, str]:
     return {kind: prompt for kind, prompt in chosen.items() if prompt}
 
 
-def _tokenizer_length(folder: Path, config: dict[str, Any]) -> int | None:
+def _tokenizer_length(folder: Path, config: ConfigFile) -> int | None:
     """The tokenizer's limit within the positions that the model has, as sentence-transformers derives it."""
-    stated = _json(folder / "tokenizer_config.json", required=False).get("model_max_length")
-    positions = config.get("max_position_embeddings")
-    limits = [int(limit) for limit in (stated, positions) if limit and 0 < limit < 1 << 20]
-    return min(limits, default=None)
-
-
-def _json(path: Path, *, required: bool = True, empty: Any = None) -> Any:
-    try:
-        return json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        if not required:
-            return {} if empty is None else empty
-        raise InputError(f"{path}: missing: not a complete model folder") from None
-    except ValueError as error:
-        raise InputError(f"{path}: not valid JSON: {error}") from error
+    stated = ConfigFile.read(folder / "tokenizer_config.json", required=False)
+    limits = [stated.get("model_max_length", float), config.get("max_position_embeddings", float)]
+    return min((int(limit) for limit in limits if limit and 0 < limit < 1 << 20), default=None)

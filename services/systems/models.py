@@ -17,9 +17,10 @@ from services.store import Store, fingerprint
 from services.store.fingerprint import file_sha256, short
 from services.systems.model_folder import OwnSettings, decisive_files, own_settings
 from services.systems.profile import agree, profile_of
-from services.systems.registry import parse_system, save
-from services.systems.sources import Source, open_source, origin_of, package_source
+from services.systems.registry import parse_system, require_name, save
+from services.systems.sources import Source, open_source, origin_of, package_source, require_dense
 from services.systems.system import Pooling, Prompts, Similarity, System
+from services.systems.weights import require_whole
 
 
 class ModelFile(BaseModel):
@@ -87,7 +88,9 @@ def required(store: Store, system: System) -> InstalledModel:
 
     Raises:
         NotFound: it must be pulled first.
+        InputError: it has none.
     """
+    require_dense(system)
     model = installed(store, system)
     if model is None:
         raise NotFound(
@@ -120,10 +123,11 @@ def pull(
         origin: Folder or hub id; None: the installed package, else the registry's hub id.
         revision: Commit, branch or tag on the hub; None: the newest, pinned by its commit.
     """
+    require_dense(system)
     package = package_source(system) if origin is None and revision is None else None
     if package is not None:
         return copy_in(store, system, package)
-    with open_source(origin or origin_of(system), revision) as source:
+    with open_source(origin_of(system) if origin is None else origin, revision) as source:
         return copy_in(store, system, source)
 
 
@@ -146,7 +150,9 @@ def add(
     Raises:
         InputError: the folder is no model, or says neither pooling nor similarity while nothing is stated.
         Conflict: the name is taken.
+        UsageError: it is no name, or a reserved one.
     """
+    require_name(name)
     with open_source(origin, revision) as source:
         own = own_settings(source.folder)
         stated = prompts or Prompts()
@@ -170,11 +176,13 @@ def copy_in(store: Store, system: System, source: Source) -> InstalledModel:
     """Copy a source's decisive files under their content fingerprint; nothing is copied twice."""
     own = own_settings(source.folder)
     profile_of(system, own)
+    names = decisive_files(source.folder)
+    require_whole(source.folder, own.transformer, names)
     files = tuple(
         ModelFile(
             path=name, bytes=(source.folder / name).stat().st_size, sha256=file_sha256(source.folder / name)
         )
-        for name in decisive_files(source.folder)
+        for name in names
     )
     model = InstalledModel(
         system=system.name,

@@ -17,12 +17,13 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from services.errors import Conflict, InputError, NotFound
+from services.errors import Conflict, InputError, NotFound, UsageError
 from services.store import Store
-from services.systems.system import Score, System
+from services.systems.system import NAME, Score, System
 
 _FILE = Path(__file__).with_name("registry.yaml")
 _FOLDER = "systems"
+_RESERVED = "hybrid"  # in `evaluate` and `search`: all systems of an index, fused
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -115,6 +116,24 @@ def builtin() -> tuple[System, ...]:
 def parse_system(raw: Any, where: str) -> System:
     """A system from its JSON form; an InputError that begins with `where` if it is not valid."""
     return _parse(System, raw, where)
+
+
+def require_name(name: str) -> None:
+    """See that a user may call a system so.
+
+    Raises:
+        UsageError: it is no name, or means something else.
+    """
+    if not re.fullmatch(NAME, name):
+        raise UsageError(
+            f"'{name}' cannot be the name of a system",
+            hint="a name has 1 to 63 letters (a-z, A-Z), digits, '.', '_' or '-', a letter or digit first",
+        )
+    if spelling(name) == _RESERVED:
+        raise UsageError(
+            f"'{name}' cannot be the name of a system: '{_RESERVED}' is the fused search of an index",
+            hint="choose another name, such as my-hybrid",
+        )
 
 
 def save(store: Store, system: System, *, replace: bool = False, dry_run: bool = False) -> None:

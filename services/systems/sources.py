@@ -10,7 +10,7 @@ from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
-from services.errors import InputError, NotFound, Unavailable, first_line
+from services.errors import InputError, NotFound, Unavailable, UsageError, first_line
 from services.systems.model_folder import SAFE_PATTERNS
 from services.systems.system import System
 
@@ -29,13 +29,22 @@ def open_source(origin: str, revision: str | None = None) -> Iterator[Source]:
     """A local folder, or a hub id; the files are there while the context is open.
 
     Raises:
-        InputError: the folder does not exist.
+        UsageError: nothing is named.
+        InputError: the folder does not exist, or is none.
         NotFound: the hub has no such model or revision.
         Unavailable: the hub cannot be reached.
     """
-    folder = Path(origin).expanduser()
+    if not origin.strip():
+        raise UsageError(
+            "no model is named", hint="give a model folder, or a hub id such as organisation/name"
+        )
+    folder = _expanded(origin)
     if folder.is_dir():
         yield Source(folder.resolve(), str(folder.resolve()))
+    elif folder.exists():
+        raise InputError(
+            f"{folder}: is no folder", hint="give the folder in which config.json and model.safetensors are"
+        )
     elif origin.startswith((".", "/", "~")) or origin.count("/") > 1:
         raise InputError(
             f"no folder '{origin}'", hint="give a model folder, or a hub id such as organisation/name"
@@ -45,14 +54,29 @@ def open_source(origin: str, revision: str | None = None) -> Iterator[Source]:
             yield _from_hub(origin, revision, Path(scratch))
 
 
+def _expanded(origin: str) -> Path:
+    try:
+        return Path(origin).expanduser()
+    except RuntimeError:  # ~ of a user who does not exist
+        return Path(origin)
+
+
+def require_dense(system: System) -> None:
+    """InputError for a system that has no model to be pulled or verified."""
+    if not system.is_dense:
+        raise InputError(
+            f"system '{system.name}' has no model",
+            hint="only encoders have one: `msmctl systems ls` lists them as dense",
+        )
+
+
 def origin_of(system: System) -> str:
     """Where a registered system's model is to be had without further words.
 
     Raises:
         InputError: the system has no model, or nobody has published it.
     """
-    if not system.is_dense:
-        raise InputError(f"system '{system.name}' has no model: nothing to pull")
+    require_dense(system)
     package = package_folder(system)
     if package is not None:
         return str(package)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,9 +11,9 @@ from pathlib import Path
 import pytest
 from tiny_model import tiny_model, with_modules
 
-from services.errors import Conflict, InputError, NotFound
+from services.errors import Conflict, InputError, MsmError, NotFound, UsageError
 from services.store import Store
-from services.systems.models import add, installed, installed_or_pull, pull
+from services.systems.models import add, installed, installed_or_pull, pull, required
 from services.systems.profile import profile_of
 from services.systems.registry import Registry
 from services.systems.system import Prompts
@@ -162,6 +163,13 @@ def test_bin_weights_are_refused_with_the_remedy(folder: Path, store: Store) -> 
         (lambda folder: (folder / "config.json").unlink(), "config.json: missing"),
         (lambda folder: (folder / "config.json").write_text("{"), "not valid JSON"),
         (lambda folder: (folder / "model.safetensors").unlink(), "no weights"),
+        (lambda folder: (folder / "model.safetensors").write_bytes(b""), "model.safetensors: not a whole"),
+        (
+            lambda folder: (folder / "model.safetensors").write_bytes(b"x" * 99),
+            "not a whole safetensors file",
+        ),
+        (lambda folder: os.truncate(folder / "model.safetensors", 9999), "not a whole safetensors file"),
+        (lambda folder: (folder / "tokenizer.json").unlink(), "no tokenizer"),
     ],
 )
 def test_an_incomplete_folder_says_what_is_missing(
@@ -170,6 +178,71 @@ def test_an_incomplete_folder_says_what_is_missing(
     break_it(folder)
     with pytest.raises(InputError, match=complaint):
         add(store, "mine", str(folder), pooling="cls", similarity="dot")
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "complaint"),
+    [
+        ("config.json", {"model_type": "bert"}, "config.json: 'hidden_size': is missing"),
+        ("config.json", {"hidden_size": "abc"}, "'hidden_size': is \"abc\" instead of a whole number"),
+        ("config.json", {"hidden_size": -1}, "'hidden_size': is -1"),
+        ("config.json", {"hidden_size": 32, "max_position_embeddings": []}, "'max_position_embeddings'"),
+        ("config.json", [], r"config.json: is \[\] instead of an object"),
+        ("modules.json", [{}], "modules.json: module 0: has no 'type'"),
+        ("modules.json", [{"type": "x"}], "modules.json: module 0: has no 'path'"),
+        ("modules.json", ["x"], 'modules.json: module 0: is "x"'),
+        ("modules.json", {}, "modules.json: is {} instead of a list"),
+        ("sentence_bert_config.json", {"max_seq_length": "long"}, "'max_seq_length'"),
+        ("tokenizer_config.json", {"model_max_length": "long"}, "'model_max_length'"),
+        ("config_sentence_transformers.json", {"prompts": ["x"]}, "'prompts'"),
+        ("config_sentence_transformers.json", {"prompts": {"query": 1}}, "'query'"),
+        ("config_sentence_transformers.json", {"prompts": {"query": "\ud800"}}, "not valid JSON"),
+        ("config_sentence_transformers.json", {"similarity_fn_name": {}}, "'similarity_fn_name'"),
+    ],
+)
+def test_a_malformed_file_is_named_with_its_key(
+    folder: Path, store: Store, file: str, content: object, complaint: str
+) -> None:
+    (folder / file).write_text(json.dumps(content))
+    with pytest.raises(InputError, match=complaint) as raised:
+        add(store, "mine", str(folder), pooling="cls", similarity="dot")
+    assert raised.value.hint
+
+
+@pytest.mark.parametrize("mode", [1, {}, [[]], [1], ["mean", "cls"], "odd"])
+def test_a_pooling_that_is_none_is_refused(folder: Path, store: Store, mode: object) -> None:
+    with_modules(folder)
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps({"pooling_mode": mode}))
+    with pytest.raises(InputError, match="pooling"):
+        add(store, "mine", str(folder), similarity="dot")
+
+
+@pytest.mark.parametrize("name", ["", "a b", "-x", "a/b", "x" * 64, "ü", "a\n", "hybrid", "Hybrid", "HYBRID"])
+def test_a_name_is_checked_first_of_all(store: Store, name: str) -> None:
+    with pytest.raises(UsageError, match="cannot be the name of a system") as raised:
+        add(store, name, "./nowhere")
+    assert raised.value.hint
+
+
+def test_a_system_without_a_model_has_none_to_pull_or_verify(folder: Path, store: Store) -> None:
+    bm25 = Registry.load(store).get("bm25")
+    for ask in (installed_or_pull, required, pull, lambda store, bm25: pull(store, bm25, str(folder))):
+        with pytest.raises(InputError, match="'bm25' has no model") as raised:
+            ask(store, bm25)
+        assert "pull" not in (raised.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("origin", "complaint"), [("", "no model is named"), ("config.json", "is no folder")]
+)
+def test_what_is_no_folder_is_not_looked_for_on_the_hub(
+    folder: Path, store: Store, monkeypatch: pytest.MonkeyPatch, origin: str, complaint: str
+) -> None:
+    monkeypatch.chdir(folder)
+    with pytest.raises(MsmError, match=complaint):
+        add(store, "mine", origin)
+    with pytest.raises(MsmError, match=complaint):
+        pull(store, Registry.load(store).get("all-MiniLM-L6-v2"), origin)
 
 
 def test_a_folder_that_does_not_exist_is_not_looked_for_on_the_hub(store: Store) -> None:
