@@ -27,6 +27,8 @@ COMMANDS = {
     "collection-verify": ["collection verify {c}"],
     "systems-list": ["systems ls"],
     "system": [f"systems show {MODEL}", "systems show bm25"],
+    "systems-pull": [f"systems pull {MODEL}"],
+    "systems-verify": [f"systems verify {MODEL}", f"systems verify {MODEL} --collection {{c}}"],
     "jobs-plan": [f"mine --collection {{c}} --system bm25,{MODEL} --depth 7 --dry-run"],
     "jobs-outcome": [
         f"mine --collection {{c}} --system bm25,{MODEL} --depth 5",
@@ -71,6 +73,15 @@ def test_a_job_has_the_documented_shape(sample: Sample) -> None:
     validate("job", json.loads(sample.msmctl("jobs", "show", jobs[0]["job"], "--json")))
 
 
+def test_a_conversion_has_the_documented_shape(sample: Sample) -> None:
+    import torch
+
+    (sample.folder / "old-model").mkdir()
+    torch.save({"weight": torch.zeros(2)}, sample.folder / "old-model" / "pytorch_model.bin")
+    printed = sample.msmctl("systems", "convert", "old-model", "-o", "safe-model", "--json")
+    validate("systems-convert", json.loads(printed))
+
+
 def test_an_error_has_the_documented_shape(sample: Sample) -> None:
     done = sample.run("collection", "show", "no-such-collection", "--json")
     assert done.code == 7
@@ -82,6 +93,6 @@ def test_every_schema_is_valid_documented_and_checked() -> None:
     page = (ROOT / "docs" / "json.md").read_text("utf-8")
     names = {path.stem for path in SCHEMAS.glob("*.json")}
     assert names == set(re.findall(r"\(schemas/([a-z-]+)\.json\)", page))
-    assert names == {*COMMANDS, "job", "error"}
+    assert names == {*COMMANDS, "systems-convert", "job", "error"}
     for name in names:
         Draft202012Validator.check_schema(json.loads((SCHEMAS / f"{name}.json").read_text("utf-8")))
