@@ -3,10 +3,11 @@
 A query's list in a run is a prefix of the ranking of all passages. After an update:
 
 - Exact dense: a pair's score is the same bits as long as the shards that hold the two vectors are
-  unchanged. So the old list, less what was removed or lies in changed shards, merged with the best of
-  the changed shards down to the old list's end, is a prefix of the new ranking: the same bytes as a
-  full run gives. Queries that are new, whose own vectors changed, or whose prefix no longer holds
-  `depth` survivors are asked in full.
+  unchanged and the products run on the same kind of device. So the old list, less what was removed or
+  lies in changed shards, merged with the best of the changed shards down to the old list's end, is a
+  prefix of the new ranking: the same bytes as a full run gives. Queries that are new, whose own vectors
+  changed, or whose prefix no longer holds `depth` survivors are asked in full. A run made on another
+  kind of device is not kept.
 - bm25, and kNN through Elasticsearch: one passage more or less moves idf and the average length, or
   the graph, so every score of every query may change. Old lists hold only while the passages are
   unchanged (new queries, changed judgements); otherwise all queries are asked again.
@@ -88,6 +89,8 @@ def reusable(
     before = Collection.open(collection.store, old.collection, old.collection_version)
     qords = before.split_qords(old.split, judged_only=not old.all_queries)
     if old.engine == "exact":
+        if run.manifest.facts.get("device") != facts["device"]:
+            return None  # another kind of device gives other last bits, which must not be ranked together
         changed = _changed(run.manifest.shards.get("passages", []), shards["passages"])
         renewed_queries = _changed(run.manifest.shards.get("queries", []), shards["queries"])
         kept = qords[[not any(lo <= qord < hi for lo, hi in renewed_queries) for qord in qords]]

@@ -15,7 +15,7 @@ from services.encoding.vectors import Vectors, VectorTable
 from services.jobs.context import context_for
 from services.mining.miner import Miner, inputs_of
 from services.mining.retrieve import Target
-from services.mining.runs import RunManifest, make_current, write_part
+from services.mining.runs import RunManifest, make_current, open_run, write_part
 from services.settings import Settings
 from services.systems.registry import Registry
 
@@ -59,7 +59,8 @@ class Run:
         folder = f"collections/small/runs/train/{aim.system.slug}/{'refreshed' if refresh else 'full'}"
         self.part = write_part(collection.store, folder, 0, collection.state.query_count, lists)
         self.manifest = RunManifest(inputs=inputs, folder=folder, parts=[self.part], queries=len(lists),
-                                    candidates=self.part.rows, short=0, shards=aim.shards)  # fmt: skip
+                                    candidates=self.part.rows, short=0, shards=aim.shards,
+                                    facts=self.facts["source"])  # fmt: skip
 
     def make_current(self, collection: Collection) -> None:
         make_current(collection.store, target(collection).system.slug, self.manifest)
@@ -104,3 +105,12 @@ def test_where_every_text_changed_too(tmp_path, before):
     after = update(tmp_path, passages={pid: f"{pid} says something else" for pid in passages(0, 90)})
     refreshed = Run(after, tmp_path, 10, refresh=True)
     assert refreshed.part.sha256 == Run(after, tmp_path, 10, refresh=False).part.sha256
+
+
+@pytest.mark.parametrize("device", ["NVIDIA H200", ["NVIDIA H200", "cpu"], None])
+def test_scores_of_another_kind_of_device_are_not_kept(tmp_path, before, device):
+    run = open_run(before, "train", SYSTEM)
+    run.manifest.facts["device"] = device
+    make_current(before.store, target(before).system.slug, run.manifest)
+    refreshed = Run(update(tmp_path, passages=passages(90, 130)), tmp_path, 10, refresh=True)
+    assert refreshed.facts["reused"] == 0
