@@ -73,7 +73,7 @@ def collection() -> None:
 
     \b
     Example:
-      msmctl collection import mine --passages passages.tsv --queries train=queries.tsv --qrels train=qrels.tsv
+      msmctl collection import mine --passages p.tsv --queries train=q.tsv --qrels train=r.tsv
     """
 
 

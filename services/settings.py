@@ -10,8 +10,9 @@ import os
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from services.errors import InputError
 
@@ -61,6 +62,14 @@ class Settings(BaseModel):
     window: int = Field(16, ge=1, le=256, description="chunks on the broker at a time, per queue")
     max_attempts: int = Field(5, ge=1, description="attempts before a chunk is given up")
     senders: int = Field(4, ge=1, le=64, description="parallel requests to Elasticsearch")
+
+    @field_validator("es_url", "redis_url")
+    @classmethod
+    def _without_password(cls, url: str) -> str:
+        """A password in an address would be shown by `config show` and stand in logs."""
+        if "@" in urlsplit(url).netloc:
+            raise ValueError("no user and password in an address: put the password into MSM_SECRETS/<user>")
+        return url
 
     @property
     def store_url(self) -> str:
@@ -123,10 +132,10 @@ def load_with_origin(**flags: Any) -> tuple[Settings, dict[str, Origin]]:
         origin |= dict.fromkeys(layer, name)
     values["home"] = home
     # A relative folder would be another one in every working directory, and in every process of the stack.
-    for name in ("store", "secrets"):
-        if values.get(name) and "://" not in str(values[name]):
-            base = home if origin[name] == "msmctl.toml" else Path.cwd()
-            values[name] = str(base / Path(str(values[name])).expanduser())
+    for folder in ("store", "secrets"):
+        if values.get(folder) and "://" not in str(values[folder]):
+            base = home if origin[folder] == "msmctl.toml" else Path.cwd()
+            values[folder] = str(base / Path(str(values[folder])).expanduser())
     try:
         return Settings(**values), origin
     except ValidationError as error:
@@ -137,6 +146,7 @@ def load_with_origin(**flags: Any) -> tuple[Settings, dict[str, Origin]]:
             str(file) if source == "msmctl.toml" else f"MSM_{key.upper()}" if source == "environment" else key
         )
         raise InputError(
-            f"{where}: setting '{key}': {first['msg']} (got {first.get('input')!r})",
+            f"{where}: setting '{key}': {first['msg']}"
+            + ("" if "_url" in key else f" (got {first.get('input')!r})"),
             hint="`msmctl config show --origin` lists every setting",
         ) from error

@@ -72,8 +72,6 @@ def file_ledger(context: Context) -> Ledger:
 
 def store_id(store: Store) -> str:
     """The id of a store, made when first asked for."""
-    present = store.read_json(_STORE_ID)
-    if present is None:
-        store.write_json(_STORE_ID, {"id": uuid.uuid4().hex})
-        present = store.read_json(_STORE_ID)
-    return str(present["id"])
+    if not store.exists(_STORE_ID):
+        store.create_json(_STORE_ID, {"id": uuid.uuid4().hex})
+    return str(store.read_json(_STORE_ID)["id"])

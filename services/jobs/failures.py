@@ -3,7 +3,8 @@
 Policy (docs/reliability.md):
 - transient (a service does not answer): wait with full jitter, does not count;
 - resource (out of memory): half the batch, counts;
-- lost (its worker vanished): counts a third, from the third loss on half the batch;
+- lost (its worker vanished): counts a third. Only after two thirds of them does the batch shrink: smaller
+  blocks give other last bits, and a worker that was merely killed is no reason for that;
 - defect (any other exception, a soft time limit): counts;
 - final (the input is wrong, a check failed): the chunk has failed, trying again would not help.
 """
@@ -55,7 +56,11 @@ def after(row: Row, why: Blame, failure: Failure, max_attempts: int) -> Row:
     tries = row.tries + (why in ("resource", "defect"))
     losses = row.losses + (why == "lost")
     transients = row.transients + 1 if why == "transient" else 0
-    scale = row.batch_scale / 2 if why == "resource" or (why == "lost" and losses >= 3) else row.batch_scale
+    scale = (
+        row.batch_scale / 2
+        if why == "resource" or (why == "lost" and losses > 2 * max_attempts)
+        else row.batch_scale
+    )
     given_up = why == "final" or tries >= max_attempts or losses >= LOSSES_PER_TRY * max_attempts
     count = transients or tries if why != "lost" else 0
     return row.model_copy(

@@ -191,6 +191,18 @@ class Store:
         else:
             self._fs.pipe_file(self._path(key), data)
 
+    def create_json(self, key: str, value: Any) -> None:
+        """Put a manifest unless there is one: the first of several writers wins (locally; S3 cannot)."""
+        if not self.is_local:
+            if not self.exists(key):
+                self.write_json(key, value)
+            return
+        with self.scratch(key.rpartition("/")[0]) as scratch:
+            scratch.write_text(json.dumps(value, sort_keys=True) + "\n", "utf-8")
+            scratch.chmod(0o644)
+            with suppress(FileExistsError):
+                os.link(scratch, self._path(key))
+
     def write_json(self, key: str, value: Any) -> None:
         """Put or replace a manifest, atomically (sorted keys, so equal content gives equal bytes)."""
         text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)

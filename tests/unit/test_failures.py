@@ -76,11 +76,11 @@ def test_memory_counts_and_halves_the_batch_but_not_below_the_smallest() -> None
     assert after(row(batch_scale=1 / 256), "resource", FAILURE, 5).batch_scale == 1 / 256
 
 
-def test_lost_workers_count_a_third_and_halve_the_batch_from_the_third_on() -> None:
+def test_lost_workers_count_a_third_and_halve_the_batch_only_towards_the_end() -> None:
     present, scales = row(), []
     while (present := after(present, "lost", FAILURE, 2)).state == "pending":
         scales.append(present.batch_scale)
-    assert scales == [1, 1, 1 / 2, 1 / 4, 1 / 8]
+    assert scales == [1, 1, 1, 1, 1 / 2]
     assert (present.losses, present.tries, present.wait) == (6, 0, 0)
 
 

@@ -63,3 +63,22 @@ def test_a_prefix_must_be_safe_in_index_names(tmp_path: Path, prefix: str) -> No
 
 def test_names_of_indices_carry_the_prefix(tmp_path: Path) -> None:
     assert module.load(home=tmp_path, prefix="team").index("squad", "queries") == "team-squad-queries"
+
+
+def test_a_relative_folder_is_made_absolute_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MSM_STORE", "here")
+    assert module.load(home=tmp_path / "home").store_url == str(tmp_path / "here")
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "msmctl.toml").write_text('store = "beside"\n')
+    monkeypatch.delenv("MSM_STORE")
+    assert module.load(home=tmp_path / "home").store_url == str(tmp_path / "home" / "beside")
+    monkeypatch.setenv("MSM_STORE", "s3://bucket/folder")
+    assert module.load(home=tmp_path / "home").store_url == "s3://bucket/folder"
+
+
+@pytest.mark.parametrize("name", ["es_url", "redis_url"])
+def test_a_password_in_an_address_is_refused_and_not_repeated(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match="no user and password") as caught:
+        module.load(home=tmp_path, **{name: "http://elastic:hunter2@host:9200"})
+    assert "hunter2" not in caught.value.message

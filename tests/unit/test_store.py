@@ -81,3 +81,10 @@ def test_an_unknown_protocol_is_refused_with_the_address() -> None:
 def test_a_fingerprint_ignores_key_order_and_sees_values() -> None:
     assert fingerprint({"a": 1, "b": [2]}) == fingerprint({"b": [2], "a": 1})
     assert fingerprint({"a": 1}) != fingerprint({"a": 2})
+
+
+def test_of_several_who_create_a_manifest_the_first_wins(store: Store) -> None:
+    store.create_json("id.json", {"id": 1})
+    store.create_json("id.json", {"id": 2})
+    assert store.read_json("id.json") == {"id": 1}
+    assert store.children("") == ["id.json"]

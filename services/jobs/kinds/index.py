@@ -181,8 +181,15 @@ class IndexKind(Kind[IndexSpec]):
         )
 
     def _serve(self, context: Context, spec: IndexSpec, made: Version) -> bool:
-        """Swap, unless a build of text alone (mining asks for it) would take a served system from readers."""
+        """Swap, unless a build of text alone (mining asks for it) would take a served system from readers.
+
+        Nor does a build of an earlier state, or one that a later build has overtaken, take over.
+        """
+        context.checkpoint(0)
         now = versions.served(context.elastic(), context.settings, spec.collection)
+        if now and (now.meta.collection_version, now.n) > (made.meta.collection_version, made.n):
+            context.log(f"{made.passages} is not served: {now.passages} is of a later state or build")
+            return False
         lost = set(now.meta.systems) - set(made.meta.systems) if now else set()
         if lost and not spec.systems:
             context.log(

@@ -99,7 +99,10 @@ class MineKind(Kind[MineSpec]):
         """Mine a range of queries and write it as one part."""
         target = _target(context, spec)
         qords = _queries(target, spec)[chunk.lo : chunk.hi]
+        if len(qords) != chunk.hi - chunk.lo:
+            raise _replaced(spec)
         lists, facts = Miner(context, target, _inputs(target, spec)).mine(qords, refresh=spec.refresh)
+        facts["collection_fingerprint"] = target.collection.state.fingerprint
         lo, hi = int(qords[0]), int(qords[-1]) + 1
         part = write_part(context.store, _parts_folder(target, spec), lo, hi, lists)
         return Receipt(rows=len(qords), bytes=part.bytes, parts=[part], facts=facts)
@@ -108,6 +111,9 @@ class MineKind(Kind[MineSpec]):
         """Make the run the current one."""
         target = _target(context, spec)
         inputs = _inputs(target, spec)
+        states = {receipt.facts.get("collection_fingerprint") for receipt in receipts}
+        if states - {inputs.collection_fingerprint}:
+            raise _replaced(spec)
         if any(receipt.facts["system_fingerprint"] != inputs.system_fingerprint for receipt in receipts):
             raise MsmError(f"{spec.title}: the vectors changed while they were mined", hint="mine again")
         facts = _sources(receipts)
@@ -176,6 +182,11 @@ def _queries(target: Target, spec: MineSpec) -> Ords:
             hint="add queries or qrels with `msmctl collection update`, or take --all-queries",
         )
     return qords
+
+
+def _replaced(spec: MineSpec) -> MsmError:
+    """The collection was removed and imported again under the same name and version."""
+    return MsmError(f"{spec.title}: the collection was replaced while it was mined", hint="mine again")
 
 
 def _parts_folder(target: Target, spec: MineSpec) -> str:
