@@ -12,7 +12,10 @@ from small_collection import make, update
 from services.collections.collection import Collection
 from services.encoding.shards import Shard
 from services.encoding.vectors import Vectors, VectorTable
+from services.errors import MsmError
 from services.jobs.context import context_for
+from services.jobs.kind import Chunk
+from services.jobs.kinds.mine import MineKind, MineSpec
 from services.mining.miner import Miner, inputs_of
 from services.mining.retrieve import Target
 from services.mining.runs import RunManifest, make_current, open_run, write_part
@@ -114,3 +117,16 @@ def test_scores_of_another_kind_of_device_are_not_kept(tmp_path, before, device)
     make_current(before.store, target(before).system.slug, run.manifest)
     refreshed = Run(update(tmp_path, passages=passages(90, 130)), tmp_path, 10, refresh=True)
     assert refreshed.facts["reused"] == 0
+
+
+def test_a_collection_that_was_replaced_meanwhile_makes_no_run(tmp_path, before, monkeypatch):
+    monkeypatch.setattr("services.jobs.kinds.mine._target", lambda context, spec: target(before))
+    context = replace(context_for(Settings(home=tmp_path)), store=before.store)
+    spec = MineSpec(collection="small", collection_version=1, split="train", system=SYSTEM, depth=5)
+    receipt = MineKind().run_chunk(context, spec, Chunk(n=0, lo=0, hi=20))
+    other = receipt.model_copy(update={"facts": receipt.facts | {"collection_fingerprint": "another"}})
+    with pytest.raises(MsmError, match="replaced while it was mined"):
+        MineKind().finish(context, spec, [other])
+    with pytest.raises(MsmError, match="replaced while it was mined"):
+        MineKind().run_chunk(context, spec, Chunk(n=1, lo=20, hi=25))
+    assert MineKind().finish(context, spec, [receipt])["queries"] == 20
