@@ -187,8 +187,10 @@ def write_part(store: Store, key: str, lo: int, hi: int, lists: Iterable[Candida
     return store.write_part(key, lo, hi, total, "parquet", write)
 
 
-def make_current(store: Store, slug: str, manifest: RunManifest) -> bool:
+def make_current(store: Store, slug: str, manifest: RunManifest, *, forced: bool = False) -> bool:
     """Make a run the current one and remove the parts of the one it replaces.
+
+    A deeper run of the same inputs stays (it answers what this one does), unless the new one is `forced`.
 
     Returns:
         False where the current run is of a later state of the collection, which then stays.
@@ -198,11 +200,15 @@ def make_current(store: Store, slug: str, manifest: RunManifest) -> bool:
     """
     inputs = manifest.inputs
     key = f"{run_folder(inputs.collection, inputs.split, slug)}/run.json"
+    before = _read(store, key)
+    deeper = before is not None and before.inputs.depth > inputs.depth and before.inputs.serve(inputs)
+    if before is not None and deeper and not forced and before.folder != manifest.folder:
+        store.remove(manifest.folder)
+        return True
     for part in manifest.parts:
         if not store.exists(f"{manifest.folder}/{part.name}"):
             missing = store.location(f"{manifest.folder}/{part.name}")
             raise MsmError(f"{missing} is missing", hint="mine again with --force")
-    before = _read(store, key)
     if before is not None and before.inputs.collection_version > inputs.collection_version:
         store.remove(manifest.folder)
         return False

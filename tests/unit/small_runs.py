@@ -25,7 +25,7 @@ def inputs(collection: Collection, split: str, system: str, depth: int = 50, **c
 
 def save_run(
     collection: Collection, system: str, ranked: Mapping[str, Sequence[str]], *,
-    split: str = "train", depth: int = 50, folder: str = "made", **changes: Any,
+    split: str = "train", depth: int = 50, folder: str = "made", forced: bool = False, **changes: Any,
 ) -> bool:  # fmt: skip
     """A run in which a system returned, per qid, these pids in this order."""
     qords = {qid: int(qord) for qid, qord in zip(ranked, collection.qords_of(list(ranked)), strict=True)}
@@ -40,4 +40,4 @@ def save_run(
         inputs=inputs(collection, split, system, depth, **changes), folder=key, parts=[part],
         queries=len(lists), candidates=part.rows, short=0,
     )  # fmt: skip
-    return make_current(collection.store, slug, manifest)
+    return make_current(collection.store, slug, manifest, forced=forced)

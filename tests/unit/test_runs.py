@@ -62,6 +62,18 @@ def test_a_run_of_an_earlier_state_does_not_replace_a_later_one(tmp_path):
     assert "earlier" not in after.store.children(run_folder("small", "train", "bm25"))
 
 
+def test_a_shallower_run_does_not_replace_a_deeper_one_of_the_same_inputs_unless_forced(tmp_path):
+    collection = make(tmp_path, passages=PASSAGES, queries=QUERIES)
+    save_run(collection, "bm25", RANKED, depth=50, folder="deep")
+    assert save_run(collection, "bm25", RANKED, depth=10, folder="shallow")
+    assert collection.store.children(run_folder("small", "train", "bm25")) == ["deep", "run.json"]
+    assert open_run(collection, "train", "bm25").manifest.inputs.depth == 50
+    assert save_run(collection, "bm25", RANKED, depth=10, folder="forced", forced=True)
+    assert open_run(collection, "train", "bm25").manifest.inputs.depth == 10
+    save_run(collection, "bm25", RANKED, depth=5, folder="other", system_fingerprint="changed")
+    assert open_run(collection, "train", "bm25").manifest.inputs.depth == 5
+
+
 def test_a_run_serves_what_is_asked_of_the_same_state_to_no_more_depth(tmp_path):
     collection = make(tmp_path, passages=PASSAGES, queries=QUERIES)
     mined = inputs(collection, "train", "bm25", depth=50)

@@ -134,7 +134,7 @@ class MineKind(Kind[MineSpec]):
             software=software_version("msmctl"),
             **totals,
         )
-        if not make_current(context.store, target.system.slug, manifest):
+        if not make_current(context.store, target.system.slug, manifest, forced=bool(spec.nonce)):
             raise Conflict(
                 f"{spec.title}: a run of a later state of the collection has been made meanwhile",
                 hint="nothing to do: the later run stays",
