@@ -85,8 +85,11 @@ def _command(name: str) -> click.Command:
         opened = Collection.open(artefacts, resolve(artefacts, collection))
         planned = plan(opened, ExportRequest(declared, split, file, systems, depth, force))
         for system in planned.stale:
+            absent = planned.absent[system]
+            missing = f"{absent:,} queries of the split are absent from its run, " if absent else ""
             say(
-                f"note: '{system}' was mined before passages changed: new ones are not among its candidates "
+                f"note: '{system}' was mined before the collection changed: {missing}new passages are not "
+                f"among its candidates, and fewer than its depth may be left "
                 f"(msmctl mine --collection {opened.name} --split {split} --system {system} --refresh)"
             )
         manifest = None

@@ -18,7 +18,7 @@ from services.exports.manifest import (
     is_stale,
     read_manifest,
 )
-from services.exports.source import BLOCK, Negatives, choose_runs
+from services.exports.source import BLOCK, Negatives, absent_queries, choose_runs
 from services.exports.writer import BlockFile, check_place, compression_of, said_clearly
 from services.store.fingerprint import file_sha256
 
@@ -52,7 +52,8 @@ class Planned:
         negatives: What will be read.
         inputs: What the bytes depend on.
         fresh: The file is there already, from the same inputs.
-        stale: Names of the systems that were mined before passages changed.
+        stale: Names of the systems that were mined before the collection changed.
+        absent: Of these, how many of the export's queries their run does not have.
     """
 
     request: ExportRequest
@@ -60,6 +61,7 @@ class Planned:
     inputs: ExportInputs
     fresh: bool
     stale: list[str]
+    absent: dict[str, int]
 
 
 def plan(collection: Collection, request: ExportRequest) -> Planned:
@@ -81,8 +83,12 @@ def plan(collection: Collection, request: ExportRequest) -> Planned:
             hint="add qrels with `msmctl collection update`, or mine with --all-queries",
         )
     fresh = not request.force and is_fresh(request.file, inputs)
-    stale = [chosen.system.name for chosen in runs if is_stale(chosen, collection)]
-    return Planned(request, negatives, inputs, fresh, stale)
+    absent = {
+        chosen.system.name: absent_queries(chosen, collection, negatives.qords)
+        for chosen in runs
+        if is_stale(chosen, collection)
+    }
+    return Planned(request, negatives, inputs, fresh, list(absent), absent)
 
 
 def write(planned: Planned, done: Callable[[int], None] = lambda queries: None) -> ExportManifest:

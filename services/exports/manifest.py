@@ -20,7 +20,7 @@ class ExportInputs(BaseModel):
     Attributes:
         collection_fingerprint: Of the state whose texts, judgements and tombstones were applied.
         systems: Per system: its key in the file, depth, run and model fingerprints, engine, device or
-            index, and whether passages have changed since it was mined (`stale`).
+            index, and whether the collection has changed since it was mined (`stale`).
         all_queries: Also queries without a positive, with `pos: []`: where all runs have them.
         exclusion: The rule that leaves candidates out.
         filters: Filters applied on top, in order.
@@ -82,8 +82,12 @@ def inputs_of(
 
 
 def is_stale(chosen: SystemRun, collection: Collection) -> bool:
-    """Whether passages have changed since the run was mined: new ones cannot be among its candidates."""
-    return chosen.run.manifest.inputs.passages_fingerprint != collection.state.passages_fingerprint
+    """Whether the collection has changed since the run was mined.
+
+    New passages cannot be among its candidates, new queries have none, and changed judgements may leave
+    fewer than its depth.
+    """
+    return chosen.run.manifest.inputs.collection_fingerprint != collection.state.fingerprint
 
 
 def _described(chosen: SystemRun, collection: Collection) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from services.collections.collection import Collection, Ords
+from services.collections.collection import Collection, Ords, state_key
 from services.errors import NotFound, UsageError
 from services.exports.format import Id, QueryNegatives
 from services.mining.exclusion import Exclusion, Judgements, Reason
@@ -90,6 +90,21 @@ class Negatives:
     def _qids(self) -> list[Id]:
         qids = self._collection.qids
         return [int(qid) for qid in qids] if self._collection.state.integer_ids else list(qids)
+
+
+def absent_queries(chosen: SystemRun, collection: Collection, qords: Ords) -> int:
+    """How many of these queries the run does not cover, as they came or were judged after it was mined.
+
+    0 where the state it was mined from is gone, so that this cannot be known.
+    """
+    inputs = chosen.run.manifest.inputs
+    if not collection.store.exists(state_key(inputs.collection, inputs.collection_version)):
+        return 0
+    mined = Collection.open(collection.store, inputs.collection, inputs.collection_version)
+    if mined.state.fingerprint != inputs.collection_fingerprint:  # another one under the same name
+        return 0
+    covered = mined.split_qords(inputs.split, judged_only=not inputs.all_queries)
+    return len(np.setdiff1d(qords, covered))
 
 
 def choose_runs(collection: Collection, split: str, names: list[str], depth: int | None) -> list[SystemRun]:

@@ -94,6 +94,15 @@ def test_removed_passages_are_left_out_and_the_run_is_called_stale(tmp_path, col
     assert all("p4" not in ids for row in rows(tmp_path / "n.gz") for ids in row["neg"].values())
 
 
+def test_queries_that_a_run_lacks_make_it_stale_and_are_counted(tmp_path, collection):
+    assert plan(collection, request(tmp_path / "n.gz")).stale == []
+    judged = {"train": [*QRELS["train"], ("q3", "p4", 1), ("q4", "p5", 1)]}
+    planned = plan(update(tmp_path, queries={"train": {"q4": "why thunder"}}, qrels=judged),
+                   request(tmp_path / "n.gz"))  # fmt: skip
+    assert planned.stale == ["bm25", TAS_B]
+    assert planned.absent == {"bm25": 2, TAS_B: 2}
+
+
 def test_the_manifest_says_what_the_file_is_made_from(tmp_path, collection):
     file = tmp_path / "n.jsonl.gz"
     write(plan(collection, request(file)))
