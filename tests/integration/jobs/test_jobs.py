@@ -388,7 +388,7 @@ def test_a_worker_that_is_lost_again_and_again_gives_the_chunk_up(ledger: Ledger
         dispatch.tick()
     after, ended = row(ledger, job, "000000"), ledger.job(job.id)
     assert (ended.state, after.losses) == ("failed", 9)
-    assert after.batch_scale == 2**-7
+    assert after.batch_scale == 2**-3  # the last three of nine
     assert ended.error is not None
     assert ended.error.code == "lost_worker"
 
