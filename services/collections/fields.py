@@ -36,6 +36,8 @@ ARROW: dict[FieldType, pa.DataType] = {
 }
 _LONGEST_TERM = 32_766
 _PARTIAL_DATE = re.compile(r"\d{4}(-(0[1-9]|1[0-2]))?", re.ASCII)
+_INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
+_FLOAT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _ISO_DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d.*)?", re.ASCII)
 
 
@@ -77,9 +79,10 @@ def parse_value(name: str, kind: FieldType, value: Any, *, typed: bool) -> Any:
 
 
 def _from_text(kind: FieldType, text: str) -> Any:
-    if kind == "integer":
+    """Numbers are ASCII: what else Python reads (`1_000`, other digits) stays text, which is none."""
+    if kind == "integer" and _INTEGER.fullmatch(text.strip(" ")):
         return int(text)
-    if kind == "float":
+    if kind == "float" and _FLOAT.fullmatch(text.strip(" ")):
         return float(text)
     if kind == "boolean":
         return {"true": True, "false": False}.get(text.lower(), text)

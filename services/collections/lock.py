@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from services.errors import Conflict
+from services.errors import Conflict, InputError
 
 
 @contextmanager
@@ -21,10 +21,17 @@ def exclusive(locks: Path, name: str) -> Iterator[None]:
 
     Raises:
         Conflict: another process holds it.
+        InputError: the lock file cannot be made.
     """
-    locks.mkdir(parents=True, exist_ok=True)
     path = locks / f"collection-{name}.lock"
-    with path.open("a+") as file:
+    try:
+        locks.mkdir(parents=True, exist_ok=True)
+        opened = path.open("a+", errors="replace")
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be opened: {error.strerror}", hint="mend the folder or its permissions"
+        ) from error
+    with opened as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -102,6 +102,13 @@ def pid_of(record: Record) -> str:
 
 def _id(record: Record, keys: tuple[str, ...], name: str) -> str:
     value = next((record[key] for key in keys if key in record), None)
+    if name in record and name in keys:
+        for key in {"_id", "id"}.intersection(keys, record):
+            if str(record[key]) != str(value):
+                raise BadRow(
+                    f"{name} {str(value)[:80]!r}, but {key} {str(record[key])[:80]!r}",
+                    f"give every row one {name}: remove or rename {key}",
+                )
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     if not isinstance(value, str) or not value:

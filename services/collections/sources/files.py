@@ -13,11 +13,11 @@ from services.collections.sources.tsv import PASSAGE_COLUMNS, QUERY_COLUMNS, IdS
 from services.errors import UsageError
 
 
-def _self_describing(path: Path) -> Source | None:
+def _self_describing(path: Path, fields: Collection[str] | None = ()) -> Source | None:
     suffix = bare_suffix(path)
     if suffix in (".jsonl", ".ndjson", ".json"):
         return JsonlSource(path)
-    return ParquetSource(path) if suffix == ".parquet" else None
+    return ParquetSource(path, fields) if suffix == ".parquet" else None
 
 
 def passage_columns(text: str, fields: Collection[str]) -> tuple[str, ...]:
@@ -39,19 +39,21 @@ def passage_columns(text: str, fields: Collection[str]) -> tuple[str, ...]:
     return names
 
 
-def passages(path: Path, columns: tuple[str, ...] = PASSAGE_COLUMNS, fields: Collection[str] = ()) -> Source:
+def passages(
+    path: Path, columns: tuple[str, ...] = PASSAGE_COLUMNS, fields: Collection[str] | None = None
+) -> Source:
     """A file of passages.
 
     Args:
         path: The file.
         columns: Names of the columns of a tab-separated file.
         fields: Metadata that the collection has; a tab-separated file must have all of it, lest an
-            update take what is not there for deleted.
+            update take what is not there for deleted. None: not known, and every column is read.
     """
-    source = _self_describing(path)
+    source = _self_describing(path, fields)
     if source:
         return source
-    missing = [name for name in fields if name not in columns]
+    missing = [name for name in fields or () if name not in columns]
     if missing:
         raise UsageError(
             f"{path}: field '{missing[0]}' is none of the columns {', '.join(columns)}",

@@ -66,6 +66,9 @@ def _source(name: str, table: str, dataset: Any) -> CatalogueSource:
 def _record(row: Any) -> Record:
     """A named tuple of the catalogue under our keys; without `text`, the document's default text."""
     record = {_KEYS.get(key, key): value for key, value in row._asdict().items()}
+    if "pid" in record or "qid" in record:  # beside the catalogue's own key, these are something else
+        record.pop("_id", None)
+        record.pop("id", None)
     if "text" not in record and hasattr(row, "default_text"):
         record["text"] = row.default_text()
         record.pop("title", None)

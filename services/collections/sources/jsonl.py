@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import orjson
 
 from services.collections.bad_row import BadRow
@@ -23,4 +25,21 @@ class JsonlSource(LineSource):
                 f"no JSON object but {type(value).__name__}",
                 'write one object per line: {"pid": …, "text": …}',
             )
+        if line.count(":") > len(value):  # nested objects, colons in a text, or a key twice
+            _require_keys_once(line)
         return value
+
+
+def _require_keys_once(line: str) -> None:
+    try:
+        json.loads(line, object_pairs_hook=_once, parse_int=float)
+    except RecursionError:
+        raise BadRow("nested too deeply", "write metadata as a flat object") from None
+
+
+def _once(pairs: list[tuple[str, object]]) -> None:
+    keys = set()
+    for key, _ in pairs:
+        if key in keys:
+            raise BadRow(f"the key '{key[:80]}' is there twice", "write each key once")
+        keys.add(key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import stat
 from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ import pyarrow as pa
 
 from services.collections.bad_row import BadRow
 from services.collections.rows import Record
+from services.collections.sources.formats import require_text_or_known
 from services.collections.sources.source import Numbered, Source
 from services.errors import InputError
 from services.store.fingerprint import file_sha256
@@ -20,16 +22,25 @@ LONGEST_LINE = 8 << 20  # bytes; the longest text, all of it escaped in JSON, ta
 _MAGIC = {"gzip": b"\x1f\x8b", "zstd": b"\x28\xb5\x2f\xfd"}
 _ENDINGS = {".gz": "gzip", ".zst": "zstd"}
 _BOM = b"\xef\xbb\xbf"
+_HEAD = 512
+FOLDER_HINT = "name a file; `msmctl collection import` takes a BEIR folder with --beir"
 
 
-def require_file(path: Path) -> Path:
+def require_file(path: Path, folder_hint: str = "name a file") -> Path:
     """The path, when it is a file that can be read and has content; InputError otherwise."""
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder", hint="name a file; for a BEIR folder use --beir")
-    if not path.is_file():
-        found = "not a regular file (a pipe cannot be read twice)" if path.exists() else "no such file"
-        raise InputError(f"{path}: {found}", hint="check the path")
-    if path.stat().st_size == 0:
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(f"{path}: no such file", hint="check the path") from None
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read: {error.strerror}", hint="check the path and its permissions"
+        ) from error
+    if stat.S_ISDIR(status.st_mode):
+        raise InputError(f"{path}: is a folder", hint=folder_hint)
+    if not stat.S_ISREG(status.st_mode):
+        raise InputError(f"{path}: not a regular file (a pipe cannot be read twice)", hint="check the path")
+    if status.st_size == 0:
         raise InputError(f"{path}:1: the file is empty", hint="check how it was made")
     return path
 
@@ -38,24 +49,38 @@ def compression(path: Path) -> str | None:
     """`gzip`, `zstd` or None, by the file's first bytes.
 
     Raises:
-        InputError: the ending promises a compression that the bytes do not have.
+        InputError: the ending promises a compression that the bytes do not have, or they are of a
+            format that cannot be read (bzip2, zip, UTF-16 …), compressed once or not.
     """
     try:
         with path.open("rb") as file:
-            head = file.read(4)
+            head = file.read(_HEAD)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}", hint="check its permissions") from error
     found = next((codec for codec, magic in _MAGIC.items() if head.startswith(magic)), None)
-    promised = _ENDINGS.get(path.suffix)
+    promised = _ENDINGS.get(path.suffix.lower())
+    require_text_or_known(path, head)
     if promised and found != promised:
         raise InputError(
             f"{path}: ends in {path.suffix}, but is no {promised} file", hint="fetch it again, or rename it"
         )
+    if found:
+        require_text_or_known(path, _unpacked_head(path, found), within=found)
     return found
 
 
+def _unpacked_head(path: Path, codec: str) -> bytes:
+    """The first decompressed bytes; none of a damaged file, which its reader will say with the place."""
+    try:
+        with pa.OSFile(str(path)) as raw, pa.CompressedInputStream(raw, codec) as stream:
+            return bytes(stream.read(_HEAD))
+    except (pa.ArrowException, OSError):
+        return b""
+
+
 def bare_suffix(path: Path) -> str:
-    """The ending without the compression's: `.jsonl` of `corpus.jsonl.gz`."""
+    """The ending without the compression's, in lower case: `.jsonl` of `corpus.JSONL.gz`."""
+    path = Path(path.name.lower())
     return Path(path.stem).suffix if path.suffix in _ENDINGS else path.suffix
 
 
@@ -77,7 +102,7 @@ class LineSource(Source):
     def __init__(self, path: Path) -> None:
         self.path = path
         self.label = str(path)
-        self.size = require_file(path).stat().st_size
+        self.size = require_file(path, FOLDER_HINT).stat().st_size
 
     @abstractmethod
     def parse(self, line: str, number: int) -> Record | None:

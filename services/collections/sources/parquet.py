@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,22 +12,32 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from services.collections import rows
 from services.collections.bad_row import BadRow
-from services.collections.sources.lines import compression, open_plain, require_file
+from services.collections.sources.lines import FOLDER_HINT, compression, open_plain, require_file
 from services.collections.sources.source import Numbered, Source
-from services.errors import InputError
+from services.errors import InputError, first_line
 from services.store.fingerprint import file_sha256
 
 _BATCH = 4096
+_KEYS = frozenset(
+    (*rows.PID_KEYS, *rows.QID_KEYS, *rows.JUDGED_QID_KEYS, *rows.JUDGED_PID_KEYS, *rows.GRADE_KEYS)
+) | {"title", "text", "query", "metadata"}
 
 
 class ParquetSource(Source):
-    """Rows of a parquet file with the same column names as the keys of jsonl."""
+    """Rows of a parquet file with the same column names as the keys of jsonl.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: The file.
+        fields: Columns that are read besides the known ones, the rest is not looked at; None: all are.
+    """
+
+    def __init__(self, path: Path, fields: Collection[str] | None = None) -> None:
         self.path = path
         self.label = str(path)
-        self.size = require_file(path).stat().st_size
+        self.size = require_file(path, FOLDER_HINT).stat().st_size
+        self._wanted = None if fields is None else _KEYS.union(fields)
 
     def identity(self) -> list[str]:
         """Class and sha256."""
@@ -39,7 +49,7 @@ class ParquetSource(Source):
         with _plain_file(self.path) as plain:
             try:
                 file = pq.ParquetFile(plain)
-                for batch in file.iter_batches(_BATCH):
+                for batch in file.iter_batches(_BATCH, columns=self._columns(file.schema_arrow.names)):
                     for value in _rows(batch):
                         number += 1
                         yield number, value
@@ -50,19 +60,38 @@ class ParquetSource(Source):
                     hint="fetch it again, or name it after its format (.tsv, .jsonl)",
                 ) from error
 
+    def _columns(self, names: list[str]) -> list[str]:
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise InputError(f"{self.path}: has two columns '{twice}'", hint="write each column once")
+        columns = [name for name in names if self._wanted is None or name in self._wanted]
+        if not columns:
+            raise InputError(
+                f"{self.path}: none of its columns is known: {', '.join(names)[:200]}",
+                hint="name them as the keys of .jsonl are: pid, title, text; qid, text; qid, pid, grade",
+            )
+        return columns
+
 
 def _rows(batch: pa.RecordBatch) -> list[dict[str, Any] | BadRow]:
     try:
         return list(batch.to_pylist())
-    except UnicodeDecodeError:
+    except (ValueError, OverflowError):
         return [_row(batch.slice(i, 1)) for i in range(batch.num_rows)]
 
 
 def _row(batch: pa.RecordBatch) -> dict[str, Any] | BadRow:
-    try:
-        row: dict[str, Any] = batch.to_pylist()[0]
-    except UnicodeDecodeError as error:
-        return BadRow(f"broken UTF-8: {error.reason}", "write the column as UTF-8")
+    """One row, cell by cell: which column holds broken UTF-8, or a date that Python has not."""
+    row: dict[str, Any] = {}
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        try:
+            row[name] = column[0].as_py()
+        except UnicodeDecodeError as error:
+            return BadRow(f"broken UTF-8 in column '{name}': {error.reason}", "write the column as UTF-8")
+        except (ValueError, OverflowError) as error:
+            return BadRow(
+                f"column '{name}' is out of range: {first_line(error)}", "mend the value or leave it out"
+            )
     return row
 
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from services.collections.bad_row import BadRow
-from services.collections.rows import GRADE_KEYS, JUDGED_QID_KEYS, Record
+from services.collections.rows import GRADE_KEYS, JUDGED_QID_KEYS, PID_KEYS, QID_KEYS, Record
 from services.collections.sources.lines import LineSource
 
 PASSAGE_COLUMNS = ("pid", "text")
 QUERY_COLUMNS = ("qid", "text")
+_SPELLINGS = {"pid": PID_KEYS, "qid": QID_KEYS, "text": ("text", "query")}
 
 
 class TsvSource(LineSource):
-    """Lines of tab-separated values in known columns. A first line that is the columns' names is a header.
+    """Lines of tab-separated values in known columns.
+
+    A first line of the columns' names, in any of the spellings known in JSON and in any case, is a header.
 
     Args:
         path: The file.
@@ -39,7 +42,7 @@ class TsvSource(LineSource):
             if self._columns[0] == "pid":
                 remedy += "; name other columns with --columns pid,title,text"
             raise BadRow(f"{_columns(len(cells))}, not {len(self._columns)} ({names})", remedy)
-        if number == 1 and tuple(cells) == self._columns:
+        if number == 1 and all(map(_names, cells, self._columns)):
             return None
         return dict(zip(self._columns, cells, strict=True))
 
@@ -68,7 +71,7 @@ class QrelsSource(LineSource):
         cells = line.split()
         if not self._width:
             self._width = 3 if len(cells) == 3 else 4
-            if number == 1 and cells[0] in JUDGED_QID_KEYS and cells[-1] in GRADE_KEYS:
+            if number == 1 and cells[0].lower() in JUDGED_QID_KEYS and cells[-1].lower() in GRADE_KEYS:
                 return None
         if len(cells) != self._width:
             layout = "qid 0 pid grade" if self._width == 4 else "qid pid grade"
@@ -77,6 +80,10 @@ class QrelsSource(LineSource):
                 "write `qid 0 pid grade` (TREC) or `qid pid grade` (BEIR) on every line",
             )
         return {"qid": cells[0], "pid": cells[-2], "grade": cells[-1]}
+
+
+def _names(cell: str, column: str) -> bool:
+    return cell.strip().lower() in _SPELLINGS.get(column, (column.lower(),))
 
 
 def _columns(n: int) -> str:
