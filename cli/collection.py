@@ -206,10 +206,16 @@ def ls(ctx: click.Context, as_json: bool) -> None:
     """
     from services.collections import current, summary
     from services.collections.collection import Collection
+    from services.errors import MsmError
 
     place = store(ctx)
     chosen = current.current(place)
-    rows = [summary.row(Collection.open(place, name), chosen) for name in current.existing(place)]
+    rows = []
+    for name in current.existing(place):
+        try:
+            rows.append(summary.row(Collection.open(place, name), chosen))
+        except MsmError as error:
+            say(f"collection {name} is left out: {error.message}")
     columns = ["name", "current", "version", "passages", "queries", "splits", "updated"]
     emit_rows(rows, columns, as_json=as_json)
 
@@ -230,7 +236,7 @@ def show(ctx: click.Context, name: str | None, as_json: bool) -> None:
     from services.collections.summary import summarise
 
     place = store(ctx)
-    found = Collection.open(place, current.resolve(place, name))
+    found = Collection.open(place, current.resolve(place, name, "`msmctl collection show NAME`"))
     emit_record(summarise(found, current.current(place)).model_dump(mode="json"), as_json=as_json)
 
 
@@ -270,7 +276,7 @@ def verify(ctx: click.Context, name: str | None, as_json: bool) -> None:
     from services.errors import CheckFailed
 
     place = store(ctx)
-    name = current.resolve(place, name)
+    name = current.resolve(place, name, "`msmctl collection verify NAME`")
     with progress(None, f"verify {name}", "bytes") as bar:
         findings = verify_collection(place, name, bar.advance)
     rows = [found.model_dump() for found in findings]

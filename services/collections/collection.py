@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from services.collections.state import CollectionState
+from services.collections.state import CollectionState, parse_state
 from services.collections.text import passage_text
 from services.errors import MsmError, NotFound
 from services.store import Part, Store
@@ -93,16 +93,19 @@ class Collection:
 
         Raises:
             NotFound: there is no such collection or state.
+            MsmError: its manifest is damaged.
         """
-        raw = store.read_json(manifest_key(name) if version is None else state_key(name, version))
-        if raw is None and version is not None:
+        key = manifest_key(name) if version is None else state_key(name, version)
+        raw = store.read_json(key)
+        present = raw is not None or store.exists(key)
+        if not present and version is not None:
             raise NotFound(f"no state {version} of collection '{name}' in {store.url}")
-        if raw is None:
+        if not present:
             raise NotFound(
                 f"no collection '{name}' in {store.url}",
                 hint="`msmctl collection ls` lists them, `msmctl collection import` makes one",
             )
-        return cls(store, CollectionState.model_validate(raw))
+        return cls(store, parse_state(raw, store.location(key)))
 
     # -- passages ----------------------------------------------------------------------------------
 

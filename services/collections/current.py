@@ -5,7 +5,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 
 from services.collections.collection import manifest_key
-from services.errors import NotFound, UsageError
+from services.errors import MsmError, NotFound, UsageError
 from services.store import Store
 
 _KEY = "current"
@@ -17,11 +17,17 @@ def existing(store: Store) -> list[str]:
 
 
 def current(store: Store) -> str | None:
-    """The collection that `use` chose, while it exists; else the only one; else None."""
+    """The collection that `use` chose, while it exists; else the only one; else None.
+
+    Raises:
+        MsmError: what `use` wrote is damaged.
+    """
     try:
         chosen = store.read_bytes(_KEY).decode().strip()
     except FileNotFoundError:
         chosen = ""
+    except (IsADirectoryError, UnicodeDecodeError) as error:
+        raise _damaged(store, error) from error
     names = existing(store)
     if chosen in names:
         return chosen
@@ -30,11 +36,28 @@ def current(store: Store) -> str | None:
 
 def use(store: Store, name: str) -> None:
     """Make a collection the current one; NotFound where there is no such collection."""
-    store.write_bytes(_KEY, f"{resolve(store, name)}\n".encode())
+    content = f"{resolve(store, name)}\n".encode()
+    try:
+        store.write_bytes(_KEY, content)
+    except IsADirectoryError as error:
+        raise _damaged(store, error) from error
 
 
-def resolve(store: Store, name: str | None) -> str:
+def _damaged(store: Store, error: Exception) -> MsmError:
+    found = "is a folder" if isinstance(error, IsADirectoryError) else "is no text"
+    return MsmError(
+        f"{store.location(_KEY)}: {found}, not the current collection's name",
+        hint="remove it, then `msmctl collection use NAME`",
+    )
+
+
+def resolve(store: Store, name: str | None, spelling: str = "--collection NAME") -> str:
     """The collection that is meant: the one named, else the current one, else the only one.
+
+    Args:
+        store: The store.
+        name: As the user gave it, or None.
+        spelling: How the command takes a name, for the hint.
 
     Raises:
         NotFound: there is no such collection, or none at all.
@@ -48,7 +71,7 @@ def resolve(store: Store, name: str | None) -> str:
         if names:
             raise UsageError(
                 f"which collection? There are {', '.join(names)}",
-                hint="say --collection NAME, or choose one with `msmctl collection use NAME`",
+                hint=f"say {spelling}, or choose one with `msmctl collection use NAME`",
             )
         raise NotFound(
             f"there is no collection in {store.url}",

@@ -9,7 +9,7 @@ from services.collections.collection import manifest_key
 from services.collections.lock import exclusive
 from services.collections.names import check_collection, check_split
 from services.collections.sources.source import Given
-from services.collections.state import CollectionState, FieldType
+from services.collections.state import CollectionState, FieldType, parse_state
 from services.errors import Conflict, UsageError
 from services.store import Store, fingerprint
 
@@ -50,7 +50,7 @@ def import_collection(store: Store, request: ImportRequest, how: How) -> Outcome
         raw = store.read_json(manifest_key(request.name))
         asked = request.fingerprint()
         if raw is not None:
-            return _fresh(CollectionState.model_validate(raw), asked, how)
+            return _fresh(parse_state(raw, store.location(manifest_key(request.name))), asked, how)
         created = now()
         base = CollectionState(
             name=request.name,

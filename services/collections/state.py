@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from services.errors import MsmError
 from services.store import Part, fingerprint
 
 FieldType = Literal["keyword", "integer", "float", "date", "boolean"]
@@ -90,3 +91,30 @@ class CollectionState(BaseModel):
                 self.min_rel,
             ]
         )
+
+
+def parse_state(raw: Any, where: str) -> CollectionState:
+    """A manifest's content as a state.
+
+    Args:
+        raw: The JSON value.
+        where: The file, for the message.
+
+    Raises:
+        MsmError: it is no state, or one of a newer msmctl.
+    """
+    version = raw.get("schema_version") if isinstance(raw, dict) else None
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise MsmError(
+            f"{where}: has schema_version {version}; this msmctl reads up to {SCHEMA_VERSION}",
+            hint="use the newer msmctl that wrote it",
+        )
+    try:
+        return CollectionState.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise MsmError(
+            f"{where}: damaged: {f'{place}: ' if place else ''}{first['msg']}",
+            hint="restore the file from a backup, or `msmctl collection rm NAME --yes` and import it again",
+        ) from None

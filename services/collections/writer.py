@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from services.collections.collection import folder, manifest_key, state_key
-from services.collections.state import CollectionState
+from services.collections.state import CollectionState, parse_state
 from services.store import Part, Store
 
 ROW_GROUP = 4_096
@@ -125,14 +125,15 @@ def sweep(store: Store, name: str) -> None:
     if raw is None:
         store.remove(folder(name))
         return
-    present = CollectionState.model_validate(raw)
+    present = parse_state(raw, store.location(manifest_key(name)))
     named: set[str] = set()
     for file in store.children(f"{folder(name)}/states"):
         version = int(file.partition(".")[0]) if file.partition(".")[0].isdecimal() else present.version + 1
         if version > present.version:
             store.remove(f"{folder(name)}/states/{file}")
         else:
-            named |= _parts_of(CollectionState.model_validate(store.read_json(state_key(name, version))))
+            key = state_key(name, version)
+            named |= _parts_of(parse_state(store.read_json(key), store.location(key)))
     for kind in TABLES:
         for file in store.children(f"{folder(name)}/{kind}"):
             if f"{kind}/{file}" not in named:
