@@ -84,13 +84,13 @@ def _command(name: str) -> click.Command:
         artefacts = store(ctx)
         opened = Collection.open(artefacts, resolve(artefacts, collection))
         planned = plan(opened, ExportRequest(declared, split, file, systems, depth, force))
-        for system in planned.stale:
-            absent = planned.absent[system]
-            missing = f"{absent:,} queries of the split are absent from its run, " if absent else ""
+        for system, stale in planned.stale.items():
+            missing = (
+                f"{stale.absent:,} queries of the split are absent from its run, " if stale.absent else ""
+            )
             say(
                 f"note: '{system}' was mined before the collection changed: {missing}new passages are not "
-                f"among its candidates, and fewer than its depth may be left "
-                f"(msmctl mine --collection {opened.name} --split {split} --system {system} --refresh)"
+                f"among its candidates, and fewer than its depth may be left ({stale.refresh})"
             )
         manifest = None
         if planned.fresh:

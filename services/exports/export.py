@@ -45,6 +45,19 @@ class ExportRequest:
 
 
 @dataclass(frozen=True)
+class Stale:
+    """What a run lacks that was mined before the collection changed.
+
+    Attributes:
+        absent: How many of the export's queries it does not have.
+        refresh: The command that brings it up to date.
+    """
+
+    absent: int
+    refresh: str
+
+
+@dataclass(frozen=True)
 class Planned:
     """An export that can be written: its runs are there, its place is free or ours.
 
@@ -52,16 +65,14 @@ class Planned:
         negatives: What will be read.
         inputs: What the bytes depend on.
         fresh: The file is there already, from the same inputs.
-        stale: Names of the systems that were mined before the collection changed.
-        absent: Of these, how many of the export's queries their run does not have.
+        stale: By name, the systems that were mined before the collection changed.
     """
 
     request: ExportRequest
     negatives: Negatives
     inputs: ExportInputs
     fresh: bool
-    stale: list[str]
-    absent: dict[str, int]
+    stale: dict[str, Stale]
 
 
 def plan(collection: Collection, request: ExportRequest) -> Planned:
@@ -83,12 +94,14 @@ def plan(collection: Collection, request: ExportRequest) -> Planned:
             hint="add qrels with `msmctl collection update`, or mine with --all-queries",
         )
     fresh = not request.force and is_fresh(request.file, inputs)
-    absent = {
-        chosen.system.name: absent_queries(chosen, collection, negatives.qords)
+    stale = {
+        chosen.system.name: Stale(
+            absent_queries(chosen, collection, negatives.qords), f"{chosen.command()} --refresh"
+        )
         for chosen in runs
         if is_stale(chosen, collection)
     }
-    return Planned(request, negatives, inputs, fresh, list(absent), absent)
+    return Planned(request, negatives, inputs, fresh, stale)
 
 
 def write(planned: Planned, done: Callable[[int], None] = lambda queries: None) -> ExportManifest:
@@ -131,7 +144,8 @@ def summary(planned: Planned, manifest: ExportManifest | None) -> dict[str, Any]
         "split": planned.request.split,
         "systems": list(planned.inputs.systems),
         "fresh": planned.fresh,
-        "stale": planned.stale,
+        "stale": list(planned.stale),
+        "absent": {name: stale.absent for name, stale in planned.stale.items()},
         "queries": len(planned.negatives.qords),
         "negatives": manifest.negatives if manifest else None,
         "bytes": manifest.bytes if manifest else None,

@@ -27,6 +27,19 @@ class SystemRun:
     run: Run
     depth: int
 
+    def command(self, depth: int | None = None) -> str:
+        """What mines the run again with all that it was asked for, or to another depth."""
+        inputs = self.run.manifest.inputs
+        words = [
+            f"msmctl mine --collection {inputs.collection} --split {inputs.split}",
+            f"--system {self.system.name} --depth {depth or inputs.depth}",
+        ]
+        if self.system.is_dense and inputs.engine == "es":
+            words.append("--engine es")
+        if inputs.all_queries:
+            words.append("--all-queries")
+        return " ".join(words)
+
 
 class Negatives:
     """The negatives of a split, block by block, in order of qord.
@@ -139,10 +152,10 @@ def choose_runs(collection: Collection, split: str, names: list[str], depth: int
         if run is None:
             continue
         mined = run.manifest.inputs.depth
-        if depth is not None and depth > mined:
+        one = SystemRun(system, run, depth or mined)
+        if one.depth > mined:
             raise UsageError(
-                f"'{system.name}' was mined to depth {mined}, not {depth}",
-                hint=f"msmctl mine {there} --system {system.name} --depth {depth}",
+                f"'{system.name}' was mined to depth {mined}, not {depth}", hint=one.command(depth)
             )
-        chosen.append(SystemRun(system, run, depth or mined))
+        chosen.append(one)
     return chosen

@@ -187,13 +187,16 @@ def write_part(store: Store, key: str, lo: int, hi: int, lists: Iterable[Candida
     return store.write_part(key, lo, hi, total, "parquet", write)
 
 
-def make_current(store: Store, slug: str, manifest: RunManifest, *, forced: bool = False) -> bool:
+def make_current(
+    store: Store, slug: str, manifest: RunManifest, *, forced: bool = False
+) -> RunManifest | None:
     """Make a run the current one and remove the parts of the one it replaces.
 
     A deeper run of the same inputs stays (it answers what this one does), unless the new one is `forced`.
 
     Returns:
-        False where the current run is of a later state of the collection, which then stays.
+        The run that is current now: this one, or the deeper one that stays. None where the current run is
+        of a later state of the collection, which then stays.
 
     Raises:
         MsmError: a part is missing, or the present manifest is damaged.
@@ -204,14 +207,14 @@ def make_current(store: Store, slug: str, manifest: RunManifest, *, forced: bool
     deeper = before is not None and before.inputs.depth > inputs.depth and before.inputs.serve(inputs)
     if before is not None and deeper and not forced and before.folder != manifest.folder:
         store.remove(manifest.folder)
-        return True
+        return before
     for part in manifest.parts:
         if not store.exists(f"{manifest.folder}/{part.name}"):
             missing = store.location(f"{manifest.folder}/{part.name}")
             raise MsmError(f"{missing} is missing", hint="mine again with --force")
     if before is not None and before.inputs.collection_version > inputs.collection_version:
         store.remove(manifest.folder)
-        return False
+        return None
     store.write_json(key, manifest.model_dump(mode="json"))
     if before is not None and before.folder != manifest.folder:
         store.remove(before.folder)
@@ -219,7 +222,7 @@ def make_current(store: Store, slug: str, manifest: RunManifest, *, forced: bool
     for name in store.children(manifest.folder):
         if name not in named:  # left behind by an attempt that was cut off
             store.remove(f"{manifest.folder}/{name}")
-    return True
+    return manifest
 
 
 def _joined(arrays: Sequence[Any], dtype: Any) -> Any:

@@ -17,7 +17,7 @@ from small_runs import save_run
 
 from services.errors import CheckFailed, Conflict, InputError, NotFound, UsageError
 from services.exports import export as exporting
-from services.exports.export import ExportRequest, plan, write
+from services.exports.export import ExportRequest, plan, summary, write
 from services.exports.registry import FORMATS
 from services.exports.verify import verify
 from services.exports.writer import BlockFile
@@ -88,19 +88,28 @@ def test_queries_without_a_positive_where_all_runs_have_them(tmp_path, collectio
 def test_removed_passages_are_left_out_and_the_run_is_called_stale(tmp_path, collection):
     after = update(tmp_path, delete=["p4"])
     planned = plan(after, request(tmp_path / "n.gz"))
-    assert planned.stale == ["bm25", TAS_B]
+    assert list(planned.stale) == ["bm25", TAS_B]
     write(planned)
     assert "p4" not in (tmp_path / "n.gz.manifest.json").read_text()
     assert all("p4" not in ids for row in rows(tmp_path / "n.gz") for ids in row["neg"].values())
 
 
 def test_queries_that_a_run_lacks_make_it_stale_and_are_counted(tmp_path, collection):
-    assert plan(collection, request(tmp_path / "n.gz")).stale == []
+    assert plan(collection, request(tmp_path / "n.gz")).stale == {}
     judged = {"train": [*QRELS["train"], ("q3", "p4", 1), ("q4", "p5", 1)]}
     planned = plan(update(tmp_path, queries={"train": {"q4": "why thunder"}}, qrels=judged),
                    request(tmp_path / "n.gz"))  # fmt: skip
-    assert planned.stale == ["bm25", TAS_B]
-    assert planned.absent == {"bm25": 2, TAS_B: 2}
+    assert summary(planned, None)["stale"] == ["bm25", TAS_B]
+    assert summary(planned, None)["absent"] == {"bm25": 2, TAS_B: 2}
+
+
+def test_the_command_that_refreshes_a_stale_run_asks_for_what_it_was_asked_for(tmp_path, collection):
+    save_run(collection, "bm25", {"q1": ["p2"]}, depth=7)
+    save_run(collection, TAS_B, {"q1": ["p2"]}, depth=9, all_queries=True)
+    stale = plan(update(tmp_path, delete=["p4"]), request(tmp_path / "n.gz")).stale
+    mine = "msmctl mine --collection small --split train --system"
+    assert stale["bm25"].refresh == f"{mine} bm25 --depth 7 --refresh"
+    assert stale[TAS_B].refresh == f"{mine} {TAS_B} --depth 9 --engine es --all-queries --refresh"
 
 
 def test_the_manifest_says_what_the_file_is_made_from(tmp_path, collection):

@@ -119,6 +119,15 @@ def test_scores_of_another_kind_of_device_are_not_kept(tmp_path, before, device)
     assert refreshed.facts["reused"] == 0
 
 
+def test_the_result_of_a_shallower_job_tells_of_the_deeper_run_that_stands(tmp_path, before, monkeypatch):
+    monkeypatch.setattr("services.jobs.kinds.mine._target", lambda context, spec: target(before))
+    context = replace(context_for(Settings(home=tmp_path)), store=before.store)
+    spec = MineSpec(collection="small", collection_version=1, split="train", system=SYSTEM, depth=5)
+    result = MineKind().finish(context, spec, [MineKind().run_chunk(context, spec, Chunk(n=0, lo=0, hi=20))])
+    stands = open_run(before, "train", SYSTEM).manifest
+    assert (result["depth"], result["candidates"]) == (10, stands.candidates)
+
+
 def test_a_collection_that_was_replaced_meanwhile_makes_no_run(tmp_path, before, monkeypatch):
     monkeypatch.setattr("services.jobs.kinds.mine._target", lambda context, spec: target(before))
     context = replace(context_for(Settings(home=tmp_path)), store=before.store)

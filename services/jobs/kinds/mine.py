@@ -108,7 +108,7 @@ class MineKind(Kind[MineSpec]):
         return Receipt(rows=len(qords), bytes=part.bytes, parts=[part], facts=facts)
 
     def finish(self, context: Context, spec: MineSpec, receipts: Sequence[Receipt]) -> dict[str, Any]:
-        """Make the run the current one."""
+        """Make the run the current one; the result tells of the run that stands."""
         target = _target(context, spec)
         inputs = _inputs(target, spec)
         states = {receipt.facts.get("collection_fingerprint") for receipt in receipts}
@@ -134,7 +134,8 @@ class MineKind(Kind[MineSpec]):
             software=software_version("msmctl"),
             **totals,
         )
-        if not make_current(context.store, target.system.slug, manifest, forced=bool(spec.nonce)):
+        stands = make_current(context.store, target.system.slug, manifest, forced=bool(spec.nonce))
+        if stands is None:
             raise Conflict(
                 f"{spec.title}: a run of a later state of the collection has been made meanwhile",
                 hint="nothing to do: the later run stays",
@@ -143,11 +144,10 @@ class MineKind(Kind[MineSpec]):
             "collection": spec.collection,
             "split": spec.split,
             "system": spec.system,
-            "engine": spec.engine,
-            "depth": spec.depth,
-            "queries": manifest.queries,
-            **totals,
-            **facts,
+            "engine": stands.inputs.engine,
+            "depth": stands.inputs.depth,
+            **stands.model_dump(include={"queries", *totals}),
+            **stands.facts,
         }
 
     def estimate(self, context: Context, spec: MineSpec) -> Estimate:
