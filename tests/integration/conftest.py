@@ -18,6 +18,7 @@ import pytest
 
 from cli.main import main
 from tests.conftest import ROOT, Answer, Stack
+from tests.integration.index_kit import Bench
 
 SAMPLES = ROOT / "tests" / "samples"
 MODEL = "all-MiniLM-L6-v2"
@@ -61,6 +62,14 @@ class Sample(Shell):
     """The sample collection: its name, and a folder with its files."""
 
     name: str
+
+
+@pytest.fixture
+def bench(stack: Stack, tmp_path: Path) -> Iterator[Bench]:
+    """A store of its own on the shared stack, for collections and index versions of one test."""
+    made = Bench(stack.settings, tmp_path)
+    yield made
+    made.clean()
 
 
 @pytest.fixture(scope="session")

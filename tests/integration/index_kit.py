@@ -17,6 +17,8 @@ from services.jobs.context import context_for
 from services.jobs.kind import Context, Receipt
 from services.jobs.kinds.encode import EncodeKind, EncodeSpec
 from services.jobs.kinds.index import IndexKind, IndexSpec
+from services.search.engine import Engine
+from services.search.query_vectors import QueryVectors
 from services.settings import Settings
 from services.store import Store
 from services.systems.models import add
@@ -137,6 +139,10 @@ class Bench:
     def served(self, name: str) -> versions.Version:
         """The served version."""
         return versions.version(self.client, self.settings, name)
+
+    def engine(self) -> Engine:
+        """What searches ask."""
+        return Engine(self.client, self.settings, QueryVectors(self.store, self.settings))
 
     def clean(self) -> None:
         """Remove every index of the test."""

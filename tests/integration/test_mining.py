@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,13 +21,6 @@ from tests.unit.tiny_model import WORDS
 
 KIND = MineKind()
 SAMPLES = ROOT / "tests" / "samples"
-
-
-@pytest.fixture
-def bench(stack: Stack, tmp_path: Path) -> Iterator[Bench]:
-    made = Bench(stack.settings, tmp_path)
-    yield made
-    made.clean()
 
 
 def judge(bench: Bench, name: str, judged: list[tuple[str, str, int]]) -> Collection:

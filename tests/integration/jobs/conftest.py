@@ -52,7 +52,7 @@ def context(tmp_path: Path) -> Context:
     return Context(settings=settings, store=Store(str(tmp_path / "store")), elastic=nobody)  # type: ignore[arg-type]
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def script(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[scripted_kind.Script], str]]:
     """Registers what the chunks of a job shall do and gives its name, for `ScriptedSpec(script=…)`."""
     monkeypatch.setitem(registry._KINDS, "scripted", "tests.integration.jobs.scripted_kind:ScriptedKind")
@@ -66,3 +66,9 @@ def script(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[scripted_kind.
     yield register
     scripted_kind.scripts.clear()
     scripted_kind.artefacts.clear()
+
+
+@pytest.fixture(autouse=True)
+def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.jobs.failures._FIRST_WAIT", 0.01)
+    monkeypatch.setattr("services.jobs.flight._FIRST_PATIENCE", 0.1)
