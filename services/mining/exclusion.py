@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
+from copy import copy
 from enum import IntEnum
 from typing import Any
 
@@ -17,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.collections.collection import Collection
-from services.mining.ranking import Candidates, Ords
+from services.mining.ranking import Candidates, Ords, pair_keys
 from services.mining.shingles import THRESHOLD, WORDS, Sketch, near_copies, sketch
 
 _SKETCHES = 1 << 17  # kept at a time: about 1 KB each for passages of a hundred words
@@ -82,6 +83,29 @@ class Judgements:
         self._qords, self._ords = qords[above_zero], ords[above_zero]
         self._positive = grades[above_zero] >= collection.state.min_rel
 
+    def overlaid(self, qords: Ords, ords: Ords, positive: npt.NDArray[np.bool_]) -> Judgements:
+        """These judgements with the word of people, which counts for more, on some pairs.
+
+        Args:
+            qords: Query of each pair.
+            ords: Passage of each pair.
+            positive: Whether it is one; where not, the pair counts as not judged.
+        """
+        told = ~np.isin(pair_keys(self._qords, self._ords), pair_keys(qords, ords))
+        changed = copy(self)
+        changed._qords = np.concatenate([self._qords[told], qords[positive]])
+        changed._ords = np.concatenate([self._ords[told], ords[positive]])
+        changed._positive = np.concatenate([self._positive[told], np.ones(int(positive.sum()), np.bool_)])
+        order = np.lexsort((changed._ords, changed._qords))
+        for name in ("_qords", "_ords", "_positive"):
+            setattr(changed, name, getattr(changed, name)[order])
+        return changed
+
+    @property
+    def with_positive(self) -> Ords:
+        """The queries that have a positive, ascending."""
+        return np.unique(self._qords[self._positive])
+
     def of(self, qord: int) -> tuple[Ords, Ords]:
         """A query's positives, and all that was judged above zero (positives included), ascending."""
         lo, hi = np.searchsorted(self._qords, [qord, qord + 1])
@@ -93,12 +117,12 @@ class Exclusion:
 
     Args:
         collection: The state whose judgements, texts and tombstones count.
-        splits: Whose judgements count; default: every split's.
+        judgements: Those that count; default: every split's.
     """
 
-    def __init__(self, collection: Collection, splits: Iterable[str] | None = None) -> None:
+    def __init__(self, collection: Collection, judgements: Judgements | None = None) -> None:
         self._live = collection.live
-        self._judgements = Judgements(collection, splits)
+        self._judgements = judgements or Judgements(collection)
         self._sketches = Sketches(collection)
 
     def known(self, qord: int) -> int:
@@ -111,6 +135,22 @@ class Exclusion:
         for ords, reasons in judged_lists(with_judgements, self._sketches):
             reasons[~self._live[ords]] = Reason.REMOVED
             yield reasons
+
+    def of_pairs(self, qords: Ords, ords: Ords) -> Reasons:
+        """One `Reason` per distinct pair; the pairs are sorted by query and passage."""
+        firsts = np.flatnonzero(np.r_[True, qords[1:] != qords[:-1]][: len(qords)])
+        lists = (
+            (
+                (ords[lo:hi], *self._judgements.of(int(qords[lo])))
+                for lo, hi in zip(firsts, [*firsts[1:], len(qords)], strict=True)
+            )
+            if len(qords)
+            else ()
+        )
+        found = [reasons for _, reasons in judged_lists(lists, self._sketches)]
+        reasons = np.concatenate([np.empty(0, np.uint8), *found])
+        reasons[~self._live[ords]] = Reason.REMOVED
+        return reasons
 
 
 def judged_lists(

@@ -49,3 +49,8 @@ class Retriever(Protocol):
 
     def facts(self) -> dict[str, Any]:
         """Where the answers came from (device, index), small JSON for the run's manifest."""
+
+
+def pair_keys(qords: Ords, ords: Ords) -> npt.NDArray[np.int64]:
+    """One integer per (qord, ord) pair that sorts as the pair does."""
+    return (np.asarray(qords, np.int64) << 32) | np.asarray(ords, np.int64)

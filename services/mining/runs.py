@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from services.collections.collection import Collection, folder
 from services.errors import MsmError
-from services.mining.ranking import Candidates, Ords
+from services.mining.ranking import Candidates, Ords, Scores
 from services.store import Part, Store
 
 Engine = Literal["exact", "es"]
@@ -85,6 +86,18 @@ class RunManifest(BaseModel):
     software: str = ""
 
 
+class Columns(NamedTuple):
+    """Candidates of some queries as columns of equal length, sorted by (query, rank).
+
+    `query` (int64) is the position in the queries that were asked for; `rank` is 1-based.
+    """
+
+    query: npt.NDArray[np.int64]
+    ords: Ords
+    rank: Ords
+    score: Scores
+
+
 class Run:
     """A run for reading, in qord order; iterating leaves out queries for which nothing was returned."""
 
@@ -112,6 +125,22 @@ class Run:
         nothing = (np.empty(0, np.int32), np.empty(0, np.float32))
         for qord in qords:
             yield found.get(int(qord)) or Candidates(int(qord), *nothing)
+
+    def columns(self, qords: Ords) -> Columns:
+        """All candidates of some queries (ascending) at once."""
+        dtypes = (np.int64, np.int32, np.int32, np.float32)
+        gathered: list[list[Any]] = [[np.empty(0, dtype) for dtype in dtypes]]
+        for part in sorted(self.manifest.parts, key=lambda part: part.lo):
+            wanted = qords[(qords >= part.lo) & (qords < part.hi)]
+            if not len(wanted):
+                continue
+            table = self._table(part)
+            lo, hi = np.searchsorted(table["qord"].to_numpy(), [wanted[0], wanted[-1] + 1])
+            of, *rest = (table[name].to_numpy()[lo:hi] for name in ("qord", "ord", "rank", "score"))
+            places = np.minimum(np.searchsorted(qords, of), len(qords) - 1)
+            asked = qords[places] == of
+            gathered.append([places[asked], *(column[asked] for column in rest)])
+        return Columns(*(np.concatenate(columns) for columns in zip(*gathered, strict=True)))
 
     def _table(self, part: Part) -> pa.Table:
         if self._last is None or self._last[0] != part.name:

@@ -1,0 +1,1 @@
+"""Which candidates are negatives: verdicts, people's marks, filters, sampling; all decided on reading."""

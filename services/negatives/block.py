@@ -1,0 +1,142 @@
+"""Candidates of some queries by several systems, as columns: what verdicts, filters and exports work on.
+
+A passage that several systems return for a query is one *pair*, judged once; each system's *row* points
+at its pair. Columns keep half a billion rows within reach: a block of 2,048 queries by 13 systems at
+depth 50 is 1.3 million rows, 20 MB.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from services.mining.ranking import Ords, Scores
+from services.systems.system import System
+
+Index = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+Codes = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Positives:
+    """The positives of a block's queries; those of query `q` lie at `starts[q]:starts[q + 1]`.
+
+    Attributes:
+        starts: int64 [queries + 1].
+        ords: Ascending within a query.
+        ce: Cross-encoder scores; NaN where there is none.
+        labelled: Whether qrels or a person say so (else the cross-encoder, by `--relabel`).
+    """
+
+    starts: Index
+    ords: Ords
+    ce: Scores
+    labelled: Mask
+
+    @cached_property
+    def query(self) -> Index:
+        """Per positive, the query that it belongs to."""
+        return np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
+
+    @cached_property
+    def lowest(self) -> Scores:
+        """Per query, the lowest score of its labelled positives; NaN where none is scored."""
+        return self._extreme(np.minimum, np.inf)
+
+    @cached_property
+    def highest(self) -> Scores:
+        """Per query, the highest score of its labelled positives; NaN where none is scored."""
+        return self._extreme(np.maximum, -np.inf)
+
+    def of(self, query: int) -> Ords:
+        """The ords of one query's positives."""
+        return self.ords[self.starts[query] : self.starts[query + 1]]
+
+    def _extreme(self, ufunc: np.ufunc, neutral: float) -> Scores:
+        found = np.full(len(self.starts) - 1, neutral, np.float32)
+        scored = self.labelled & ~np.isnan(self.ce)
+        ufunc.at(found, self.query[scored], self.ce[scored])
+        found[np.isinf(found)] = np.nan
+        return found
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The distinct (query, passage) pairs of a block, sorted by both.
+
+    Attributes:
+        query: int64, position of the query in the block.
+        ords: int32.
+        ce: float32, cross-encoder score; NaN where there is none.
+        reason: `services.mining.exclusion.Reason`.
+        verdict: `services.negatives.verdicts.Verdict`.
+        marked: Whether the verdict is a person's.
+    """
+
+    query: Index
+    ords: Ords
+    ce: Scores
+    reason: Codes
+    verdict: Codes
+    marked: Mask
+
+    def __len__(self) -> int:
+        return len(self.ords)
+
+
+@dataclass(frozen=True)
+class CandidateBlock:
+    """Rows sorted by (query, system, rank).
+
+    Attributes:
+        qords: int32 [queries], ascending.
+        systems: In registry order.
+        pair: int64 [rows], position in `pairs`.
+        system: int16 [rows], position in `systems`.
+        rank: int32 [rows], the system's own, 1-based, before anything was left out.
+        score: float32 [rows], the system's own.
+        pairs: Each passage of a query once.
+        positives: Of the queries.
+        named_scores: Scores of pairs [pairs] and of positives that filters ask for by name.
+    """
+
+    qords: Ords
+    systems: tuple[System, ...]
+    pair: Index
+    system: npt.NDArray[np.int16]
+    rank: Ords
+    score: Scores
+    pairs: Pairs
+    positives: Positives
+    named_scores: dict[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.pair)
+
+    @cached_property
+    def query(self) -> Index:
+        """Per row, the position of its query."""
+        return self.pairs.query[self.pair]
+
+    @cached_property
+    def ords(self) -> Ords:
+        """Per row, the passage."""
+        return self.pairs.ords[self.pair]
+
+    def merged(self, kept: Mask) -> Index:
+        """The kept pairs, each once, by query; within a query by best rank, ties by system."""
+        rows = np.flatnonzero(kept)
+        order = rows[np.lexsort((self.system[rows], self.rank[rows], self.query[rows]))]
+        _, first = np.unique(self.pair[order], return_index=True)
+        return self.pair[order[np.sort(first)]]
+
+    def by_system(self, kept: Mask, system: int) -> tuple[Index, Index]:
+        """The kept rows of one system in order, and where each query's begin [queries + 1]."""
+        rows = np.flatnonzero(kept & (self.system == system))
+        starts = np.searchsorted(self.query[rows], np.arange(len(self.qords) + 1))
+        return rows, starts

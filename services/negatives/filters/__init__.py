@@ -1,0 +1,1 @@
+"""Filters of candidates, one per file, registered by name."""
