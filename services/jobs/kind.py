@@ -129,6 +129,10 @@ class Kind(ABC, Generic[S]):
         """The queue of one spec; a kind whose specs differ in what they need overrides this."""
         return self.queue
 
+    def mends_dead_rows(self, spec: S) -> str | None:
+        """The command that processes a job's dead rows where trying its chunks again cannot, else None."""
+        return None
+
     @abstractmethod
     def fresh(self, context: Context, spec: S) -> str | None:
         """What makes the work unnecessary (the artefact, in words), or None. Judged by the artefact."""

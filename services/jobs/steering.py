@@ -6,6 +6,7 @@ from services.errors import Conflict, MsmError
 from services.jobs.documents import Stale
 from services.jobs.ledger import Ledger
 from services.jobs.records import ENDED, STACK, Job, Row, now
+from services.jobs.registry import kind_named, parse_spec
 
 
 def pause(ledger: Ledger, job_id: str) -> Job:
@@ -76,20 +77,26 @@ def retry(ledger: Ledger, job_id: str) -> list[Job]:
         The opened jobs, requirements first.
 
     Raises:
-        Conflict: the job is open, has succeeded, or another one of the same spec is open.
+        Conflict: the job is open, has succeeded, or has dead rows that its kind cannot try again, or
+            another one of the same spec is open.
     """
     job = ledger.job(job_id)
+    again = job.state == "dead_rows"
     if job.state not in ("failed", "cancelled", "dead_rows"):
         raise Conflict(
             f"{job.id} is {job.state}: nothing to retry",
             hint="`--force` of the command that made it makes a new one",
+        )
+    if again and (command := kind_named(job.kind).mends_dead_rows(parse_spec(job.spec))):
+        raise Conflict(
+            f"{job.id} has made all it can: its dead rows would be refused again",
+            hint=f"mend the rows, then `{command}` (`msmctl jobs show {job.id}` lists them)",
         )
     needed = [need for need in ledger.jobs_by_id(job.depends_on) if need.state in ("failed", "cancelled")]
     opened = [found for need in needed for found in retry(ledger, need.id)]
     holder = ledger.hold_spec(job)
     if holder != job.id:
         raise Conflict(f"{holder} does the same already", hint=f"`msmctl jobs watch {holder}`")
-    again = job.state == "dead_rows"
     for row in ledger.all_rows(job):
         if row.state == "failed" or (again and (row.step == "finish" or (row.receipt and row.receipt.dead))):
             _reopen(ledger, row)

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from elasticsearch import BadRequestError
 
+from services.collections.collection import Collection
 from services.elastic import bulk, mapping, names
 from services.elastic.settle import shape
 from services.encoding.vectors import open_vectors
+from services.errors import Conflict
+from services.jobs import steering
+from services.jobs.ledger import Ledger
+from services.jobs.local import run_here
+from services.jobs.sqlite_documents import SqliteDocuments
+from services.jobs.submit import submit
 from services.search.request import SearchRequest
 from services.systems.registry import Registry
 from tests.integration.index_kit import KIND, QUERIES, Bench, passages
@@ -62,15 +71,21 @@ def test_deleted_passages_are_not_indexed_and_changed_ones_once(bench: Bench, un
     assert bench.client.get(index=index, id="p1")["_source"]["ord"] == 20
 
 
-def test_a_row_that_the_mapping_refuses_is_dead_and_the_rest_is_served(
-    bench: Bench, unique: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def refused(bench: Bench, unique: str, monkeypatch: pytest.MonkeyPatch) -> Collection:
+    """Twenty passages, of which the mapping refuses p7."""
     tables = mapping.template("fields")
     tables["meta"]["keyword"] = {"type": "integer"}
     original = mapping.template
     monkeypatch.setattr(mapping, "template", lambda name: tables if name == "fields" else original(name))
     rows = [row | {"topic": "seven" if row["pid"] == "p7" else "7"} for row in passages(20)]
-    collection = bench.make(unique, rows)
+    return bench.make(unique, rows)
+
+
+def test_a_row_that_the_mapping_refuses_is_dead_and_the_rest_is_served(
+    bench: Bench, refused: Collection
+) -> None:
+    collection = refused
     spec, context = bench.spec(collection), bench.job(1)
     receipts = bench.load(context, spec)
     [dead] = [row for receipt in receipts for row in receipt.dead]
@@ -84,6 +99,18 @@ def test_a_row_that_the_mapping_refuses_is_dead_and_the_rest_is_served(
         "queries": 12,
         "dead": 1,
     }
+
+
+def test_refused_rows_are_not_tried_again_in_a_version_that_is_closed(
+    bench: Bench, refused: Collection, tmp_path: Path
+) -> None:
+    ledger = Ledger(SqliteDocuments(tmp_path / "ledger.sqlite"), shared=False)
+    (made,) = submit(ledger, bench.context, [bench.spec(refused)], runner="here").jobs
+    (job,) = run_here(ledger, bench.context, [made.id], "here")
+    with pytest.raises(Conflict) as conflict:
+        steering.retry(ledger, job.id)
+    assert f"`msmctl index build --collection {refused.name} --force`" in str(conflict.value.hint)
+    assert (ledger.job(job.id).state, ledger.dead(job.id)[0]["row"]) == ("dead_rows", "p7")
 
 
 def test_an_unknown_field_is_refused_by_the_strict_mapping(bench: Bench, unique: str) -> None:

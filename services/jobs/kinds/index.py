@@ -55,6 +55,12 @@ class IndexKind(Kind[IndexSpec]):
     soft_limit = 6 * 3600.0
     hard_limit = 6 * 3600.0 + 60
 
+    def mends_dead_rows(self, spec: IndexSpec) -> str:
+        """A new version: this one is closed to writers, and its mapping would refuse the rows again."""
+        options = "".join(f" --system {name}" for name in spec.systems)
+        options += f" --vector-index {spec.vector_index}" if spec.systems else ""
+        return f"msmctl index build --collection {spec.collection}{options} --force"
+
     def fresh(self, context: Context, spec: IndexSpec) -> str | None:
         """The served version, if it holds this state and what is asked; for text alone any complete one."""
         client, collection = context.elastic(), _collection(context, spec)

@@ -22,12 +22,16 @@ class ScriptedSpec(Spec):
     chunks: int = 3
     artefact: str = ""
     needs: tuple[str, ...] = ()
+    mended_by: str | None = None
 
 
 class ScriptedKind(Kind[ScriptedSpec]):
     name = "scripted"
     queue = "cpu"
     spec_type = ScriptedSpec
+
+    def mends_dead_rows(self, spec: ScriptedSpec) -> str | None:
+        return spec.mended_by
 
     def fresh(self, context: Context, spec: ScriptedSpec) -> str | None:
         return f"artefact {spec.artefact}" if spec.artefact in artefacts else None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from services.errors import InputError
+import pytest
+
+from services.errors import Conflict, InputError
 from services.jobs import steering
 from services.jobs.kind import Chunk, Context, DeadRow, Receipt
 from services.jobs.ledger import Ledger
@@ -67,3 +69,15 @@ def test_rows_that_cannot_be_processed_are_kept_and_can_be_tried_again(
     steering.retry(ledger, job.id)
     (job,) = run_here(ledger, context, [job.id], "test")
     assert (job.state, job.dead, job.rows, ledger.dead(job.id)) == ("succeeded", 0, 30, [])
+
+
+def test_dead_rows_that_would_be_refused_again_are_not_tried(
+    ledger: Ledger, context: Context, script: Register
+) -> None:
+    name = script(lambda context, chunk: Receipt(dead=[DeadRow(row="p", reason="no number")]))
+    (job,) = run(ledger, context, ScriptedSpec(chunks=1, script=name, mended_by="msmctl make --force"))
+    with pytest.raises(Conflict, match="refused again") as refused:
+        steering.retry(ledger, job.id)
+    assert "`msmctl make --force`" in str(refused.value.hint)
+    assert ledger.job(job.id).state == "dead_rows"
+    assert len(ledger.dead(job.id)) == 1
