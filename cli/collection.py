@@ -254,10 +254,7 @@ def use(ctx: click.Context, name: str, as_json: bool) -> None:
     from services.collections import current
 
     current.use(store(ctx), name)
-    if as_json:
-        emit_json({"current": name})
-    else:
-        say(f"current collection: {name}")
+    emit_record({"current": name}, as_json=as_json)
 
 
 @collection.command()
@@ -318,10 +315,7 @@ def rm(ctx: click.Context, name: str, yes: bool, as_json: bool) -> None:
             )
         click.confirm(f"Remove collection '{name}' with its vectors and runs?", abort=True, err=True)
     remove_collection(place, name, settings(ctx).home / "locks")
-    if as_json:
-        emit_json({"removed": name})
-    else:
-        say(f"removed collection {name}")
+    emit_record({"removed": name}, as_json=as_json)
 
 
 def _from_files(
@@ -379,10 +373,9 @@ def _how(ctx: click.Context, on_error: Any, dry_run: bool, bar: Any) -> Any:
 
 
 def _tell(outcome: Outcome, *, as_json: bool) -> None:
-    """Say what was done: lines for people on stderr, or the outcome's figures as JSON."""
-    if as_json:
-        emit_json(outcome.figures())
-        return
-    say(outcome.sentence())
+    """The outcome's figures, and on stderr why nothing was done or what was left out."""
+    if outcome.note:
+        say(outcome.note)
     if outcome.rejected:
         say(f"{outcome.rejected:,} bad rows left out, written to {outcome.rejects}")
+    emit_record(outcome.figures(), as_json=as_json)

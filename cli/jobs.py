@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from cli.options import json_option, settings
-from cli.output import emit_json, emit_record, emit_rows, say
+from cli.output import emit_json, emit_line, emit_record, emit_rows, say
 
 if TYPE_CHECKING:
     from services.jobs.ledger import Ledger
@@ -47,7 +45,7 @@ def ls(ctx: click.Context, states: tuple[str, ...], limit: int, as_json: bool) -
       msmctl jobs ls --state running --state failed
     """
     found = _ledger(ctx).jobs(states or _STATES, limit)  # type: ignore[arg-type] # click has checked them
-    emit_rows([_summary(job) for job in found], _COLUMNS, as_json=as_json)
+    _emit(found, _COLUMNS, as_json)
 
 
 @jobs.command()
@@ -61,49 +59,20 @@ def show(ctx: click.Context, job_id: str, as_json: bool) -> None:
     Example:
       msmctl jobs show mine-20261121-073015-ab12
     """
+    from cli.job_view import details
+
     ledger = _ledger(ctx)
-    job = ledger.job(job_id)
-    trouble, chunks = [], dict.fromkeys(("pending", "running", "done", "failed"), 0)
-    for row in ledger.all_rows(job):
-        chunks[row.state] += 1
-        if row.state != "done" and row.error:
-            trouble.append(
-                {
-                    "chunk": row.key,
-                    "state": row.state,
-                    "attempt": row.attempt,
-                    **row.error.model_dump(exclude={"chunk"}),
-                }
-            )
-    dead = ledger.dead(job_id)
-    record = _summary(job) | {
-        "spec": job.spec,
-        "depends_on": job.depends_on,
-        "started": job.started,
-        "ended": job.ended,
-        "note": job.note,
-        "error": job.error.model_dump() if job.error else None,
-        "result": job.result,
-        "chunk_states": chunks,
-        "trouble": trouble,
-        "dead_rows": [{key: item[key] for key in ("chunk", "row", "reason")} for item in dead],
-    }
+    record = details(ledger, ledger.job(job_id))
     if as_json:
         emit_json(record)
         return
-    emit_record(
-        {
-            key: value
-            for key, value in record.items()
-            if value not in (None, [], {}) and key not in ("trouble", "dead_rows")
-        },
-        as_json=False,
-    )
+    trouble, dead = record.pop("trouble"), record.pop("dead_rows")
+    emit_record({key: value for key, value in record.items() if value not in (None, [], {})}, as_json=False)
     for item in trouble[:20]:
         say(f"chunk {item['chunk']} ({item['state']}, attempt {item['attempt']}): {item['message']}")
         if item["detail"] and item["state"] == "failed":
             say(str(item["detail"]))
-    for item in record["dead_rows"][:20]:
+    for item in dead[:20]:
         say(f"dead row {item['row']} (chunk {item['chunk']}): {item['reason']}")
     if len(dead) > 20:
         say(f"… and more; `msmctl jobs show {job_id} --json` lists {len(dead):,} dead rows")
@@ -129,80 +98,57 @@ def watch(ctx: click.Context, ids: tuple[str, ...], as_json: bool) -> None:
         ledger.job(job_id)
     ended = _stream(ledger, ids) if as_json else follow(ledger, ids)
     if not as_json:
-        emit_rows([_summary(job) for job in ended], _COLUMNS, as_json=False)
+        _emit(ended, _COLUMNS, as_json)
     raise_for(ended)
 
 
 @jobs.command()
 @click.argument("job_id", metavar="JOB")
 @click.option("--tail", default=0, type=click.IntRange(0), help="Only the last lines; 0: all that are kept.")
+@json_option
 @click.pass_context
-def logs(ctx: click.Context, job_id: str, tail: int) -> None:
+def logs(ctx: click.Context, job_id: str, tail: int, as_json: bool) -> None:
     """Print what a job's chunks said, by time, wherever they ran. Errors are among it.
+
+    With --json, an object per line.
 
     \b
     Example:
       msmctl jobs logs mine-20261121-073015-ab12 --tail 20
     """
-    ledger = _ledger(ctx)
-    lines = []
-    for row in ledger.all_rows(ledger.job(job_id)):
-        lines += [f"{line[:24]} {row.key} {line[25:]}" for line in row.log]
-        if row.error:
-            lines.append(f"{row.ended or row.created} {row.key} {row.error.code}: {row.error.message}")
-    for line in sorted(lines)[-tail:]:
-        click.echo(line)
-
-
-@jobs.command()
-@ids_argument
-@json_option
-@click.pass_context
-def cancel(ctx: click.Context, ids: tuple[str, ...], as_json: bool) -> None:
-    """End jobs; running chunks stop at their next batch.
-
-    \b
-    Example:
-      msmctl jobs cancel mine-20261121-073015-ab12
-    """
-    from services.jobs import steering
+    from cli.job_view import log_lines
 
     ledger = _ledger(ctx)
-    _report([steering.cancel(ledger, job_id) for job_id in ids], as_json)
+    for line in log_lines(ledger, ledger.job(job_id))[-tail:]:
+        emit_line(f"{line['time']} {line['chunk']} {line['line']}", line, as_json=as_json)
 
 
-@jobs.command()
-@ids_argument
-@json_option
-@click.pass_context
-def pause(ctx: click.Context, ids: tuple[str, ...], as_json: bool) -> None:
-    """Hold jobs; running chunks stop at their next batch and are done again later.
+def _steering(name: str, text: str) -> click.Command:
+    """A command that does to each job what `services.jobs.steering` has under that name."""
 
-    \b
-    Example:
-      msmctl jobs pause mine-20261121-073015-ab12
-    """
-    from services.jobs import steering
+    @click.command(
+        name,
+        help=f"{text}\n\n\b\nExample:\n  msmctl jobs {name} mine-20261121-073015-ab12",
+        short_help=text,
+    )
+    @ids_argument
+    @json_option
+    @click.pass_context
+    def command(ctx: click.Context, ids: tuple[str, ...], as_json: bool) -> None:
+        from services.jobs import steering
 
-    ledger = _ledger(ctx)
-    _report([steering.pause(ledger, job_id) for job_id in ids], as_json)
+        ledger = _ledger(ctx)
+        _report([getattr(steering, name)(ledger, job_id) for job_id in ids], as_json)
+
+    return command
 
 
-@jobs.command()
-@ids_argument
-@json_option
-@click.pass_context
-def resume(ctx: click.Context, ids: tuple[str, ...], as_json: bool) -> None:
-    """Let paused jobs go on.
-
-    \b
-    Example:
-      msmctl jobs resume mine-20261121-073015-ab12
-    """
-    from services.jobs import steering
-
-    ledger = _ledger(ctx)
-    _report([steering.resume(ledger, job_id) for job_id in ids], as_json)
+for _name, _text in {
+    "cancel": "End jobs; running chunks stop at their next batch.",
+    "pause": "Hold jobs; running chunks stop at their next batch and are done again later.",
+    "resume": "Let paused jobs go on.",
+}.items():
+    jobs.add_command(_steering(_name, _text))
 
 
 @jobs.command()
@@ -318,54 +264,28 @@ def _ledger(ctx: click.Context) -> Ledger:
         return file_ledger(context)
 
 
-def _summary(job: Job) -> dict[str, Any]:
-    """A job as `ls` shows it (docs/jobs.md)."""
-    from services.jobs.identity import show
-
-    return {
-        "job": job.id,
-        "kind": job.kind,
-        "title": job.title,
-        "collection": job.collection,
-        "queue": job.queue,
-        "runner": show(job.runner),
-        "state": job.state,
-        "phase": job.phase,
-        "done": job.done,
-        "chunks": job.chunks,
-        "rows": job.rows,
-        "bytes": job.bytes,
-        "dead": job.dead,
-        "seconds": _seconds(job),
-        "created": job.created,
-    }
-
-
-def _seconds(job: Job) -> float | None:
-    from datetime import UTC, datetime
-
-    if job.started is None:
-        return None
-    end = datetime.fromisoformat(job.ended) if job.ended else datetime.now(UTC)
-    return round((end - datetime.fromisoformat(job.started)).total_seconds(), 1)
-
-
 def _report(changed: list[Job], as_json: bool) -> None:
-    emit_rows([_summary(job) for job in changed], ["job", "title", "state"], as_json=as_json)
+    _emit(changed, ["job", "title", "state"], as_json)
+
+
+def _emit(found: list[Job], columns: list[str], as_json: bool) -> None:
+    from cli.job_view import summary
+
+    emit_rows([summary(job) for job in found], columns, as_json=as_json)
 
 
 def _stream(ledger: Ledger, ids: tuple[str, ...]) -> list[Job]:
     """One JSON line on stdout whenever a job has changed, until all have ended."""
     from cli.follow import patiently
+    from cli.job_view import seconds, summary
 
     shown: dict[str, dict[str, Any]] = {}
     while True:
         present = patiently(lambda: ledger.jobs_by_id(ids))
         for job in present:
-            line = _summary(job) | {"seconds": None if job.ended is None else _seconds(job)}
+            line = summary(job) | {"seconds": None if job.ended is None else seconds(job)}
             if shown.get(job.id) != line:
-                click.echo(json.dumps(line | {"seconds": _seconds(job)}))
-                sys.stdout.flush()
+                emit_line(job.title, line | {"seconds": seconds(job)}, as_json=True)
                 shown[job.id] = line
         if all(job.ended for job in present):
             return present

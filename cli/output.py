@@ -20,6 +20,11 @@ def emit_json(value: Any) -> None:
     click.echo(json.dumps(value, ensure_ascii=False, indent=1 if sys.stdout.isatty() else None, default=str))
 
 
+def emit_line(text: str, record: dict[str, Any], *, as_json: bool) -> None:
+    """One line of a stream that may go on for long: as it is, or as a JSON object in one line."""
+    click.echo(json.dumps(record, ensure_ascii=False) if as_json else text)
+
+
 def emit_rows(rows: Sequence[dict[str, Any]], columns: Sequence[str], *, as_json: bool) -> None:
     """Rows as a table, TSV or a JSON list (all keys of each row).
 

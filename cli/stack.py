@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from cli.options import json_option, settings
-from cli.output import emit_json, emit_record, emit_rows, say
+from cli.output import emit_json, emit_line, emit_record, emit_rows, say
 
 if TYPE_CHECKING:
     from services.settings import Settings
@@ -38,8 +39,9 @@ def up(ctx: click.Context, as_json: bool) -> None:
 
 
 @click.command()
+@json_option
 @click.pass_context
-def down(ctx: click.Context) -> None:
+def down(ctx: click.Context, as_json: bool) -> None:
     """Stop the local stack. Nothing is lost: unfinished jobs go on after the next `msmctl up`.
 
     \b
@@ -48,7 +50,7 @@ def down(ctx: click.Context) -> None:
     """
     from services.stack import control
 
-    say("stopped" if control.down(settings(ctx), say) else "nothing was running")
+    emit_record({"stopped": control.down(settings(ctx), say)}, as_json=as_json)
 
 
 @click.command()
@@ -90,9 +92,12 @@ def _document(present: Settings, processes: list[ProcessStatus]) -> dict[str, An
     "-n", "--lines", default=50, show_default=True, type=click.IntRange(0), help="Lines from the end."
 )
 @click.option("-f", "--follow", is_flag=True, help="Go on as the log grows, until Ctrl-C.")
+@json_option
 @click.pass_context
-def logs(ctx: click.Context, name: str, lines: int, follow: bool) -> None:
+def logs(ctx: click.Context, name: str, lines: int, follow: bool, as_json: bool) -> None:
     """Show the log of a process: supervisor, elasticsearch, redis, dispatcher, worker, api.
+
+    With --json, an object per line of the log.
 
     \b
     Example:
@@ -108,11 +113,8 @@ def logs(ctx: click.Context, name: str, lines: int, follow: bool) -> None:
     path = Layout.of(settings(ctx)).log(name)
     if not path.exists() and not follow:
         raise NotFound(f"{name} has no log yet: {path}", hint="msmctl up")
-    for line in files.tail(path, lines):
-        click.echo(line)
-    if follow:
-        for line in files.follow(path):
-            click.echo(line)
+    for line in chain(files.tail(path, lines), files.follow(path) if follow else ()):
+        emit_line(line, {"name": name, "line": line}, as_json=as_json)
 
 
 @click.command()

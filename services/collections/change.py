@@ -94,18 +94,15 @@ class Outcome:
             "fingerprint": self.state.fingerprint,
         }
 
-    def sentence(self) -> str:
-        """The outcome in a line."""
+    @property
+    def note(self) -> str | None:
+        """Why the state is as it was, or None where it is not."""
         what = f"collection {self.state.name}, state {self.state.version}"
-        holds = f"{self.state.live_passages:,} passages, {self.state.live_queries:,} queries"
         if self.did == "fresh":
-            return f"{what} is fresh: the same content was imported {self.state.created} ({holds})"
+            return f"fresh, skipped: {what} is of the same content, imported {self.state.created}"
         if self.did == "unchanged":
-            return f"{what} stays: nothing differs ({holds})"
-        splits = ", ".join(f"{split} {rows:,}" for split, rows in self.figures()["splits"].items())
-        change = f", {self.new_passages:,} new ords, {self.tombstones:,} tombstones" if self.before else ""
-        dry = "dry run, nothing is kept: " if self.dry_run else ""
-        return f"{dry}{self.did} {what}: {holds}" + (f" ({splits})" if splits else "") + change
+            return f"unchanged: nothing differs from {what}"
+        return "dry run: nothing is kept" if self.dry_run else None
 
 
 def rejects_key(name: str, version: int) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, Cli
 from tests.integration.conftest import MODEL, Sample
 
 SCHEMAS = ROOT / "docs" / "schemas"
@@ -25,12 +26,14 @@ COMMANDS = {
     "collection-list": ["collection ls"],
     "collection-show": ["collection show {c}"],
     "collection-verify": ["collection verify {c}"],
+    "collection-use": ["collection use {c}"],
     "systems-list": ["systems ls"],
     "system": [f"systems show {MODEL}", "systems show bm25"],
     "systems-pull": [f"systems pull {MODEL}"],
     "systems-verify": [f"systems verify {MODEL}", f"systems verify {MODEL} --collection {{c}}"],
     "jobs-plan": [f"mine --collection {{c}} --system bm25,{MODEL} --depth 7 --dry-run"],
     "jobs-outcome": [
+        "jobs probe",
         f"mine --collection {{c}} --system bm25,{MODEL} --depth 5",
         f"encode --collection {{c}} --system {MODEL}",
         f"index build --collection {{c}} --system {MODEL}",
@@ -50,6 +53,7 @@ COMMANDS = {
         "search qqqq --collection {c} --mode bm25",
     ],
     "jobs-list": ["jobs ls"],
+    "logs": ["logs worker -n 1"],
     "config": ["config show", "config show --origin"],
 }  # fmt: skip
 
@@ -73,6 +77,52 @@ def test_a_job_has_the_documented_shape(sample: Sample) -> None:
     validate("job", json.loads(sample.msmctl("jobs", "show", jobs[0]["job"], "--json")))
 
 
+def test_what_is_done_to_a_job_has_the_documented_shape(sample: Sample) -> None:
+    sample.msmctl("jobs", "probe", "--pause", "30", "--detach")
+    job = json.loads(sample.msmctl("jobs", "ls", "--json"))[0]["job"]
+    for command in ("pause", "resume", "cancel", "retry", "cancel"):
+        validate("jobs-list", json.loads(sample.msmctl("jobs", command, job, "--json")))
+    watched = sample.msmctl("jobs", "watch", job, "--json", code=1).splitlines()
+    validate("jobs-list", [json.loads(line) for line in watched])
+    assert json.loads(watched[-1])["state"] == "cancelled"
+    validate("jobs-list", json.loads(sample.msmctl("jobs", "rm", job, "--json")))
+
+
+def test_the_log_of_a_job_has_the_documented_shape(sample: Sample) -> None:
+    sample.msmctl("index", "build", "--collection", sample.name, "--system", MODEL, "--force")
+    jobs = json.loads(sample.msmctl("jobs", "ls", "--json"))
+    job = next(job["job"] for job in jobs if job["kind"] == "index")
+    lines = sample.msmctl("jobs", "logs", job, "--json").splitlines()
+    assert lines
+    for line in lines:
+        validate("jobs-logs", json.loads(line))
+
+
+def test_what_is_done_to_index_versions_has_the_documented_shape(sample: Sample, unique: str) -> None:
+    def done(schema: str, *arguments: str) -> Any:
+        printed = sample.msmctl(*arguments, "--collection", unique, "--json")
+        validate(schema, json.loads(printed))
+        return json.loads(printed)
+
+    sample.msmctl("collection", "import", unique, "--passages", "passages.tsv")
+    done("jobs-outcome", "index", "build", "--system", "bm25")
+    (sample.folder / "more.tsv").write_text("more\tSpring tides come twice a month.\n")
+    sample.msmctl("collection", "update", unique, "--passages", "more.tsv")
+    done("jobs-outcome", "index", "build", "--system", "bm25")
+    assert done("index-diff", "index", "diff", "v1", "v2")
+    assert done("index-served", "index", "rollback")["version"] == 1
+    assert done("index-served", "index", "swap", "v2")["before"] == 1
+    done("index-rm", "index", "rm", "v1", "--yes")
+    validate("collection-rm", json.loads(sample.msmctl("collection", "rm", unique, "--yes", "--json")))
+    done("index-rm", "index", "rm", "v2", "--yes")
+
+
+def test_down_has_the_documented_shape(cli: Cli, tmp_path: Path) -> None:
+    answer = cli("down", "--json", home=tmp_path)
+    validate("down", json.loads(answer.stdout))
+    assert json.loads(answer.stdout) == {"stopped": False}
+
+
 def test_a_conversion_has_the_documented_shape(sample: Sample) -> None:
     import torch
 
@@ -93,6 +143,7 @@ def test_every_schema_is_valid_documented_and_checked() -> None:
     page = (ROOT / "docs" / "json.md").read_text("utf-8")
     names = {path.stem for path in SCHEMAS.glob("*.json")}
     assert names == set(re.findall(r"\(schemas/([a-z-]+)\.json\)", page))
-    assert names == {*COMMANDS, "systems-convert", "job", "error"}
+    others = {"systems-convert", "job", "error", "down", "collection-rm", "jobs-logs"}
+    assert names == {*COMMANDS, *others, "index-diff", "index-served", "index-rm"}
     for name in names:
         Draft202012Validator.check_schema(json.loads((SCHEMAS / f"{name}.json").read_text("utf-8")))

@@ -149,6 +149,16 @@ def test_options_are_spelt_alike_everywhere(path: str, command: click.Command) -
         assert not any("_" in option for option in parameter.opts if option.startswith("--")), path
 
 
+@pytest.mark.parametrize(("path", "command"), LEAVES, ids=[path for path, _ in LEAVES])
+def test_every_command_prints_json_of_a_documented_shape(path: str, command: click.Command) -> None:
+    if path in ("msmctl completion", "msmctl api serve"):  # a shell script, a service
+        return
+    assert "as_json" in {parameter.name for parameter in command.params}, path
+    noun = path.removeprefix("msmctl ")
+    page = (ROOT / "docs" / "json.md").read_text("utf-8")
+    assert f"`{noun}`" in page or f"`{noun.split()[0]}`" in page
+
+
 def test_the_root_lists_every_command_with_a_line() -> None:
     listed = " ".join(msmctl("--help").stdout.split())
     for name, (_, line) in COMMANDS.items():

@@ -40,8 +40,11 @@ def test_import_show_update_verify_use_and_remove(msmctl: Msmctl, tmp_path: Path
     assert "import sample: " in made.stderr
 
     again = msmctl(*IMPORT)
-    assert (again.code, again.stdout) == (0, "")
-    assert "is fresh" in again.stderr
+    assert (again.code, again.stdout.splitlines()[:3]) == (
+        0,
+        ["did\tfresh", "dry_run\tFalse", "collection\tsample"],
+    )
+    assert "fresh, skipped" in again.stderr
 
     (tmp_path / "gone.txt").write_text("tides\n")
     updated = msmctl("collection", "update", "sample", "--delete", tmp_path / "gone.txt", "--json")
@@ -52,7 +55,7 @@ def test_import_show_update_verify_use_and_remove(msmctl: Msmctl, tmp_path: Path
     assert shown["splits"]["train"]["queries"] == 24
 
     assert json.loads(msmctl("collection", "verify", "--json").stdout)["ok"] is True
-    assert msmctl("collection", "use", "sample").code == 0
+    assert msmctl("collection", "use", "sample").stdout == "current\tsample\n"
     assert msmctl("collection", "ls").stdout.splitlines()[1].split("\t")[:5] == [
         "sample",
         "True",
@@ -63,7 +66,7 @@ def test_import_show_update_verify_use_and_remove(msmctl: Msmctl, tmp_path: Path
 
     refused = msmctl("collection", "rm", "sample")
     assert (refused.code, "--yes" in refused.stderr) == (2, True)
-    assert msmctl("collection", "rm", "sample", "--yes").code == 0
+    assert msmctl("collection", "rm", "sample", "--yes").stdout == "removed\tsample\n"
     assert json.loads(msmctl("collection", "ls", "--json").stdout) == []
 
 
@@ -92,6 +95,7 @@ def test_columns_fields_and_skipped_rows(msmctl: Msmctl, tmp_path: Path) -> None
     )  # fmt: skip
     assert answer.code == 0
     assert "1 bad rows left out, written to " in answer.stderr
+    assert "rejected\t1" in answer.stdout.splitlines()
     assert json.loads(msmctl("collection", "show", "c", "--json").stdout)["fields"] == {"year": "integer"}
 
 
