@@ -12,7 +12,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict
 
 from services.errors import InputError, MsmError
 from services.store.fingerprint import file_sha256, short
+from services.store.remote import Remote, answering
 
 
 class Part(BaseModel):
@@ -39,6 +40,8 @@ class Part(BaseModel):
 class Store:
     """Keys are relative paths with '/', never starting with '/' and free of '..'.
 
+    What a remote backend refuses is raised as `services.store.remote.answering` says.
+
     Args:
         url: A local folder, or an fsspec URL such as `s3://bucket/folder`.
         cache: Folder for local copies of remote parts (memory mapping needs a file).
@@ -46,13 +49,13 @@ class Store:
 
     def __init__(self, url: str, cache: Path | None = None) -> None:
         try:
-            self._fs, root = fsspec.core.url_to_fs(url)
+            fs, root = fsspec.core.url_to_fs(url)
         except (ImportError, ValueError) as error:
             raise InputError(f"store '{url}': {error}", hint="for s3://… install msmctl[s3]") from error
         self.url = url
         self._root = str(root).rstrip("/")
-        protocol = self._fs.protocol
-        self.is_local = "file" in ((protocol,) if isinstance(protocol, str) else protocol)
+        self.is_local = "file" in ((fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol)
+        self._fs: Any = fs if self.is_local else Remote(fs, url)
         self._cache = cache or Path(tempfile.gettempdir()) / "msmctl-store-cache"
 
     # -- names -------------------------------------------------------------------------------------
@@ -99,7 +102,10 @@ class Store:
     @contextmanager
     def open(self, key: str) -> Iterator[IO[bytes]]:
         """An object as a seekable binary stream."""
-        with self._fs.open(self._path(key), "rb") as stream:
+        with (
+            nullcontext() if self.is_local else answering(self.url),  # it is asked while it is read, too
+            self._fs.open(self._path(key), "rb") as stream,
+        ):
             yield stream
 
     def local_path(self, key: str) -> Path:
