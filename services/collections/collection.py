@@ -79,6 +79,16 @@ def state_key(name: str, version: int) -> str:
     return f"{folder(name)}/states/{version}.json"
 
 
+def find_state(store: Store, key: str) -> CollectionState | None:
+    """The state that a manifest holds; None where there is no manifest.
+
+    Raises:
+        MsmError: it is damaged.
+    """
+    raw = store.read_json(key)
+    return None if raw is None and not store.exists(key) else parse_state(raw, store.location(key))
+
+
 class Collection:
     """One state of a collection. Open it anew to see a later state."""
 
@@ -95,17 +105,15 @@ class Collection:
             NotFound: there is no such collection or state.
             MsmError: its manifest is damaged.
         """
-        key = manifest_key(name) if version is None else state_key(name, version)
-        raw = store.read_json(key)
-        present = raw is not None or store.exists(key)
-        if not present and version is not None:
+        state = find_state(store, manifest_key(name) if version is None else state_key(name, version))
+        if state is not None:
+            return cls(store, state)
+        if version is not None:
             raise NotFound(f"no state {version} of collection '{name}' in {store.url}")
-        if not present:
-            raise NotFound(
-                f"no collection '{name}' in {store.url}",
-                hint="`msmctl collection ls` lists them, `msmctl collection import` makes one",
-            )
-        return cls(store, parse_state(raw, store.location(key)))
+        raise NotFound(
+            f"no collection '{name}' in {store.url}",
+            hint="`msmctl collection ls` lists them, `msmctl collection import` makes one",
+        )
 
     # -- passages ----------------------------------------------------------------------------------
 

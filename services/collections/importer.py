@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from services.collections.change import How, Outcome, make_state, now
-from services.collections.collection import manifest_key
+from services.collections.collection import find_state, manifest_key
 from services.collections.lock import exclusive
 from services.collections.names import check_collection, check_split
 from services.collections.sources.source import Given
-from services.collections.state import CollectionState, FieldType, parse_state
+from services.collections.state import CollectionState, FieldType
 from services.errors import Conflict, UsageError
 from services.store import Store, fingerprint
 
@@ -47,10 +47,10 @@ def import_collection(store: Store, request: ImportRequest, how: How) -> Outcome
     check_collection(request.name)
     _check_given(request)
     with exclusive(how.locks, request.name):
-        raw = store.read_json(manifest_key(request.name))
+        present = find_state(store, manifest_key(request.name))
         asked = request.fingerprint()
-        if raw is not None:
-            return _fresh(parse_state(raw, store.location(manifest_key(request.name))), asked, how)
+        if present is not None:
+            return _fresh(present, asked, how)
         created = now()
         base = CollectionState(
             name=request.name,

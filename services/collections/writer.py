@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from services.collections.collection import folder, manifest_key, state_key
+from services.collections.collection import find_state, folder, manifest_key, state_key
 from services.collections.state import CollectionState, parse_state
 from services.store import Part, Store
 
@@ -121,11 +121,10 @@ def sweep(store: Store, name: str) -> None:
 
     Call it only under the collection's lock. Without a manifest nothing counts: the folder goes.
     """
-    raw = store.read_json(manifest_key(name))
-    if raw is None:
+    present = find_state(store, manifest_key(name))
+    if present is None:
         store.remove(folder(name))
         return
-    present = parse_state(raw, store.location(manifest_key(name)))
     named: set[str] = set()
     for file in store.children(f"{folder(name)}/states"):
         version = int(file.partition(".")[0]) if file.partition(".")[0].isdecimal() else present.version + 1

@@ -58,6 +58,14 @@ def test_nothing_is_changed_over_a_damaged_manifest(kit: Kit, key: str) -> None:
     assert kit.everything() == before
 
 
+def test_an_import_does_not_replace_a_collection_whose_manifest_is_damaged(kit: Kit) -> None:
+    kit.store.write_bytes("collections/c/collection.json", b"null")
+    before = kit.everything()
+    with pytest.raises(MsmError, match=r"collection\.json: damaged"):
+        kit.make("p1\tone\n")
+    assert kit.everything() == before
+
+
 def test_the_other_collections_are_still_listed(kit: Kit, msmctl: Msmctl) -> None:
     kit.store.write_bytes("collections/c/collection.json", b"{}")
     listed = msmctl("collection", "ls", "--json")

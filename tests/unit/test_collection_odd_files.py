@@ -39,6 +39,13 @@ def test_a_header_of_queries_in_any_spelling_is_no_row(kit: Kit, header: str) ->
     assert kit.open().queries("test").qids == ["q1"]
 
 
+@pytest.mark.parametrize("header", ["pid", "ID", "_id", "docno"])
+def test_a_header_of_pids_to_delete_is_no_row(kit: Kit, header: str) -> None:
+    kit.make("p1\tone\np2\ttwo\n")
+    kit.update(delete=f"{header}\np1\n")
+    assert live_texts(kit.open()) == {"p2": "two"}
+
+
 def test_a_header_has_the_names_of_all_columns(kit: Kit) -> None:
     kit.make("ID\tYear\tText\np1\t1\tone\n", columns="pid,year,text", fields=("year:integer",))
     assert live_texts(kit.open()) == {"p1": "one"}

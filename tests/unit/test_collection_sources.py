@@ -81,6 +81,15 @@ def test_a_beir_folder_without_its_parts_is_refused(kit: Kit) -> None:
         beir_folder(folder)
 
 
+@pytest.mark.parametrize("name", ["corpus.jsonl", "queries.jsonl"])
+def test_a_beir_folder_with_a_file_packed_and_unpacked_is_ambiguous(kit: Kit, name: str) -> None:
+    folder = beir(kit)
+    (folder / name).write_text("{}\n")
+    (folder / f"{name}.gz").write_bytes(gzip.compress(b"{}\n"))
+    with pytest.raises(InputError, match=rf"has {name} and {name}\.gz"):
+        beir_folder(folder)
+
+
 def test_jsonl_with_fields_at_the_top_and_integer_ids(kit: Kit) -> None:
     rows = '{"id":7,"text":"seven","year":1999,"other":[1]}\n{"id":8,"text":"eight"}\n'
     kit.make(

@@ -19,8 +19,8 @@ def beir_folder(folder: Path) -> Given:
     """All of a BEIR folder; a query belongs to the splits whose qrels judge it.
 
     Raises:
-        InputError: there is no such folder, it lacks its corpus, or its qrels are named
-            wrongly or hold a split twice.
+        InputError: there is no such folder, it lacks its corpus, a file is there both packed and
+            unpacked, or its qrels are named wrongly or hold a split twice.
     """
     corpus, queries = _find(folder, "corpus.jsonl"), _find(folder, "queries.jsonl")
     if corpus is None:
@@ -59,6 +59,12 @@ def _qrels(folder: Path) -> dict[str, Path]:
 
 def _find(folder: Path, name: str) -> Path | None:
     try:
-        return next((path for ending in _ENDINGS if (path := folder / f"{name}{ending}").is_file()), None)
+        found = [path for ending in _ENDINGS if (path := folder / f"{name}{ending}").is_file()]
     except OSError as error:
         raise InputError(f"{folder}: cannot be read: {error.strerror}", hint="check the path") from error
+    if len(found) > 1:
+        raise InputError(
+            f"{folder}: has {' and '.join(path.name for path in found)}: which one?",
+            hint="leave one there: the others may be of another state",
+        )
+    return found[0] if found else None

@@ -48,13 +48,13 @@ class TsvSource(LineSource):
 
 
 class IdSource(LineSource):
-    """One pid per line."""
+    """One pid per line; a first line that names the column, as in `TsvSource`, is a header."""
 
     typed = False
 
-    def parse(self, line: str, number: int) -> Record:
+    def parse(self, line: str, number: int) -> Record | None:
         """The line is the id."""
-        return {"pid": line}
+        return None if number == 1 and _names(line, "pid") else {"pid": line}
 
 
 class QrelsSource(LineSource):
