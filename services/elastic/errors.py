@@ -19,7 +19,12 @@ from services.errors import AuthError, Conflict, InputError, MsmError, NotFound,
 
 TRANSIENT = frozenset({408, 429, 502, 503, 504})
 """HTTP statuses that pass by themselves: the request may be sent again."""
+_CLAUSES = re.compile(r"\btoo_many_(?:nested_)?clauses\b")
 _PREVIEW = re.compile(r" Preview of field's value: '.*?'(?=$|, )", re.DOTALL)
+
+
+class TooManyTerms(InputError):
+    """A text has more distinct terms than the node takes in one query: its fault alone."""
 
 
 def translate(error: Exception, doing: str = "Elasticsearch") -> MsmError:
@@ -64,6 +69,19 @@ def of_status(status: int, message: str) -> MsmError:
     if status in TRANSIENT:
         return Unavailable(f"{message} (HTTP {status})", hint="it passes by itself; try again")
     return InputError(message) if 400 <= status < 500 else MsmError(f"{message} (HTTP {status})")
+
+
+def of_search(item: dict[str, Any], doing: str) -> MsmError:
+    """The error of ours for an item of `_msearch` that has failed."""
+    status, why = int(item.get("status", 500)), reason(item)
+    if status == 400 and _CLAUSES.search(why):
+        limit = re.search(r"maxClauseCount is set to (\d+)", why)
+        most = f" ({int(limit[1]):,})" if limit else ""
+        return TooManyTerms(
+            f"{doing}: the text has more distinct terms than the node takes in one query{most}",
+            hint="shorten the text, or give the node more memory: the limit follows its heap",
+        )
+    return of_status(status, f"{doing}: {why}")
 
 
 def reason(body: Any) -> str:

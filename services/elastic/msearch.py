@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from elasticsearch import Elasticsearch
 
-from services.elastic.errors import TRANSIENT, of_status, reason, translated
+from services.elastic.errors import TRANSIENT, TooManyTerms, of_search, translated
 from services.elastic.terms import match
 from services.errors import MsmError
 
@@ -31,7 +31,9 @@ _ATTEMPTS = 8
 _FILTER_PATH = "responses.hits.hits._score,responses.hits.hits.fields,responses.error,responses.status"
 
 
-def bm25(client: Elasticsearch, index: str, texts: list[str], k: int, senders: int) -> list[Hits]:
+def bm25(
+    client: Elasticsearch, index: str, texts: list[str], k: int, senders: int
+) -> list[Hits | TooManyTerms]:
     """The k best passages for each text by BM25; ties in order of ord.
 
     Args:
@@ -42,12 +44,15 @@ def bm25(client: Elasticsearch, index: str, texts: list[str], k: int, senders: i
         senders: Parallel requests.
 
     Returns:
-        Per text, in order: ords int32, scores float32, at most k, sorted by (-score, ord).
+        Per text, in order: ords int32, scores float32, at most k, sorted by (-score, ord); or why the
+        node refuses this one text.
 
     Raises:
         Unavailable: Elasticsearch stayed away or overloaded. NotFound: no such index.
     """
-    return search(client, index, [trimmed(match(client, index, text), k) for text in texts], k, senders)
+    bodies = [trimmed(match(client, index, text), k) for text in texts]
+    found = outcomes(client, index, bodies, k, senders, filter_path=_FILTER_PATH)
+    return [item if isinstance(item, TooManyTerms) else hits_of(item) for item in found]
 
 
 def trimmed(query: dict[str, Any], k: int) -> dict[str, Any]:
@@ -86,10 +91,25 @@ def responses(
     senders: int,
     filter_path: str | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """The answers to any search bodies, in order, every item checked.
+    """The answers to any search bodies, in order, every item checked; any failure is raised."""
+    for item in outcomes(client, index, bodies, k, senders, filter_path):
+        if isinstance(item, TooManyTerms):
+            raise item
+        yield item
+
+
+def outcomes(
+    client: Elasticsearch,
+    index: str,
+    bodies: Sequence[dict[str, Any]],
+    k: int,
+    senders: int,
+    filter_path: str | None = None,
+) -> Iterator[dict[str, Any] | TooManyTerms]:
+    """The answers to any search bodies, in order; in its place, the fault of a text that is too long.
 
     A batch holds at most 100 bodies and 200,000 hits. Items that fail for a passing reason are sent
-    again with back-off; any other failure is raised.
+    again with back-off; a failure that may concern them all is raised.
     """
     size = max(1, min(_BATCH, _BATCH_HITS // max(k, 1)))
     batches = [bodies[at : at + size] for at in range(0, len(bodies), size)]
@@ -103,9 +123,9 @@ def responses(
 
 def _send(
     client: Elasticsearch, index: str, bodies: Sequence[dict[str, Any]], filter_path: str | None
-) -> list[dict[str, Any]]:
+) -> list[dict[str, Any] | TooManyTerms]:
     """One batch until every item has an answer."""
-    answers: dict[int, dict[str, Any]] = {}
+    answers: dict[int, dict[str, Any] | TooManyTerms] = {}
     waiting = list(range(len(bodies)))
     failure: MsmError | None = None
     for attempt in range(_ATTEMPTS):
@@ -121,10 +141,13 @@ def _send(
             if "error" not in item and status < 400:
                 answers[n] = item
                 continue
-            failure = of_status(status, f"searching {index}: {reason(item)}")
-            if status not in TRANSIENT:
+            failure = of_search(item, f"searching {index}")
+            if isinstance(failure, TooManyTerms):
+                answers[n] = failure
+            elif status in TRANSIENT:
+                again.append(n)
+            else:
                 raise failure
-            again.append(n)
         if not again:
             return [answers[n] for n in range(len(bodies))]
         waiting = again

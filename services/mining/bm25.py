@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 
 from services.collections.collection import Collection
+from services.elastic.errors import TooManyTerms
 from services.elastic.msearch import MAX_DEPTH, bm25
 from services.mining.ranking import Ords, Ranked
 
@@ -33,9 +35,14 @@ class Bm25Retriever:
         self._senders = senders
 
     def search(self, qords: Ords, k: int) -> Sequence[Ranked]:
-        """The best `k` of each query."""
+        """The best `k` of each query; one with too many distinct terms is refused."""
         texts = self._texts.take(pa.array(qords)).to_pylist()
-        return [Ranked(*hits) for hits in bm25(self._client, self._index, texts, k, self._senders)]
+        return [
+            Ranked(np.empty(0, np.int32), np.empty(0, np.float32), hits.message)
+            if isinstance(hits, TooManyTerms)
+            else Ranked(*hits)
+            for hits in bm25(self._client, self._index, texts, k, self._senders)
+        ]
 
     @cached_property
     def _texts(self) -> pa.ChunkedArray:

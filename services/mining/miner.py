@@ -53,7 +53,7 @@ class Miner:
             lambda done: self._context.checkpoint(reused + done),
         ):
             lists[candidates.qord] = candidates
-            short += not enough
+            short += not (enough or candidates.refused)
         ordered = [lists[int(qord)] for qord in qords]
         return ordered, {
             "candidates": sum(len(candidates.ords) for candidates in ordered),

@@ -14,19 +14,27 @@ Scores = npt.NDArray[np.float32]
 
 
 class Ranked(NamedTuple):
-    """One query's ranking: by score descending, ties by ord ascending; the rank is the position plus one."""
+    """One query's ranking: by score descending, ties by ord ascending; the rank is the position plus one.
+
+    `refused` says why the system does not take this query; then there is no candidate.
+    """
 
     ords: Ords
     scores: Scores
+    refused: str = ""
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """A query's ranking as a system returned it: a prefix of all passages, nothing left out."""
+    """A query's ranking as a system returned it: a prefix of all passages, nothing left out.
+
+    `refused` says why the system does not take this query; then there is no candidate.
+    """
 
     qord: int
     ords: Ords
     scores: Scores
+    refused: str = ""
 
     def cut(self, n: int) -> Candidates:
         """The first `n`."""

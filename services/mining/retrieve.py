@@ -10,7 +10,7 @@ from services.collections.collection import Collection
 from services.elastic.provenance import text_fingerprint
 from services.elastic.versions import fresh_text_index
 from services.encoding.vectors import Vectors, open_vectors
-from services.errors import NotFound
+from services.errors import InputError, NotFound
 from services.mining.bm25 import Bm25Retriever
 from services.mining.dense import Blocks, DenseRetriever, compute_device
 from services.mining.knn import KnnRetriever, vector_version
@@ -84,6 +84,7 @@ def retrieve(
 
     Raises:
         NotFound: no such system, or its vectors or index are missing (the hint says how to make them).
+        InputError: the system does not take one of the queries.
         Unavailable: Elasticsearch is needed and does not answer.
     """
     target = Target.of(collection, Registry.load(context.store).get(system))
@@ -91,6 +92,11 @@ def retrieve(
     for start in range(0, len(qords), retriever.batch):
         batch = qords[start : start + retriever.batch]
         for qord, ranked in zip(batch, retriever.search(batch, min(k, retriever.limit)), strict=True):
+            if ranked.refused:  # to leave it out, or to count it as having found nothing, would change a mean
+                raise InputError(
+                    f"query '{collection.qids[int(qord)]}': {ranked.refused}",
+                    hint=f"shorten it with `msmctl collection update {collection.name} --queries SPLIT=FILE`",
+                )
             yield Candidates(int(qord), *ranked)
 
 

@@ -63,7 +63,7 @@ class RunManifest(BaseModel):
 
     Attributes:
         folder: Store key of the parts' folder.
-        queries: Queries in the run, those without any candidate included.
+        queries: Queries in the run, those without any candidate included, those that the system refused not.
         candidates: Candidates of all queries.
         short: Queries whose system has fewer than `depth` candidates that survive exclusion.
         reused: Queries whose earlier answers were kept by `--refresh`.

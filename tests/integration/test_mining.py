@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,11 @@ import pytest
 from services.collections.collection import Collection
 from services.collections.sources.source import Given
 from services.collections.updater import update_collection
+from services.errors import InputError
 from services.jobs.kind import Chunk
 from services.jobs.kinds.index import IndexSpec
 from services.jobs.kinds.mine import MineKind, MineSpec
+from services.mining.retrieve import retrieve
 from services.mining.runs import Run, open_run
 from tests.conftest import ROOT, Cli, Stack
 from tests.integration.index_kit import QUERIES, Bench, Rows, passages
@@ -21,6 +24,8 @@ from tests.unit.tiny_model import WORDS
 
 KIND = MineKind()
 SAMPLES = ROOT / "tests" / "samples"
+ENDLESS = " ".join("".join(letters) for letters in product("abcdefghijklmnopqrstuvwxyz", repeat=3))
+"""17,576 different words; a node with a heap of 512 MB takes 8,192 in one query."""
 
 
 def judge(bench: Bench, name: str, judged: list[tuple[str, str, int]]) -> Collection:
@@ -91,6 +96,29 @@ def test_it_deepens_past_copies_of_the_positive(bench: Bench, unique: str) -> No
     run, result = mine(bench, spec(collection, depth=20))
     assert result["short"] == 0
     assert [len(one.ords) for one in run] == [170]
+
+
+def test_a_query_that_is_too_long_for_the_node_is_a_dead_row_and_the_rest_is_mined(
+    bench: Bench, unique: str
+) -> None:
+    bench.make(unique, passages(300), {"q0": QUERIES["q0"], "endless": ENDLESS, "q1": QUERIES["q1"]})
+    collection = judge(bench, unique, [(qid, "p0", 1) for qid in ("q0", "endless", "q1")])
+    bench.build(collection)
+    asked = spec(collection)
+    [chunk] = KIND.plan(bench.context, asked)
+    receipt = KIND.run_chunk(bench.context, asked, chunk)
+    assert [(dead.row, "more distinct terms" in dead.reason) for dead in receipt.dead] == [("endless", True)]
+    result = KIND.finish(bench.context, asked, [receipt])
+    assert (result["queries"], result["short"]) == (2, 0)
+    run = open_run(collection, "train", "bm25")
+    assert [candidates.qord for candidates in run] == [0, 2]
+
+
+def test_an_evaluation_names_the_query_that_is_too_long_for_the_node(bench: Bench, unique: str) -> None:
+    collection = bench.make(unique, passages(5), {"endless": ENDLESS})
+    bench.build(collection)
+    with pytest.raises(InputError, match=r"query 'endless': .* more distinct terms"):
+        list(retrieve(bench.context, collection, "bm25", np.array([0], np.int32), 10))
 
 
 def test_how_the_work_is_cut_does_not_matter(bench: Bench, unique: str) -> None:

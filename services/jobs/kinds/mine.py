@@ -11,7 +11,7 @@ from pydantic import Field
 from services.collections.collection import Collection, Ords
 from services.elastic.versions import served
 from services.errors import Conflict, InputError, MsmError, NotFound
-from services.jobs.kind import Chunk, Context, Estimate, Kind, Queue, Receipt, Spec
+from services.jobs.kind import Chunk, Context, DeadRow, Estimate, Kind, Queue, Receipt, Spec
 from services.mining.miner import Miner, inputs_of, measured_recall, measured_seconds
 from services.mining.retrieve import Target, open_retriever
 from services.mining.runs import Engine, Inputs, RunManifest, make_current, open_run, run_folder, write_part
@@ -96,7 +96,7 @@ class MineKind(Kind[MineSpec]):
         return [Chunk(n=n, lo=lo, hi=min(lo + size, total)) for n, lo in enumerate(range(0, total, size))]
 
     def run_chunk(self, context: Context, spec: MineSpec, chunk: Chunk) -> Receipt:
-        """Mine a range of queries and write it as one part."""
+        """Mine a range of queries and write it as one part; those that the system does not take are dead."""
         target = _target(context, spec)
         qords = _queries(target, spec)[chunk.lo : chunk.hi]
         if len(qords) != chunk.hi - chunk.lo:
@@ -105,7 +105,9 @@ class MineKind(Kind[MineSpec]):
         facts["collection_fingerprint"] = target.collection.state.fingerprint
         lo, hi = int(qords[0]), int(qords[-1]) + 1
         part = write_part(context.store, _parts_folder(target, spec), lo, hi, lists)
-        return Receipt(rows=len(qords), bytes=part.bytes, parts=[part], facts=facts)
+        refused = [one for one in lists if one.refused]
+        dead = [DeadRow(row=target.collection.qids[one.qord], reason=one.refused) for one in refused]
+        return Receipt(rows=len(qords) - len(dead), bytes=part.bytes, parts=[part], dead=dead, facts=facts)
 
     def finish(self, context: Context, spec: MineSpec, receipts: Sequence[Receipt]) -> dict[str, Any]:
         """Make the run the current one; the result tells of the run that stands."""
