@@ -180,6 +180,49 @@ def test_an_incomplete_folder_says_what_is_missing(
         add(store, "mine", str(folder), pooling="cls", similarity="dot")
 
 
+@pytest.fixture
+def in_parts(folder: Path) -> Path:
+    """The model with its weights in several files and an index of them, as transformers saves large ones."""
+    from transformers import BertModel
+
+    model = BertModel.from_pretrained(folder)
+    (folder / "model.safetensors").unlink()
+    model.save_pretrained(folder, max_shard_size="20KB")
+    return folder
+
+
+def test_weights_in_several_files_are_copied_with_their_index(in_parts: Path, store: Store) -> None:
+    _, model = add(store, "mine", str(in_parts), pooling="cls", similarity="dot")
+    copied = {file.path for file in model.files}
+    assert {path.name for path in in_parts.glob("model-*.safetensors")} < copied
+    assert "model.safetensors.index.json" in copied
+
+
+@pytest.mark.parametrize(
+    ("break_it", "complaint"),
+    [
+        (
+            lambda folder: next(folder.glob("model-00002-*")).unlink(),
+            r"model-00002-of-\d+\.safetensors: missing, though model\.safetensors\.index\.json names it",
+        ),
+        (
+            lambda folder: (folder / "model.safetensors.index.json").unlink(),
+            r"neither model\.safetensors nor model\.safetensors\.index\.json",
+        ),
+        (
+            lambda folder: (folder / "model.safetensors.index.json").write_text('{"weight_map": {"a": [1]}}'),
+            "'weight_map': does not name the file",
+        ),
+    ],
+)
+def test_a_part_of_the_weights_that_is_missing_is_named(
+    in_parts: Path, store: Store, break_it: Callable[[Path], None], complaint: str
+) -> None:
+    break_it(in_parts)
+    with pytest.raises(InputError, match=complaint):
+        add(store, "mine", str(in_parts), pooling="cls", similarity="dot")
+
+
 @pytest.mark.parametrize(
     ("file", "content", "complaint"),
     [
