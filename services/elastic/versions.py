@@ -6,6 +6,7 @@ it is complete. The aliases of both move in one `_aliases` call.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -118,7 +119,7 @@ def fresh_text_index(client: Elasticsearch, settings: Settings, collection: Coll
 
 
 def of_job(client: Elasticsearch, settings: Settings, collection: str, job: str) -> Version | None:
-    """The version that a job builds."""
+    """The version that a job builds: the lowest, should two processes have made one each just now."""
     return next((v for v in versions(client, settings, collection) if v.meta.job == job), None)
 
 
@@ -129,18 +130,15 @@ def allocate(client: Elasticsearch, settings: Settings, meta: Provenance) -> Ver
     """
     body = passages_body(meta.fields, list(meta.systems.values()), meta.vector_index)
     meta = meta.model_copy(update={"built": {"passages": body}})
-    while True:
-        mine = of_job(client, settings, meta.collection, meta.job)
-        if mine is None:
-            _create(
-                client,
-                names.passages_index(settings, meta.collection, _next(client, settings, meta)),
-                body,
-                meta,
-            )
-            continue
-        _create(client, mine.queries, queries_body(list(mine.meta.systems.values())), mine.meta)
-        return mine
+    created = ""
+    while (mine := of_job(client, settings, meta.collection, meta.job)) is None:
+        index = names.passages_index(settings, meta.collection, _next(client, settings, meta))
+        created = index if _create(client, index, body, meta) else ""
+    if created not in ("", mine.passages):  # another process was between our look and our number
+        with translated(f"removing {created}"):
+            client.indices.delete(index=created)
+    _create(client, mine.queries, queries_body(list(mine.meta.systems.values())), mine.meta)
+    return mine
 
 
 def _next(client: Elasticsearch, settings: Settings, meta: Provenance) -> int:
@@ -153,7 +151,8 @@ def _next(client: Elasticsearch, settings: Settings, meta: Provenance) -> int:
     return max((p[2] for p in parsed if p and p[0] == meta.collection), default=0) + 1
 
 
-def _create(client: Elasticsearch, index: str, body: dict[str, Any], meta: Provenance) -> None:
+def _create(client: Elasticsearch, index: str, body: dict[str, Any], meta: Provenance) -> bool:
+    """Make an index; False where it is there already."""
     mappings = body["mappings"] | {"_meta": meta.model_dump(mode="json")}
     with translated(f"creating {index}"):
         try:
@@ -161,6 +160,8 @@ def _create(client: Elasticsearch, index: str, body: dict[str, Any], meta: Prove
         except BadRequestError as error:
             if error.error != "resource_already_exists_exception":
                 raise
+            return False
+    return True
 
 
 def mark(client: Elasticsearch, version: Version, **changes: Any) -> Version:
@@ -247,10 +248,16 @@ def remove(client: Elasticsearch, target: Version, *, orphan: bool = False) -> N
             client.options(ignore_status=404).indices.delete(index=index)
 
 
-def prune(client: Elasticsearch, settings: Settings, collection: str) -> list[str]:
-    """After a swap: remove what is older than the served version, but for the two newest complete ones.
+def prune(
+    client: Elasticsearch, settings: Settings, collection: str, ended: Callable[[str], bool]
+) -> list[str]:
+    """Remove what is older than the served version, but for the two newest complete ones, and ruins.
 
-    A version that is still being built stays.
+    Args:
+        client: With the right to delete.
+        settings: The prefix counts.
+        collection: Whose versions.
+        ended: Whether a job works no more: what it has not completed by then nobody will.
 
     Returns:
         Names of the passages indices that were removed.
@@ -259,7 +266,8 @@ def prune(client: Elasticsearch, settings: Settings, collection: str) -> list[st
     now = next((v.n for v in there if v.served), 0)
     old = [v for v in there if v.n < now and v.meta.state != "building"]
     kept = {v.n for v in [v for v in old if v.meta.state == "complete"][-KEPT:]}
-    removed = [v for v in old if v.n not in kept]
+    ruins = [v for v in there if v.meta.state == "building" and ended(v.meta.job)]
+    removed = [v for v in old if v.n not in kept] + ruins
     for v in removed:
         remove(client, v)
     return [v.passages for v in removed]

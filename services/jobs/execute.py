@@ -70,6 +70,7 @@ def execute(ledger: Ledger, context: Context, hint: Hint, stop: threading.Event 
                     log=beat.log,
                     batch_scale=row.batch_scale,
                     job_id=job.id,
+                    job_ended=ledger.has_ended,
                 ),
             )
     except ChunkStopped as stopped:

@@ -102,6 +102,8 @@ class Context:
         batch_scale: 1.0, or less after the chunk ran out of memory: scale memory-hungry batches by it.
         log: One line for `msmctl jobs logs`.
         job_id: The job's id, such as a name for what it creates.
+        job_ended: Whether a job has ended or was removed, so that nobody works on what it created; False
+            where we cannot know.
     """
 
     settings: Settings
@@ -111,6 +113,7 @@ class Context:
     batch_scale: float = 1.0
     log: Callable[[str], None] = field(default=lambda line: None)
     job_id: str = ""
+    job_ended: Callable[[str], bool] = field(default=lambda job_id: False)
 
 
 S = TypeVar("S", bound=Spec)

@@ -103,6 +103,14 @@ class Ledger:
             raise NotFound(f"no job '{job_id}'", hint="`msmctl jobs ls` lists them")
         return job
 
+    def has_ended(self, job_id: str) -> bool:
+        """Whether nobody works on a job any more: it has ended or was removed.
+
+        A ledger in a file does not know the jobs of the shared one: what it does not have may be open there.
+        """
+        job = self.find_job(job_id)
+        return self.shared if job is None else job.state in records.ENDED
+
     def jobs_by_id(self, ids: Sequence[str]) -> list[Job]:
         """Those of the jobs that exist, in the order given."""
         found = self.documents.get_many("jobs", ids)

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from services.elastic import bulk, msearch, versions
 from services.errors import AuthError, NotFound
+from services.jobs import steering
+from services.jobs.ledger import Ledger
+from services.jobs.local import run_here
+from services.jobs.sqlite_documents import SqliteDocuments
+from services.jobs.submit import forced, submit
 from tests.integration.index_kit import KIND, QUERIES, Bench, passages
 
 
@@ -65,3 +74,38 @@ def test_a_version_removed_under_its_job_is_a_clear_failure(bench: Bench, unique
     versions.remove(bench.client, versions.version(bench.client, bench.settings, unique, 1))
     with pytest.raises(NotFound, match="was removed"):
         KIND.run_chunk(context, spec, first)
+
+
+def test_plans_that_race_make_one_version(bench: Bench, unique: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    collection = bench.make(unique, passages(5))
+    spec, context = bench.spec(collection), bench.job(1)
+    number = versions._next
+
+    def overtaken(*arguments: Any) -> int:
+        monkeypatch.setattr(versions, "_next", number)
+        KIND.plan(context, spec)  # a second attempt, while the first one looks for a number
+        return number(*arguments)
+
+    monkeypatch.setattr(versions, "_next", overtaken)
+    KIND.plan(context, spec)
+    assert [v.n for v in versions.versions(bench.client, bench.settings, unique)] == [1]
+
+
+def test_what_a_cancelled_build_left_is_removed_by_the_next_one(
+    bench: Bench, unique: str, tmp_path: Path
+) -> None:
+    collection = bench.make(unique, passages(5))
+    ledger = Ledger(SqliteDocuments(tmp_path / "ledger.sqlite"), shared=False)
+    (cancelled, open_) = (
+        submit(ledger, bench.context, [forced(bench.spec(collection))], runner=runner).jobs[0]
+        for runner in ("gone", "elsewhere")
+    )
+    for job in (cancelled, open_):
+        KIND.plan(dataclasses.replace(bench.context, job_id=job.id), bench.spec(collection))
+    steering.cancel(ledger, cancelled.id)
+    (made,) = submit(ledger, bench.context, [forced(bench.spec(collection))], runner="here").jobs
+    (job,) = run_here(ledger, bench.context, [made.id], "here")
+    assert job.result is not None
+    assert (job.result["version"], job.result["removed"]) == (3, [f"msm-{unique}-passages-v1"])
+    there = versions.versions(bench.client, bench.settings, unique)
+    assert [(v.n, v.meta.state) for v in there] == [(2, "building"), (3, "complete")]

@@ -128,7 +128,7 @@ class IndexKind(Kind[IndexSpec]):
         made = versions.mark(client, made, dead=sum(len(receipt.dead) for receipt in receipts))
         made, checks = judge(context, collection, made)
         swapped = self._serve(context, spec, made)
-        removed = versions.prune(client, context.settings, spec.collection) if swapped else []
+        removed = versions.prune(client, context.settings, spec.collection, context.job_ended)
         return {
             "passages_index": made.passages,
             "queries_index": made.queries,

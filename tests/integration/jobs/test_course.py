@@ -82,3 +82,13 @@ def test_a_ledger_of_another_store_is_refused(ledger: Ledger) -> None:
     ledger.bind(store, "/here")
     with pytest.raises(Conflict, match="belongs to the store /here"):
         ledger.bind("another", "/there")
+
+
+def test_a_job_has_ended_when_nobody_works_on_it_any_more(ledger: Ledger, context: Context) -> None:
+    (job,) = send(ledger, context, ScriptedSpec()).jobs
+    assert not ledger.has_ended(job.id)
+    steering.cancel(ledger, job.id)
+    assert ledger.has_ended(job.id)
+    steering.remove(ledger, job.id)
+    assert Ledger(ledger.documents, shared=True).has_ended(job.id)
+    assert not Ledger(ledger.documents, shared=False).has_ended(job.id), "it may be one of the shared ledger"
