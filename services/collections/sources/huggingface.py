@@ -25,15 +25,11 @@ def hf_dataset(name: str) -> Given:
         name: An id such as `mteb/scifact`, or a local folder.
 
     Raises:
-        InputError: the library is not installed, or the data set has another layout.
+        InputError: the data set has another layout.
         Unavailable: the hub cannot be reached, or has no such data set.
     """
-    try:
-        import datasets
-    except ImportError as error:
-        raise InputError(
-            "the library datasets is not installed", hint="install it: pip install 'msmctl[catalogues]'"
-        ) from error
+    import datasets
+
     hub = _Hub(name, datasets)
     configs = hub.configs(name)
     if "corpus" not in configs:
