@@ -13,7 +13,7 @@ from services.mining.exclusion import Exclusion, rule
 from services.mining.knn import recall
 from services.mining.ranking import Candidates, Ords, Retriever
 from services.mining.refresh import Within, renewed, reusable
-from services.mining.retrieve import Target, exact_retriever, open_retriever
+from services.mining.retrieve import Target, exact_retriever, on_standing_index, open_retriever
 from services.mining.runs import Engine, Inputs, open_run
 
 if TYPE_CHECKING:
@@ -36,17 +36,32 @@ class Miner:
         self._context = context
         self._target = target
         self._inputs = inputs
-        self._retriever = open_retriever(context, target, inputs.engine)
         self._exclusion = Exclusion(target.collection)
 
     def mine(self, qords: Ords, *, refresh: bool) -> tuple[list[Candidates], dict[str, Any]]:
-        """The candidates of each query, in the order of `qords` (ascending), and facts for the receipt."""
-        lists = self._refreshed(qords) if refresh else {}
+        """The candidates of each query, in the order of `qords` (ascending), and facts for the receipt.
+
+        All of one call are from one index, which `source` of the facts names.
+
+        Raises:
+            NotFound: what is asked is not there, or was removed meanwhile, and nothing has taken its place.
+        """
+        return on_standing_index(
+            self._context,
+            self._target,
+            self._inputs.engine,
+            lambda retriever: self._mine(retriever, qords, refresh),
+        )
+
+    def _mine(
+        self, retriever: Retriever, qords: Ords, refresh: bool
+    ) -> tuple[list[Candidates], dict[str, Any]]:
+        lists = self._refreshed(retriever, qords) if refresh else {}
         reused = len(lists)
         rest = np.array([qord for qord in qords if int(qord) not in lists], np.int32)
         short = 0
         for candidates, enough in deepen(
-            self._retriever,
+            retriever,
             self._exclusion,
             rest,
             self._inputs.depth,
@@ -60,11 +75,11 @@ class Miner:
             "short": short,
             "reused": reused,
             "system_fingerprint": self._target.fingerprint,
-            "source": self._retriever.facts(),
+            "source": retriever.facts(),
         }
 
-    def _refreshed(self, qords: Ords) -> dict[int, Candidates]:
-        collection, facts = self._target.collection, self._retriever.facts()
+    def _refreshed(self, retriever: Retriever, qords: Ords) -> dict[int, Candidates]:
+        collection, facts = self._target.collection, retriever.facts()
         run = open_run(collection, self._inputs.split, self._target.system.name)
         reuse = reusable(run, self._inputs, self._target.shards, facts, collection)
         if reuse is None:
@@ -124,7 +139,10 @@ def measured_seconds(
 def measured_recall(context: Context, target: Target, qords: Ords, depth: int) -> float:
     """How much of the exact best `depth` the kNN through Elasticsearch finds, on up to 200 of the queries."""
     places = np.linspace(0, len(qords) - 1, min(_SAMPLE, len(qords))).astype(np.int64)
-    approximate = open_retriever(context, target, "es")
     vectors = target.present
     exact = exact_retriever(context, target.collection, vectors.queries, vectors.passages)
-    return recall(approximate, exact, qords[np.unique(places)], min(depth, approximate.limit))
+
+    def measured(approximate: Retriever) -> float:
+        return recall(approximate, exact, qords[np.unique(places)], min(depth, approximate.limit))
+
+    return on_standing_index(context, target, "es", measured)

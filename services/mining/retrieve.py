@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from services.collections.collection import Collection
 from services.elastic.provenance import text_fingerprint
@@ -21,6 +21,9 @@ from services.systems.system import System
 
 if TYPE_CHECKING:
     from services.jobs.kind import Context
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -123,6 +126,18 @@ def open_retriever(context: Context, target: Target, engine: Engine) -> Retrieve
             hint=f"msmctl index build --collection {collection.name} --system {system.name}",
         )
     return KnnRetriever(client, *found, vectors.queries, settings.senders)
+
+
+def on_standing_index(context: Context, target: Target, engine: Engine, ask: Callable[[Retriever], T]) -> T:
+    """Ask a system; once more, from the start, when its index version was removed meanwhile.
+
+    A build removes old versions while others may be reading them; what it serves has taken their place.
+    """
+    try:
+        return ask(open_retriever(context, target, engine))
+    except NotFound as error:
+        context.log(f"asked anew: {error.message}")
+        return ask(open_retriever(context, target, engine))
 
 
 def exact_retriever(

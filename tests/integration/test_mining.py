@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from itertools import product
 from pathlib import Path
@@ -12,10 +13,13 @@ import pytest
 from services.collections.collection import Collection
 from services.collections.sources.source import Given
 from services.collections.updater import update_collection
+from services.elastic import versions
 from services.errors import InputError
 from services.jobs.kind import Chunk
 from services.jobs.kinds.index import IndexSpec
 from services.jobs.kinds.mine import MineKind, MineSpec
+from services.mining.bm25 import Bm25Retriever
+from services.mining.knn import KnnRetriever
 from services.mining.retrieve import retrieve
 from services.mining.runs import Run, open_run
 from tests.conftest import ROOT, Cli, Stack
@@ -146,6 +150,36 @@ def test_the_recall_of_the_approximate_engine_is_measured(bench: Bench, unique: 
     assert np.mean(shared) >= 0.9
     scores = [one.scores[0] for one in approximate]
     assert np.allclose(scores, [np.frombuffer(row[2], np.float32)[0] for row in truth], rtol=1e-3)
+
+
+@pytest.mark.parametrize("systems", [[], ["tiny"]], ids=["bm25", "kNN"])
+def test_a_chunk_whose_index_is_removed_under_it_asks_the_one_that_is_served_then(
+    bench: Bench, unique: str, systems: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.add_system("tiny")
+    collection = judged_collection(bench, unique)
+    bench.build(collection, *systems, vector_index="flat")
+    asked = spec(collection, *systems)
+    whole, _ = mine(bench, asked.model_copy(update={"nonce": "undisturbed"}))
+    undisturbed = listed(whole)
+
+    for retriever in (Bm25Retriever, KnnRetriever):
+        monkeypatch.setattr(retriever, "batch", 2)
+
+    def swapped(rows: int) -> None:  # the first sign of life comes after the first batch
+        if bench.served(unique).n == 1:
+            bench.build(collection, *systems, job=2, vector_index="flat")
+            versions.remove(bench.client, versions.version(bench.client, bench.settings, unique, 1))
+
+    first, second = Chunk(n=0, lo=0, hi=6), Chunk(n=1, lo=6, hi=12)
+    before = KIND.run_chunk(bench.context, asked, first)
+    after = KIND.run_chunk(dataclasses.replace(bench.context, checkpoint=swapped), asked, second)
+    assert before.facts["source"]["index"] == f"msm-{unique}-passages-v1"
+    assert after.facts["source"]["index"] == f"msm-{unique}-passages-v2"
+    result = KIND.finish(bench.context, asked, [before, after])
+    assert result["index"] == [f"msm-{unique}-passages-v1", f"msm-{unique}-passages-v2"]
+    run = open_run(collection, "train", asked.system)
+    assert listed(run) == undisturbed
 
 
 def test_refreshing_bm25_asks_all_again_only_when_passages_changed(bench: Bench, unique: str) -> None:
