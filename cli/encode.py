@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import click
 
-from cli.options import collection_option, job_options, json_option, store, system_option
+from cli.options import How, collection_option, job_options, opened, system_option
 
 
 @click.command()
 @system_option
 @collection_option
 @job_options
-@json_option
 @click.pass_context
 def encode(
     ctx: click.Context,
     systems: list[str],
     collection: str | None,
-    detach: bool,
-    local: bool,
-    force: bool,
-    dry_run: bool,
-    as_json: bool,
+    how: How,
 ) -> None:
     """Encode passages and queries into vectors.
 
@@ -34,15 +29,12 @@ def encode(
       msmctl encode --system all-MiniLM-L6-v2 --collection squad --dry-run
     """
     from cli.waiting import run_specs
-    from services.collections.collection import Collection
-    from services.collections.current import resolve
     from services.errors import InputError
     from services.jobs.kinds.encode import EncodeSpec
     from services.systems.registry import Registry
 
-    artefacts = store(ctx)
-    opened = Collection.open(artefacts, resolve(artefacts, collection))
-    registry = Registry.load(artefacts)
+    chosen = opened(ctx, collection)
+    registry = Registry.load(chosen.store)
     found = [registry.get(name) for name in systems]
     for system in found:
         if not system.is_dense:
@@ -51,7 +43,7 @@ def encode(
                 hint="bm25 needs no vectors: `msmctl mine --system bm25`",
             )
     specs = [
-        EncodeSpec(collection=opened.name, collection_version=opened.state.version, system=system.name)
+        EncodeSpec(collection=chosen.name, collection_version=chosen.state.version, system=system.name)
         for system in found
     ]
-    run_specs(ctx, specs, detach=detach, local=local, force=force, dry_run=dry_run, as_json=as_json)
+    run_specs(ctx, specs, **how)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.options import CommaList, collection_option, flat, json_option, settings
+from cli.options import CommaList, collection_option, flat, json_option, opened, settings
 from cli.output import emit_json, emit_rows, say
 from cli.progress import Progress, progress
 
@@ -66,8 +66,6 @@ def evaluate(
       msmctl evaluate --system bm25 --measure RR@10 --measure nDCG@10 --min RR@10=.5 --json
       msmctl evaluate --run bm25.run.gz --collection squad --split test
     """
-    from services.collections import current
-    from services.collections.collection import Collection
     from services.evaluation.evaluate import check
     from services.evaluation.measures import parse_measures, parse_threshold
     from services.jobs.context import context_for
@@ -78,12 +76,12 @@ def evaluate(
         raise click.UsageError("--run-out writes one system's run: give one --system")
     least = [parse_threshold(text) for text in thresholds]
     context = context_for(settings(ctx))
-    opened = Collection.open(context.store, current.resolve(context.store, collection))
-    wanted = parse_measures([*measures, *(bound.name for bound in least)], opened.state.min_rel)
+    chosen = opened(ctx, collection)
+    wanted = parse_measures([*measures, *(bound.name for bound in least)], chosen.state.min_rel)
     found = (
-        _of_systems(ctx, context, opened, split, wanted, systems, engine, local, run_out) if systems else []
+        _of_systems(ctx, context, chosen, split, wanted, systems, engine, local, run_out) if systems else []
     )
-    found += [_of_run(opened, split, wanted, path) for path in runs]
+    found += [_of_run(chosen, split, wanted, path) for path in runs]
     _print(found, as_json)
     check(found, least)
 

@@ -12,8 +12,8 @@ from cli.options import (
     dry_run_option,
     flat,
     json_option,
+    opened,
     split_option,
-    store,
 )
 from cli.output import emit_record, say
 from cli.progress import progress
@@ -77,13 +77,10 @@ def _command(name: str) -> click.Command:
         dry_run: bool,
         as_json: bool,
     ) -> None:
-        from services.collections.collection import Collection
-        from services.collections.current import resolve
         from services.exports.export import ExportRequest, plan, summary, write
 
-        artefacts = store(ctx)
-        opened = Collection.open(artefacts, resolve(artefacts, collection))
-        planned = plan(opened, ExportRequest(declared, split, file, systems, depth, force))
+        chosen = opened(ctx, collection)
+        planned = plan(chosen, ExportRequest(declared, split, file, systems, depth, force))
         for system, stale in planned.stale.items():
             missing = (
                 f"{stale.absent:,} queries of the split are absent from its run, " if stale.absent else ""
@@ -96,7 +93,7 @@ def _command(name: str) -> click.Command:
         if planned.fresh:
             say(f"fresh, skipped: {file} is of these runs and this state already (--force writes it again)")
         elif not dry_run:
-            with progress(len(planned.negatives.qords), f"export {opened.name}/{split}", "queries") as bar:
+            with progress(len(planned.negatives.qords), f"export {chosen.name}/{split}", "queries") as bar:
                 manifest = write(planned, lambda done: bar.advance(done - bar.done))
         emit_record(summary(planned, manifest), as_json=as_json)
 

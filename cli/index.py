@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.options import collection_option, job_options, json_option, settings, store, system_option
+from cli.options import (
+    How,
+    collection_option,
+    job_options,
+    json_option,
+    opened,
+    settings,
+    store,
+    system_option,
+)
 from cli.output import emit_json, emit_record, emit_rows, say
 
 if TYPE_CHECKING:
@@ -54,18 +63,13 @@ def index() -> None:
     help="How vectors are held: graph, quantised graphs, or none (exact).",
 )
 @job_options
-@json_option
 @click.pass_context
 def build(
     ctx: click.Context,
     collection: str | None,
     systems: list[str],
     vector_index: VectorIndex,
-    detach: bool,
-    local: bool,
-    force: bool,
-    dry_run: bool,
-    as_json: bool,
+    how: How,
 ) -> None:
     """Build a new version, check it, and serve it. What is served already stays if its vectors are at hand.
 
@@ -74,22 +78,19 @@ def build(
       msmctl index build --collection squad --system all-MiniLM-L6-v2
     """
     from cli.waiting import run_specs
-    from services.collections.collection import Collection
-    from services.collections.current import resolve
     from services.jobs.kinds.index import IndexSpec
     from services.systems.registry import Registry
 
-    kept = store(ctx)
-    registry = Registry.load(kept)
+    chosen = opened(ctx, collection)
+    registry = Registry.load(chosen.store)
     dense = tuple(system.name for system in map(registry.get, systems) if system.is_dense)
-    name = resolve(kept, collection)
     spec = IndexSpec(
-        collection=name,
-        collection_version=Collection.open(kept, name).state.version,
+        collection=chosen.name,
+        collection_version=chosen.state.version,
         systems=dense,
         vector_index=vector_index,
     )
-    run_specs(ctx, [spec], detach=detach, local=local, force=force, dry_run=dry_run, as_json=as_json)
+    run_specs(ctx, [spec], **how)
 
 
 @index.command()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from cli.options import collection_option, job_options, json_option, split_option, store, system_option
+from cli.options import How, collection_option, job_options, opened, split_option, system_option
 
 
 @click.command()
@@ -28,7 +28,6 @@ from cli.options import collection_option, job_options, json_option, split_optio
 @click.option("--all-queries", is_flag=True, help="Also queries without a positive.")
 @click.option("--refresh", is_flag=True, help="Ask again only what an update can have changed.")
 @job_options
-@json_option
 @click.pass_context
 def mine(
     ctx: click.Context,
@@ -39,11 +38,7 @@ def mine(
     engine: str,
     all_queries: bool,
     refresh: bool,
-    detach: bool,
-    local: bool,
-    force: bool,
-    dry_run: bool,
-    as_json: bool,
+    how: How,
 ) -> None:
     """Mine candidates for hard negatives.
 
@@ -58,19 +53,16 @@ def mine(
       msmctl mine --system all-MiniLM-L6-v2 --refresh
     """
     from cli.waiting import run_specs
-    from services.collections.collection import Collection
-    from services.collections.current import resolve
     from services.jobs.kinds.mine import MineSpec
     from services.systems.registry import Registry
 
-    artefacts = store(ctx)
-    opened = Collection.open(artefacts, resolve(artefacts, collection))
-    opened.split_members(split)
-    registry = Registry.load(artefacts)
+    chosen = opened(ctx, collection)
+    chosen.split_members(split)
+    registry = Registry.load(chosen.store)
     specs = [
         MineSpec(
-            collection=opened.name,
-            collection_version=opened.state.version,
+            collection=chosen.name,
+            collection_version=chosen.state.version,
             split=split,
             system=system.name,
             depth=depth,
@@ -80,4 +72,4 @@ def mine(
         )
         for system in {system.name: system for system in map(registry.get, systems)}.values()
     ]
-    run_specs(ctx, specs, detach=detach, local=local, force=force, dry_run=dry_run, as_json=as_json)
+    run_specs(ctx, specs, **how)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import click
 
 if TYPE_CHECKING:
+    from services.collections.collection import Collection
     from services.settings import Settings
     from services.store import Store
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 class CommaList(click.ParamType[list[str]]):
@@ -50,17 +50,34 @@ system_option = click.option(
 dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would be done; do nothing.")
 
 
-def job_options(command: F) -> F:
-    """The options of every command that starts a job."""
+class How(TypedDict):
+    """How jobs are run and told of: the options of `job_options`, as `cli.waiting.run_specs` takes them."""
+
+    detach: bool
+    local: bool
+    force: bool
+    dry_run: bool
+    as_json: bool
+
+
+def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of every command that starts a job; the command takes them as one, `how`."""
+
+    @wraps(command)
+    def collected(*args: Any, **given: Any) -> Any:
+        how = {name: given.pop(name) for name in How.__annotations__}
+        return command(*args, **given, how=how)
+
     options = [
         click.option("--detach", is_flag=True, help="Return at once; `msmctl jobs watch` shows the rest."),
         click.option("--local", is_flag=True, help="Run in this process, without a worker."),
         click.option("--force", is_flag=True, help="Make it anew even if it is fresh."),
         dry_run_option,
+        json_option,
     ]
     for option in reversed(options):
-        command = option(command)
-    return command
+        collected = option(collected)
+    return collected
 
 
 def settings(ctx: click.Context) -> Settings:
@@ -77,3 +94,12 @@ def store(ctx: click.Context) -> Store:
 
     present = settings(ctx)
     return Store(present.store_url, cache=present.home / "cache")
+
+
+def opened(ctx: click.Context, name: str | None) -> Collection:
+    """The present state of the collection that `--collection` means: the one named, else the current one."""
+    from services.collections.collection import Collection
+    from services.collections.current import resolve
+
+    place = store(ctx)
+    return Collection.open(place, resolve(place, name))

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from cli.options import collection_option, json_option, store
+from cli.options import collection_option, json_option, opened
 from cli.output import emit_json, emit_rows, say
 from cli.progress import progress
 
@@ -37,19 +37,16 @@ def verify(
       msmctl verify negatives.jsonl.gz --collection squad
       msmctl verify negatives.jsonl.gz --require-depth 50 --json
     """
-    from services.collections.collection import Collection
-    from services.collections.current import resolve
     from services.errors import CheckFailed
     from services.exports.verify import KINDS, Report
     from services.exports.verify import verify as check
 
-    artefacts = store(ctx)
-    opened = Collection.open(artefacts, resolve(artefacts, collection))
+    chosen = opened(ctx, collection)
     size = max(file.stat().st_size, 1) if file.is_file() else 1
     with progress(None, f"verify {file.name}", "lines") as bar:
         report: Report = check(
             file,
-            opened,
+            chosen,
             splits=[split] if split else None,
             required=require_depth,
             read=lambda done: bar.advance(fraction=min(done / size, 1.0)),
