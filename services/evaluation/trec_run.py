@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import gzip
 import io
 import math
@@ -15,7 +14,7 @@ from typing import IO
 import numpy as np
 
 from services.collections.collection import Collection
-from services.collections.sources.lines import LONGEST_LINE, open_plain
+from services.collections.sources.lines import LONGEST_LINE, numbered, open_plain
 from services.errors import InputError
 from services.mining.ranking import Candidates
 
@@ -116,10 +115,12 @@ def _numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
     number = 0
     with open_plain(path) as (stream, _):
         try:
-            while line := stream.readline(LONGEST_LINE):
-                number += 1
-                if number == 1:
-                    line = line.removeprefix(codecs.BOM_UTF8)
+            for number, line in numbered(stream):
+                if line is None:
+                    raise InputError(
+                        f"{path}:{number}: the line is longer than {LONGEST_LINE >> 20} MiB",
+                        hint="a line is: qid Q0 pid rank score tag",
+                    )
                 if line.strip():
                     yield number, line.decode()
         except UnicodeDecodeError as error:

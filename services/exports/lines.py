@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -12,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from services.collections.sources.lines import LONGEST_LINE, open_plain
+from services.collections.sources.lines import LONGEST_LINE, numbered, open_plain
 
 _KEY = re.compile(rb'"\s*:')
 """The end of every key; of a string's inside too, where it has an escaped quote."""
@@ -53,13 +52,8 @@ def read_entries(file: Path, read: Callable[[int], None] = lambda size: None) ->
     number = 0
     with open_plain(file) as (stream, raw):
         try:
-            while line := stream.readline(LONGEST_LINE):
-                number += 1
-                if number == 1:
-                    line = line.removeprefix(codecs.BOM_UTF8)
-                if len(line) == LONGEST_LINE and not line.endswith(b"\n"):
-                    while (more := stream.readline(LONGEST_LINE)) and not more.endswith(b"\n"):
-                        read(raw.tell())
+            for number, line in numbered(stream):
+                if line is None:
                     yield Malformed(number, f"longer than {LONGEST_LINE >> 20} MiB")
                 elif line.strip():
                     yield _parsed(line, number)

@@ -187,6 +187,11 @@ def test_a_bad_run_is_refused_with_its_line(tiny: Collection, tmp_path: Path, te
     assert caught.value.hint
 
 
+def test_a_line_that_never_ends_is_refused_with_its_number(tiny: Collection, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=":2: the line is longer than 8 MiB"):
+        read_run(written(tmp_path, "q0 Q0 a 1 2 t\n" + "x" * (9 << 20)), tiny)
+
+
 @pytest.mark.parametrize("ending", ["gz", "zst"])
 def test_a_run_may_be_compressed_and_begin_with_a_byte_order_mark(
     tiny: Collection, tmp_path: Path, ending: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import stat
 from abc import abstractmethod
@@ -21,7 +22,6 @@ from services.store.fingerprint import file_sha256
 LONGEST_LINE = 8 << 20  # bytes; the longest text, all of it escaped in JSON, takes a tenth
 _MAGIC = {"gzip": b"\x1f\x8b", "zstd": b"\x28\xb5\x2f\xfd"}
 _ENDINGS = {".gz": "gzip", ".zst": "zstd"}
-_BOM = b"\xef\xbb\xbf"
 _HEAD = 512
 FOLDER_HINT = "name a file; `msmctl collection import` takes a BEIR folder with --beir"
 
@@ -92,6 +92,19 @@ def open_plain(path: Path) -> Iterator[tuple[io.BufferedReader, pa.NativeFile]]:
         yield io.BufferedReader(pa.CompressedInputStream(raw, codec) if codec else raw, 1 << 18), raw
 
 
+def numbered(stream: io.BufferedReader) -> Iterator[tuple[int, bytes | None]]:
+    """Lines with their ends, counted from 1, without a byte order mark; None for one above `LONGEST_LINE`."""
+    number = 0
+    while line := stream.readline(LONGEST_LINE):
+        number += 1
+        if len(line) == LONGEST_LINE and not line.endswith(b"\n"):
+            while (more := stream.readline(LONGEST_LINE)) and not more.endswith(b"\n"):
+                pass
+            yield number, None
+        else:
+            yield number, line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
+
+
 class LineSource(Source):
     """A text file with one row per line; blank lines are passed over.
 
@@ -138,28 +151,22 @@ class LineSource(Source):
         number = 0
         with open_plain(self.path) as (stream, raw):
             try:
-                while line := stream.readline(LONGEST_LINE):
-                    number += 1
+                for number, line in numbered(stream):
                     self.done = raw.tell()
-                    if len(line) == LONGEST_LINE and not line.endswith(b"\n"):
-                        while (more := stream.readline(LONGEST_LINE)) and not more.endswith(b"\n"):
-                            pass
-                        yield (
-                            number,
-                            BadRow(
-                                f"the line is longer than {LONGEST_LINE >> 20} MiB",
-                                "check the file's line ends, and cut long texts into passages",
-                            ),
-                        )
-                        continue
-                    line = line.rstrip(b"\r\n")
-                    if number == 1:
-                        line = line.removeprefix(_BOM)
-                    if line.strip(b" "):  # a line of tabs is a row of empty cells
-                        yield number, line
+                    if line is None:
+                        yield number, _too_long()
+                    elif (row := line.rstrip(b"\r\n")).strip(b" "):  # a line of tabs is a row of empty cells
+                        yield number, row
             except OSError as error:
                 raise InputError(
                     f"{self.path}:{number + 1}: the file ends early or is damaged here: {error}",
                     hint="fetch it again and compare size or checksum; "
                     "--on-error skip passes over bad rows, not over lost ones",
                 ) from error
+
+
+def _too_long() -> BadRow:
+    return BadRow(
+        f"the line is longer than {LONGEST_LINE >> 20} MiB",
+        "check the file's line ends, and cut long texts into passages",
+    )
