@@ -120,9 +120,17 @@ class Dispatcher:
         return True
 
     def _shares(self, running: Sequence[Job]) -> dict[str, int]:
-        """How much of its queue's window each job may fill: equal shares, so that none starves."""
+        """How much of its queue's window each job may fill: equal shares, so that none starves.
+
+        One chunk of a sequential kind: as chunks are taken in order, that is the first which is not done.
+        """
         counts = Counter(job.queue for job in running)
-        return {job.id: max(1, self._settings.window // counts[job.queue]) for job in running}
+        return {
+            job.id: 1
+            if kind_named(job.kind).sequential
+            else max(1, self._settings.window // counts[job.queue])
+            for job in running
+        }
 
     def _advance(self, job: Job, share: int, rows: dict[str, Row]) -> bool:
         flights = self._flights.get(job.id)

@@ -20,7 +20,7 @@ from services.jobs.failures import after, blame, describe
 from services.jobs.heartbeat import ChunkStopped, Heartbeat
 from services.jobs.kind import Chunk, Context, Kind, Receipt
 from services.jobs.ledger import Ledger
-from services.jobs.records import Job, Row, now
+from services.jobs.records import Job, Row, chunk_key, now
 from services.jobs.registry import kind_named, parse_spec
 
 logger = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ def execute(ledger: Ledger, context: Context, hint: Hint, stop: threading.Event 
     if claimed is None:
         logger.info("dropped %s:%s attempt %d: not claimable", hint.job, hint.chunk, hint.attempt)
         return "dropped"
-    job, row = claimed
+    job, row, previous = claimed
     began = time.monotonic()
     kind = kind_named(job.kind)
     beat = Heartbeat(ledger, row, lease=context.settings.lease_seconds, soft_limit=kind.soft_limit, stop=stop)
@@ -68,6 +68,8 @@ def execute(ledger: Ledger, context: Context, hint: Hint, stop: threading.Event 
                     context,
                     checkpoint=beat.checkpoint,
                     log=beat.log,
+                    status=beat.say,
+                    previous=previous,
                     batch_scale=row.batch_scale,
                     job_id=job.id,
                     job_ended=ledger.has_ended,
@@ -98,28 +100,35 @@ def execute(ledger: Ledger, context: Context, hint: Hint, stop: threading.Event 
     return _write(ledger, done, "done")
 
 
-def _claim(ledger: Ledger, hint: Hint) -> tuple[Job, Row] | None:
-    """Take the chunk, if the job runs and the chunk is pending under just this attempt."""
+def _claim(ledger: Ledger, hint: Hint) -> tuple[Job, Row, Receipt | None] | None:
+    """Take the chunk, if the job runs and the chunk is pending under just this attempt.
+
+    A chunk of a sequential kind only if the one before is done; its receipt comes along.
+    """
     job = ledger.find_job(hint.job)
     row = ledger.row(hint.job, hint.chunk)
     if job is None or row is None or job.state != "running":
         return None
     if row.attempt != hint.attempt or row.state != "pending":
         return None
+    previous = None
+    if row.step == "work" and int(row.key) and kind_named(job.kind).sequential:
+        before = ledger.row(job.id, chunk_key(int(row.key) - 1))
+        if before is None or before.state != "done":
+            return None
+        previous = before.receipt
+    claimed = {
+        "state": "running",
+        "worker": identity.me(),
+        "beat": row.beat + 1,
+        "wait": 0.0,
+        "progress": 0,
+        "status": "",
+        "started": now(),
+        "ended": None,
+    }
     try:
-        return job, ledger.save(
-            row.model_copy(
-                update={
-                    "state": "running",
-                    "worker": identity.me(),
-                    "beat": row.beat + 1,
-                    "wait": 0.0,
-                    "progress": 0,
-                    "started": now(),
-                    "ended": None,
-                }
-            )
-        )
+        return job, ledger.save(row.model_copy(update=claimed)), previous
     except Stale:
         return None
 

@@ -106,16 +106,15 @@ class Flights:
         return self._sums | {"units_done": self._sums["units_done"] + running}
 
     def note(self) -> str | None:
-        """What holds a chunk up, for people who wait."""
+        """What holds a chunk up, or else what a running one says of itself, for people who wait."""
         rows = [flight.row for flight in self.open.values()]
-        return next(
-            (
-                f"waiting, chunk {row.key}: {row.error.message}"
-                for row in rows
-                if row.state == "pending" and row.error is not None
-            ),
-            None,
+        trouble = (
+            f"waiting, chunk {row.key}: {row.error.message}"
+            for row in rows
+            if row.state == "pending" and row.error is not None
         )
+        said = (row.status for row in rows if row.state == "running" and row.status)
+        return next(trouble, None) or next(said, None)
 
     def complete(self, size: int) -> bool:
         """Whether all chunks of the phase have landed."""

@@ -60,6 +60,7 @@ class Heartbeat:
         self._stop = stop or threading.Event()
         self._over = threading.Event()
         self._progress = 0
+        self._status = ""
         self._lines = row.log  # of earlier attempts
         self._verdict: Verdict | None = None
         self._thread = threading.Thread(target=self._run, name=f"heartbeat {row.id}", daemon=True)
@@ -88,6 +89,10 @@ class Heartbeat:
         logger.info("%s: %s", self.row.id, line)
         self._lines = [*self._lines, f"{now()} {line}"][-LOG_LINES:]
 
+    def say(self, word: str) -> None:
+        """Where the chunk stands, for people who watch the job; carried by the next beat."""
+        self._status = word
+
     def _run(self) -> None:
         while not self._over.wait(self._period) and self._verdict is None:
             try:
@@ -107,4 +112,4 @@ class Heartbeat:
             self._verdict = "fenced"
 
     def _with_news(self, row: Row) -> Row:
-        return row.model_copy(update={"progress": self._progress, "log": self._lines})
+        return row.model_copy(update={"progress": self._progress, "status": self._status, "log": self._lines})

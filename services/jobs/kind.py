@@ -101,6 +101,8 @@ class Context:
             chunk was cancelled, paused or given to another worker. Cheap enough for every batch.
         batch_scale: 1.0, or less after the chunk ran out of memory: scale memory-hungry batches by it.
         log: One line for `msmctl jobs logs`.
+        status: A word on where the chunk stands, for people who watch the job.
+        previous: Of a sequential kind: the receipt of the chunk before, which the ledger vouches for.
         job_id: The job's id, such as a name for what it creates.
         job_ended: Whether a job has ended or was removed, so that nobody works on what it created; False
             where we cannot know.
@@ -112,6 +114,8 @@ class Context:
     checkpoint: Callable[[int], None] = field(default=lambda rows: None)
     batch_scale: float = 1.0
     log: Callable[[str], None] = field(default=lambda line: None)
+    status: Callable[[str], None] = field(default=lambda word: None)
+    previous: Receipt | None = None
     job_id: str = ""
     job_ended: Callable[[str], bool] = field(default=lambda job_id: False)
 
@@ -127,6 +131,8 @@ class Kind(ABC, Generic[S]):
     soft_limit: ClassVar[float] = 270.0
     hard_limit: ClassVar[float] = 330.0
     spec_type: ClassVar[type[Spec]]
+    sequential: ClassVar[bool] = False
+    """Each chunk goes on from the one before: it is given out only when that one is done."""
 
     def queue_of(self, spec: S) -> Queue:
         """The queue of one spec; a kind whose specs differ in what they need overrides this."""

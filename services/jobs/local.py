@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from functools import partial
 
 from services.errors import Unavailable
 from services.jobs.dispatch import Dispatcher
@@ -15,6 +17,8 @@ from services.jobs.ledger import Ledger
 from services.jobs.records import ENDED, Job
 
 _PAUSE = 0.1
+_LOOK = 0.5
+"""Seconds between two looks at a chunk that is being worked on: its progress becomes the job's."""
 _OUTAGE = 300.0
 
 
@@ -64,7 +68,7 @@ def run_here(
             if not broker.hints and not changed:
                 stop.wait(_PAUSE)
             while broker.hints and not stop.is_set():
-                execute(ledger, context, broker.hints.popleft(), stop)
+                _looking(dispatcher, partial(execute, ledger, context, broker.hints.popleft(), stop))
             heard = time.monotonic()
         except Unavailable:
             if time.monotonic() - heard > _OUTAGE:
@@ -72,3 +76,15 @@ def run_here(
             dispatcher.forgive()
             stop.wait(1.0)
     return ledger.jobs_by_id(job_ids)
+
+
+def _looking(dispatcher: Dispatcher, work: Callable[[], object]) -> None:
+    """Work in a thread while the dispatcher keeps the job's counters."""
+    with ThreadPoolExecutor(1, "chunk") as pool:
+        working = pool.submit(work)
+        while wait([working], _LOOK).not_done:
+            try:
+                dispatcher.tick()
+            except Unavailable:
+                dispatcher.forgive()
+    working.result()

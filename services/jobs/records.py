@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from services.jobs.kind import Queue, Receipt, Spec
 
-JobState = Literal["pending", "running", "paused", "succeeded", "dead_rows", "failed", "cancelled"]
+JobState = Literal["draft", "pending", "running", "paused", "succeeded", "dead_rows", "failed", "cancelled"]
+"""A draft is written, but not yet the open job of its spec: nobody sees it or works on it."""
 OPEN: tuple[JobState, ...] = ("pending", "running", "paused")
 ENDED: tuple[JobState, ...] = ("succeeded", "dead_rows", "failed", "cancelled")
 STATES: tuple[JobState, ...] = OPEN + ENDED
@@ -52,7 +53,7 @@ class Job(BaseModel):
     title: str
     spec: dict[str, Any]
     hash: str
-    state: JobState = "pending"
+    state: JobState = "draft"
     phase: Phase = "plan"
     depends_on: list[str] = []
     runner: str = STACK
@@ -69,7 +70,7 @@ class Job(BaseModel):
     bytes: int = 0
     dead: int = 0
     note: str | None = None
-    """What holds it up at present, such as a service that does not answer."""
+    """What holds it up at present, such as a service that does not answer; else what its chunk says."""
     error: Failure | None = None
     result: dict[str, Any] | None = None
     version: str = Field(default="", exclude=True)
@@ -92,6 +93,7 @@ class Row(BaseModel):
         losses: Workers that vanished with this chunk.
         transients: Failures in a row of services that did not answer.
         progress: Units done so far in this attempt.
+        status: What the chunk says of itself, such as its present loss.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -115,6 +117,7 @@ class Row(BaseModel):
     transients: int = 0
     batch_scale: float = 1.0
     progress: int = 0
+    status: str = ""
     started: str | None = None
     ended: str | None = None
     error: Failure | None = None
