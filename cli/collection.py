@@ -279,10 +279,10 @@ def verify(ctx: click.Context, name: str | None, as_json: bool) -> None:
     rows = [found.model_dump() for found in findings]
     if as_json:
         emit_json({"collection": name, "ok": not findings, "findings": rows})
-    elif findings:
-        emit_rows(rows, ["where", "found"], as_json=False)
     else:
-        say(f"collection {name} is whole")
+        emit_rows(rows, ["where", "found"], as_json=False)
+        if not findings:
+            say(f"collection {name} is whole")
     if findings:
         raise CheckFailed(
             f"collection '{name}': {len(findings)} finding(s)",

@@ -210,7 +210,7 @@ def test_the_exit_codes_are_the_documented_ones() -> None:
     for kind in error_types():
         if kind.__module__ == errors.__name__:
             assert documented[kind.code] == kind.exit_code, kind
-    assert documented | {"interrupted": 130, "timeout": 124, "ok": 0} == documented
+    assert documented | {"interrupted": 130, "ok": 0} == documented
 
 
 # -- output --------------------------------------------------------------------------------------------

@@ -55,6 +55,7 @@ def test_import_show_update_verify_use_and_remove(msmctl: Msmctl, tmp_path: Path
     assert shown["splits"]["train"]["queries"] == 24
 
     assert json.loads(msmctl("collection", "verify", "--json").stdout)["ok"] is True
+    assert msmctl("collection", "verify").stdout == "where\tfound\n"
     assert msmctl("collection", "use", "sample").stdout == "current\tsample\n"
     assert msmctl("collection", "ls").stdout.splitlines()[1].split("\t")[:5] == [
         "sample",
