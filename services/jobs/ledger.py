@@ -60,22 +60,31 @@ class Ledger:
     def create_job(self, job: Job) -> Job:
         """Write a new job, unless one of the same spec is open: then that one is returned.
 
-        An id that is taken (several jobs in one second) is replaced by another one.
+        It is a draft until the pointer of its spec names it: wherever its author is killed, nobody works
+        on a job that is not the one of its spec. An id that is taken (several jobs in one second) is
+        replaced by another one.
         """
         try:
             self.documents.create("jobs", job.id, _body(job))
         except Exists:
             return self.create_job(job.model_copy(update={"id": records.new_id(job.kind)}))
         holder = self.hold_spec(job)
-        if holder != job.id:
+        if holder.id != job.id:
             self.remove_job(job)
-        return self.job(holder)
+        return holder
 
-    def hold_spec(self, job: Job) -> str:
-        """Make this job the open one of its spec; the id of the one that is, if another was first.
+    def hold_spec(self, job: Job) -> Job:
+        """Make this job the open one of its spec; the one that is, if another was first.
 
-        A pointer document per spec hash is what callers race for, by compare-and-set.
+        A holder that is still a draft is made pending, whoever wrote it: its author may have been killed.
         """
+        return self.change_job(
+            self._holder(job),
+            lambda found: found.model_copy(update={"state": "pending"}) if found.state == "draft" else None,
+        )
+
+    def _holder(self, job: Job) -> str:
+        """The id in the pointer document of the spec, which callers race for by compare-and-set."""
         pointer, body = f"spec-{job.hash}", {"job": job.id}
         while True:
             held = self.documents.get("jobs", pointer)
@@ -84,7 +93,7 @@ class Ledger:
                     self.documents.create("jobs", pointer, body)
                     return job.id
                 present = self.find_job(str(held.body["job"]))
-                if present is not None and present.state in records.OPEN and present.id != job.id:
+                if present is not None and present.state not in records.ENDED and present.id != job.id:
                     return present.id
                 self.documents.replace("jobs", pointer, body, held.version)
                 return job.id

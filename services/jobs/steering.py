@@ -95,8 +95,8 @@ def retry(ledger: Ledger, job_id: str) -> list[Job]:
     needed = [need for need in ledger.jobs_by_id(job.depends_on) if need.state in ("failed", "cancelled")]
     opened = [found for need in needed for found in retry(ledger, need.id)]
     holder = ledger.hold_spec(job)
-    if holder != job.id:
-        raise Conflict(f"{holder} does the same already", hint=f"`msmctl jobs watch {holder}`")
+    if holder.id != job.id:
+        raise Conflict(f"{holder.id} does the same already", hint=f"`msmctl jobs watch {holder.id}`")
     for row in ledger.all_rows(job):
         if row.state == "failed" or (again and (row.step == "finish" or (row.receipt and row.receipt.dead))):
             _reopen(ledger, row)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import uuid
+from contextlib import suppress
+from typing import Any
 
 import pytest
 
 from services.errors import InputError
 from services.jobs import identity, steering
+from services.jobs.documents import Documents
 from services.jobs.kind import Context
 from services.jobs.ledger import Ledger
 from services.jobs.local import run_here
+from services.jobs.records import OPEN
 from services.jobs.submit import forced, plan, submit
 from tests.integration.jobs.scripted_kind import ScriptedSpec, artefacts
 from tests.integration.jobs.stepping import (
@@ -73,6 +77,37 @@ def test_of_submitters_that_race_all_get_one_job(ledger: Ledger, context: Contex
     at_once(5, lambda: ids.append(submit(ledger, context, [spec], runner="t").jobs[0].id))
     assert len(set(ids)) == 1
     assert ledger.job(ids[0]).state == "pending"
+
+
+@pytest.mark.parametrize("method", ["create", "replace"])
+def test_a_submitter_that_is_killed_at_any_write_leaves_at_most_one_job(
+    ledger: Ledger, context: Context, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    spec = forced(ScriptedSpec())
+    for write in range(4):
+        with monkeypatch.context() as patch, suppress(Killed):
+            killed_at(patch, ledger.documents, method, write)
+            submit(ledger, context, [spec], runner="killed")
+        assert len([job for job in ledger.jobs(OPEN) if job.hash == spec.hash]) <= 1
+    job = submit(ledger, context, [spec], runner="killed").jobs[0]
+    assert [found.id for found in ledger.jobs(OPEN) if found.hash == spec.hash] == [job.id]
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+def killed_at(patch: pytest.MonkeyPatch, documents: Documents, method: str, write: int) -> None:
+    """Of the documents' writes by a method, the one with this number is not reached any more."""
+    original, left = getattr(documents, method), [write]
+
+    def last(*arguments: Any) -> str:
+        if not left[0]:
+            raise Killed
+        left[0] -= 1
+        return str(original(*arguments))
+
+    patch.setattr(documents, method, last)
 
 
 def test_a_job_of_a_vanished_process_is_taken_over(ledger: Ledger, context: Context) -> None:
