@@ -8,7 +8,7 @@ that made them, so that two jobs never touch each other's. Parquet: qord int32, 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import IO, Any, Literal, NamedTuple
 
 import numpy as np
@@ -22,6 +22,7 @@ from services.errors import MsmError
 from services.mining.ranking import Candidates, Ords, Scores
 from services.store import Part, Store
 
+_MANIFEST = "run.json"
 Engine = Literal["exact", "es"]
 Shard = tuple[int, int, str]
 """Range and sha256 of a shard of vectors."""
@@ -180,7 +181,7 @@ def open_run(collection: Collection, split: str, system: str) -> Run | None:
         system: Name of the system as the registry has it, or its slug.
     """
     slug = re.sub(r"[^a-z0-9]", "_", system.lower())
-    manifest = _read(collection.store, f"{run_folder(collection.name, split, slug)}/run.json")
+    manifest = _read(collection.store, f"{run_folder(collection.name, split, slug)}/{_MANIFEST}")
     return None if manifest is None else Run(collection.store, manifest)
 
 
@@ -231,7 +232,7 @@ def make_current(
         MsmError: a part is missing, or the present manifest is damaged.
     """
     inputs = manifest.inputs
-    key = f"{run_folder(inputs.collection, inputs.split, slug)}/run.json"
+    key = f"{run_folder(inputs.collection, inputs.split, slug)}/{_MANIFEST}"
     before = _read(store, key)
     deeper = before is not None and before.inputs.depth > inputs.depth and before.inputs.serve(inputs)
     if before is not None and deeper and not forced and before.folder != manifest.folder:
@@ -252,6 +253,22 @@ def make_current(
         if name not in named:  # left behind by an attempt that was cut off
             store.remove(f"{manifest.folder}/{name}")
     return manifest
+
+
+def remove_ruins(store: Store, key: str, ended: Callable[[str], bool]) -> None:
+    """Remove the parts of jobs that ended before their run became the current one.
+
+    Args:
+        store: Where the runs lie.
+        key: As `run_folder` gives it.
+        ended: Whether a job, after which a folder is named, works no more.
+    """
+    over = [name for name in store.children(key) if name != _MANIFEST and ended(name)]
+    # Read only now: a job's run becomes the current one before the job has ended.
+    current = _read(store, f"{key}/{_MANIFEST}")
+    for name in over:
+        if current is None or current.folder != f"{key}/{name}":
+            store.remove(f"{key}/{name}")
 
 
 def _joined(arrays: Sequence[Any], dtype: Any) -> Any:

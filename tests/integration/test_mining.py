@@ -152,6 +152,19 @@ def test_the_recall_of_the_approximate_engine_is_measured(bench: Bench, unique: 
     assert np.allclose(scores, [np.frombuffer(row[2], np.float32)[0] for row in truth], rtol=1e-3)
 
 
+def test_two_jobs_of_one_spec_do_not_touch_each_others_parts(bench: Bench, unique: str) -> None:
+    collection = judged_collection(bench, unique)
+    bench.build(collection)
+    asked = spec(collection)
+    one, other = (dataclasses.replace(bench.context, job_id=f"mine-{name}") for name in ("one", "other"))
+    cut = [Chunk(n=0, lo=0, hi=6), Chunk(n=1, lo=6, hi=12)]
+    begun = KIND.run_chunk(one, asked, cut[0])
+    KIND.finish(other, asked, [KIND.run_chunk(other, asked, Chunk(n=0, lo=0, hi=12))])
+    result = KIND.finish(one, asked, [begun, KIND.run_chunk(one, asked, cut[1])])
+    assert result["queries"] == 12
+    assert len(listed(open_run(collection, "train", "bm25"))) == 12
+
+
 @pytest.mark.parametrize("systems", [[], ["tiny"]], ids=["bm25", "kNN"])
 def test_a_chunk_whose_index_is_removed_under_it_asks_the_one_that_is_served_then(
     bench: Bench, unique: str, systems: list[str], monkeypatch: pytest.MonkeyPatch

@@ -10,7 +10,7 @@ from small_runs import inputs, save_run
 
 from services.errors import MsmError
 from services.mining.ranking import Candidates
-from services.mining.runs import open_run, run_folder, write_part
+from services.mining.runs import open_run, remove_ruins, run_folder, write_part
 
 PASSAGES = {"a": "one two three", "b": "four five six", "c": "seven eight nine"}
 QUERIES = {"train": {"q0": "x", "q1": "y", "q2": "z"}}
@@ -92,6 +92,16 @@ def test_a_damaged_part_says_how_to_mend_it(tmp_path):
     with pytest.raises(MsmError) as caught:
         list(open_run(collection, "train", "bm25"))
     assert "msmctl mine --collection small --split train --system bm25 --force" in caught.value.hint
+
+
+def test_what_ended_jobs_left_behind_is_removed_and_the_current_run_stays(tmp_path):
+    collection = make(tmp_path, passages=PASSAGES, queries=QUERIES)
+    key = run_folder("small", "train", "bm25")
+    save_run(collection, "bm25", RANKED, folder="current")
+    for job in ("cancelled", "running"):
+        write_part(collection.store, f"{key}/{job}", 0, 1, [])
+    remove_ruins(collection.store, key, lambda job: job != "running")
+    assert collection.store.children(key) == ["current", "run.json", "running"]
 
 
 def test_what_a_cut_off_attempt_left_behind_is_removed(tmp_path):

@@ -14,7 +14,16 @@ from services.errors import Conflict, InputError, MsmError, NotFound
 from services.jobs.kind import Chunk, Context, DeadRow, Estimate, Kind, Queue, Receipt, Spec
 from services.mining.miner import Miner, inputs_of, measured_recall, measured_seconds
 from services.mining.retrieve import Target, open_retriever
-from services.mining.runs import Engine, Inputs, RunManifest, make_current, open_run, run_folder, write_part
+from services.mining.runs import (
+    Engine,
+    Inputs,
+    RunManifest,
+    make_current,
+    open_run,
+    remove_ruins,
+    run_folder,
+    write_part,
+)
 from services.store.fingerprint import short
 from services.systems.registry import Registry
 
@@ -104,7 +113,7 @@ class MineKind(Kind[MineSpec]):
         lists, facts = Miner(context, target, _inputs(target, spec)).mine(qords, refresh=spec.refresh)
         facts["collection_fingerprint"] = target.collection.state.fingerprint
         lo, hi = int(qords[0]), int(qords[-1]) + 1
-        part = write_part(context.store, _parts_folder(target, spec), lo, hi, lists)
+        part = write_part(context.store, _parts_folder(context, target, spec), lo, hi, lists)
         refused = [one for one in lists if one.refused]
         dead = [DeadRow(row=target.collection.qids[one.qord], reason=one.refused) for one in refused]
         return Receipt(rows=len(qords) - len(dead), bytes=part.bytes, parts=[part], dead=dead, facts=facts)
@@ -128,7 +137,7 @@ class MineKind(Kind[MineSpec]):
         }
         manifest = RunManifest(
             inputs=inputs,
-            folder=_parts_folder(target, spec),
+            folder=_parts_folder(context, target, spec),
             facts=facts,
             shards=target.shards,
             parts=[part for receipt in receipts for part in receipt.parts],
@@ -136,7 +145,9 @@ class MineKind(Kind[MineSpec]):
             software=software_version("msmctl"),
             **totals,
         )
-        stands = make_current(context.store, target.system.slug, manifest, forced=bool(spec.nonce))
+        slug = target.system.slug
+        stands = make_current(context.store, slug, manifest, forced=bool(spec.nonce))
+        remove_ruins(context.store, run_folder(spec.collection, spec.split, slug), context.job_ended)
         if stands is None:
             raise Conflict(
                 f"{spec.title}: a run of a later state of the collection has been made meanwhile",
@@ -191,8 +202,10 @@ def _replaced(spec: MineSpec) -> MsmError:
     return MsmError(f"{spec.title}: the collection was replaced while it was mined", hint="mine again")
 
 
-def _parts_folder(target: Target, spec: MineSpec) -> str:
-    return f"{run_folder(spec.collection, spec.split, target.system.slug)}/{short(spec.hash)}"
+def _parts_folder(context: Context, target: Target, spec: MineSpec) -> str:
+    """The job's own; what goes on after an interruption is the same job."""
+    owner = context.job_id or short(spec.hash)
+    return f"{run_folder(spec.collection, spec.split, target.system.slug)}/{owner}"
 
 
 def _chunk_size(target: Target, spec: MineSpec) -> int:
