@@ -146,7 +146,7 @@ def convert(folder: Path, output: Path, as_json: bool) -> None:
     Example:
       msmctl systems convert ./old-model -o ./safe-model
     """
-    from services.systems.convert import convert as convert_folder
+    from services.models.convert import convert as convert_folder
 
     emit_record(convert_folder(folder, output).model_dump(), as_json=as_json)
 

@@ -8,7 +8,6 @@ read. Two jobs that finish at the same moment leave two manifests, and neither l
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Literal
@@ -17,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from services.collections.collection import folder as collection_folder
 from services.errors import MsmError
+from services.models.entry import slug_of
 from services.store import Part, Store, fingerprint
 from services.store.fingerprint import short
 
@@ -122,11 +122,6 @@ class ScoreFolder:
         name = f"scores-{short(fingerprint(content))}.json"
         self.store.write_json(f"{self.key}/{name}", content)
         return name
-
-
-def slug_of(name: str) -> str:
-    """A cross-encoder's name in `[a-z0-9_]`."""
-    return re.sub(r"[^a-z0-9]", "_", name.lower())
 
 
 def scores_folder(collection: str) -> str:

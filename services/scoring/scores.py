@@ -16,11 +16,11 @@ from services.collections.collection import Collection
 from services.errors import MsmError, NotFound, UsageError
 from services.mining.ranking import Ords, pair_keys
 from services.mining.ranking import Scores as Floats
+from services.models.entry import spelling
 from services.scoring.score_folder import ScoredBy, ScoreFolder, ScorePart, layers, scores_folder
 from services.scoring.score_parts import Triples, write_stream
 from services.store import fingerprint
 from services.store.fingerprint import short
-from services.systems.registry import spelling
 
 _CACHED = 64  # row groups: 50 MB
 _LAYERS = 8
@@ -87,7 +87,7 @@ class Scores:
         for block in self._merged(lo, hi):
             scored = ~np.isnan(block.scores)
             if scored.any():
-                yield Triples(*(column[scored] for column in block))
+                yield Triples(block.qords[scored], block.ords[scored], block.scores[scored])
 
     def compact(self) -> bool:
         """Merge the parts into few where a query lies in more than eight; whether that was done.

@@ -1,8 +1,4 @@
-"""A model folder on disk: which of its files decide the vectors, and what it says about itself.
-
-Understood are folders of transformers (config.json, tokenizer, safetensors) with or without the files
-of sentence-transformers (modules.json and what it names: Transformer, Pooling, Normalize).
-"""
+"""What an encoder's folder says about itself (see `services.models.folder` for the folder as such)."""
 
 from __future__ import annotations
 
@@ -12,37 +8,11 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from services.errors import InputError
-from services.systems.config_file import ConfigFile, checked, read_json, refuse
+from services.models.config_file import ConfigFile
+from services.models.folder import modules, refuse_code, tokenizer_length
 from services.systems.system import Pooling, Similarity
 
-# Files that decide the output, by name, in the folder itself and in those that modules.json names. All
-# others (README, training script, ONNX and .bin weights) are neither copied nor fingerprinted.
-_DECISIVE = frozenset(
-    {
-        "config.json",
-        "modules.json",
-        "config_sentence_transformers.json",
-        "sentence_bert_config.json",
-        "tokenizer.json",
-        "tokenizer_config.json",
-        "special_tokens_map.json",
-        "added_tokens.json",
-        "vocab.txt",
-        "vocab.json",
-        "merges.txt",
-        "bpe.codes",
-        "spiece.model",
-        "sentencepiece.bpe.model",
-        "tokenizer.model",
-        "model.safetensors.index.json",
-    }
-)
-SAFE_PATTERNS = sorted(
-    {*_DECISIVE, "*.safetensors"} | {f"*_*/{name}" for name in ("config.json", "*.safetensors")}
-)
-"""What is fetched from a hub: never a pickle, never code."""
-
-_KNOWN_MODULES = ("Transformer", "Pooling", "Normalize")
+MODULES = ("Transformer", "Pooling", "Normalize")
 _POOLINGS: dict[str, Pooling] = {"mean": "mean", "cls": "cls", "max": "max", "lasttoken": "lasttoken"}
 _LEGACY_FLAGS = {
     "pooling_mode_cls_token": "cls",
@@ -78,59 +48,21 @@ class OwnSettings(BaseModel):
     dim: int
 
 
-def is_decisive(name: str) -> bool:
-    """Whether a file of that name, weights aside, decides the vectors."""
-    return name in _DECISIVE
-
-
-def decisive_files(folder: Path) -> list[str]:
-    """Sorted relative paths of the files that decide the vectors.
-
-    Raises:
-        InputError: this is no model folder, or its weights are not safetensors.
-    """
-    if not (folder / "modules.json").is_file() and not (folder / "config.json").is_file():
-        raise InputError(
-            f"{folder}: neither modules.json nor config.json: not a model folder",
-            hint="give the folder in which they are",
-        )
-    inside = ["", *sorted({module["path"] for module in _modules(folder) if module["path"]})]
-    files = [
-        f"{sub}/{path.name}" if sub else path.name
-        for sub in inside
-        for path in (folder / sub).glob("*")
-        if path.is_file() and (is_decisive(path.name) or path.suffix == ".safetensors")
-    ]
-    if not any(name.endswith(".safetensors") for name in files):
-        pickles = sorted(path.name for path in folder.rglob("*.bin"))
-        found = f"only {', '.join(pickles)} (a pickle, which may run code)" if pickles else "no weights"
-        raise InputError(
-            f"{folder}: {found}; models are loaded from safetensors only",
-            hint=f"`msmctl systems convert {folder} -o FOLDER` makes safetensors of a .bin",
-        )
-    return sorted(files)
-
-
 def own_settings(folder: Path) -> OwnSettings:
     """What the folder says about pooling, similarity, length and prompts.
 
     Raises:
         InputError: a file is damaged, the model brings code of its own, or it has a part that we cannot run.
     """
-    modules = {module["type"].rsplit(".", 1)[-1]: module["path"] for module in _modules(folder)}
-    transformer = modules.get("Transformer", "")
+    parts = {module["type"].rsplit(".", 1)[-1]: module["path"] for module in modules(folder, MODULES)}
+    transformer = parts.get("Transformer", "")
     config = ConfigFile.read(folder / transformer / "config.json")
-    if "auto_map" in config.values:
-        raise InputError(
-            f"{folder}: config.json asks for code of its own (auto_map {config.values['auto_map']}), "
-            "which is never run",
-            hint="use a model of an architecture that transformers knows",
-        )
+    refuse_code(folder, config)
     sentence = ConfigFile.read(folder / transformer / "sentence_bert_config.json", required=False)
     general = ConfigFile.read(folder / "config_sentence_transformers.json", required=False)
-    pools = "Pooling" in modules
-    pooling = ConfigFile.read(folder / modules.get("Pooling", "") / "config.json", required=pools)
-    stated: Any = general.get("similarity_fn_name", str) or ("cosine" if "Normalize" in modules else None)
+    pools = "Pooling" in parts
+    pooling = ConfigFile.read(folder / parts.get("Pooling", "") / "config.json", required=pools)
+    stated: Any = general.get("similarity_fn_name", str) or ("cosine" if "Normalize" in parts else None)
     if stated not in (None, "cosine", "dot"):
         raise InputError(
             f"{folder}: similarity '{stated}' is not supported; cosine and dot are",
@@ -141,8 +73,8 @@ def own_settings(folder: Path) -> OwnSettings:
         transformer=transformer,
         pooling=_pooling(folder, pooling) if pools and pooling.values else None,
         similarity=stated,
-        max_length=sentence.get("max_seq_length", int) or _tokenizer_length(folder / transformer, config),
-        normalize="Normalize" in modules,
+        max_length=sentence.get("max_seq_length", int) or tokenizer_length(folder / transformer, config),
+        normalize="Normalize" in parts,
         lowercase=bool(sentence.get("do_lower_case", bool)),
         query_prompt=prompts.get("query"),
         passage_prompt=prompts.get("passage"),
@@ -157,29 +89,6 @@ def _dim(config: ConfigFile) -> int:
     if dim is None or dim < 1:
         config.refuse("hidden_size", "is missing" if dim is None else f"is {dim}")
     return dim
-
-
-def _modules(folder: Path) -> list[dict[str, str]]:
-    """Type and path of the entries of modules.json; none where there is no such file."""
-    file = folder / "modules.json"
-    modules = []
-    for number, entry in enumerate(checked(read_json(file, required=False, absent=[]), list, f"{file}")):
-        where = f"{file}: module {number}"
-        module = ConfigFile(file, checked(entry, dict, where))
-        kind, path = module.get("type", str), module.get("path", str)
-        if kind is None or path is None:
-            refuse(where, f"has no '{'type' if kind is None else 'path'}'")
-        if not kind.startswith("sentence_transformers.") or kind.rsplit(".", 1)[-1] not in _KNOWN_MODULES:
-            raise InputError(
-                f"{folder}: module '{kind}' is not supported; known: {', '.join(_KNOWN_MODULES)}",
-                hint="use a model made of these",
-            )
-        if path.startswith("/") or ".." in path.split("/") or "\0" in path:
-            raise InputError(
-                f"{folder}: modules.json leaves the folder: '{path}'", hint="do not trust this model"
-            )
-        modules.append({"type": kind, "path": path})
-    return modules
 
 
 def _pooling(folder: Path, config: ConfigFile) -> Pooling:
@@ -206,10 +115,3 @@ def _prompts(general: ConfigFile) -> dict[str, str]:
         for kind, names in wanted.items()
     }
     return {kind: prompt for kind, prompt in chosen.items() if prompt}
-
-
-def _tokenizer_length(folder: Path, config: ConfigFile) -> int | None:
-    """The tokenizer's limit within the positions that the model has, as sentence-transformers derives it."""
-    stated = ConfigFile.read(folder / "tokenizer_config.json", required=False)
-    limits = [stated.get("model_max_length", float), config.get("max_position_embeddings", float)]
-    return min((int(limit) for limit in limits if limit and 0 < limit < 1 << 20), default=None)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from services.models.entry import Entry
 
 Pooling = Literal["mean", "cls", "max", "lasttoken"]
 Similarity = Literal["cosine", "dot"]
-NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
-Name = Annotated[str, StringConstraints(pattern=rf"^{NAME}$")]
 
 
 class Prompts(BaseModel):
@@ -22,18 +21,7 @@ class Prompts(BaseModel):
     passage: str | None = None
 
 
-class Score(BaseModel):
-    """A published figure and where it is published. `value` is a fraction, not a percentage."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    data: str
-    measure: str
-    value: float = Field(ge=0, le=1)
-    source: str
-
-
-class System(BaseModel):
+class System(Entry):
     """Anything that ranks passages.
 
     Attributes:
@@ -51,9 +39,6 @@ class System(BaseModel):
         order: Position in the registry; user-added systems follow.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: Name
     kind: Literal["bm25", "dense"] = "dense"
     model: str | None = None
     package: str | None = None
@@ -65,11 +50,8 @@ class System(BaseModel):
     status: Literal["published", "trained"] = "published"
     recipe: str | None = None
     reference_key: str = ""
-    scores: tuple[Score, ...] = ()
-    note: str | None = None
     k1: float | None = None
     b: float | None = None
-    order: int = 0
 
     @model_validator(mode="before")
     @classmethod
@@ -85,11 +67,6 @@ class System(BaseModel):
         if self.status == "trained" and not (self.recipe and self.base):
             raise ValueError("a trained system names its recipe and its base")
         return self
-
-    @property
-    def slug(self) -> str:
-        """The name in `[a-z0-9_]`."""
-        return re.sub(r"[^a-z0-9]", "_", self.name.lower())
 
     @property
     def is_dense(self) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -85,7 +87,7 @@ def test_blocks_of_a_range_have_its_queries_only(folder, monkeypatch):
     add(folder, *[(q, 5, q) for q in range(0, 10, 3)])
     blocks = list(Scores(folder).blocks(2, 7))
     assert [int(q) for block in blocks for q in block.qords] == [2, 2, 3, 3, 3, 4, 4, 5, 5, 6, 6, 6]
-    assert all(a.qords[-1] < b.qords[0] for a, b in zip(blocks, blocks[1:], strict=False))
+    assert all(a.qords[-1] < b.qords[0] for a, b in pairwise(blocks))
 
 
 def test_two_that_add_at_the_same_moment_lose_nothing(folder):

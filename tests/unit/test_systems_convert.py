@@ -12,9 +12,9 @@ from safetensors.torch import load_file
 from tiny_model import tiny_model
 
 from services.errors import Conflict, InputError
+from services.models.convert import convert
 from services.store import Store
 from services.store.fingerprint import file_sha256
-from services.systems.convert import convert
 from services.systems.models import add
 
 

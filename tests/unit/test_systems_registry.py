@@ -8,7 +8,7 @@ import pytest
 
 from services.errors import Conflict, InputError, NotFound
 from services.store import Store
-from services.systems.registry import Registry, parse_system, save
+from services.systems.registry import Registry
 from services.systems.system import System
 
 REFERENCE_KEYS = [
@@ -78,7 +78,7 @@ def test_an_unknown_name_gets_the_nearest_ones(store: Store) -> None:
 
 
 def test_added_systems_come_last_and_outlive_the_process(store: Store) -> None:
-    save(store, System(name="My.Encoder-1", similarity="dot"))
+    Registry.save(store, System(name="My.Encoder-1", similarity="dot"))
     registry = Registry.load(store)
     added = registry.get("my.encoder-1")
     assert [*registry][-1] == added
@@ -89,16 +89,16 @@ def test_added_systems_come_last_and_outlive_the_process(store: Store) -> None:
 @pytest.mark.parametrize("name", ["all-MiniLM-L6-v2", "all_minilm_l6_v2", "ALL-MiniLM-L-6-v2"])
 def test_a_name_that_reads_like_another_is_refused(store: Store, name: str) -> None:
     with pytest.raises(Conflict):
-        save(store, System(name=name, similarity="dot"))
+        Registry.save(store, System(name=name, similarity="dot"))
     with pytest.raises(Conflict):
-        save(store, System(name=name, similarity="dot"), replace=name != "all-MiniLM-L6-v2")
+        Registry.save(store, System(name=name, similarity="dot"), replace=name != "all-MiniLM-L6-v2")
 
 
 def test_an_added_system_is_replaced_only_on_request(store: Store) -> None:
-    save(store, System(name="mine", similarity="dot"))
+    Registry.save(store, System(name="mine", similarity="dot"))
     with pytest.raises(Conflict, match="exists already"):
-        save(store, System(name="mine", similarity="cosine"))
-    save(store, System(name="mine", similarity="cosine"), replace=True)
+        Registry.save(store, System(name="mine", similarity="cosine"))
+    Registry.save(store, System(name="mine", similarity="cosine"), replace=True)
     assert Registry.load(store).get("mine").similarity == "cosine"
 
 
@@ -115,4 +115,4 @@ def test_an_added_system_is_replaced_only_on_request(store: Store) -> None:
 )
 def test_a_wrong_entry_says_which_key(entry: dict[str, object], complaint: str) -> None:
     with pytest.raises(InputError, match=f"here: .*{complaint}"):
-        parse_system(entry, "here")
+        Registry.parse(entry, "here")

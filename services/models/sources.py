@@ -1,4 +1,4 @@
-"""Where models come from: a folder, an installed Python package, or a pinned revision on the hub."""
+"""Where models come from: a folder, or a pinned revision on the hub."""
 
 from __future__ import annotations
 
@@ -6,13 +6,10 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import metadata
-from importlib.util import find_spec
 from pathlib import Path
 
 from services.errors import InputError, NotFound, Unavailable, UsageError, first_line
-from services.systems.model_folder import SAFE_PATTERNS
-from services.systems.system import System
+from services.models.folder import SAFE_PATTERNS
 
 
 @dataclass(frozen=True)
@@ -61,49 +58,6 @@ def _expanded(origin: str) -> Path:
         return Path(origin)
 
 
-def require_dense(system: System) -> None:
-    """InputError for a system that has no model to be pulled or verified."""
-    if not system.is_dense:
-        raise InputError(
-            f"system '{system.name}' has no model",
-            hint="only encoders have one: `msmctl systems ls` lists them as dense",
-        )
-
-
-def origin_of(system: System) -> str:
-    """Where a registered system's model is to be had without further words.
-
-    Raises:
-        InputError: the system has no model, or nobody has published it.
-    """
-    require_dense(system)
-    package = package_folder(system)
-    if package is not None:
-        return str(package)
-    if system.model is None:
-        raise InputError(
-            f"system '{system.name}' was never published: it is trained by recipe '{system.recipe}'",
-            hint=f"`msmctl systems pull {system.name} --from FOLDER` takes a model that you have",
-        )
-    return system.model
-
-
-def package_folder(system: System) -> Path | None:
-    """The model folder inside the Python package that carries the system, where that is installed."""
-    spec = find_spec(system.package) if system.package else None
-    folder = Path(spec.origin).parent / "model" if spec and spec.origin else None
-    return folder if folder and folder.is_dir() else None
-
-
-def package_source(system: System) -> Source | None:
-    """The installed package as a source."""
-    folder = package_folder(system)
-    if folder is None or system.package is None:
-        return None
-    distribution = metadata.packages_distributions().get(system.package, [system.package])[0]
-    return Source(folder, f"package {distribution}", metadata.version(distribution))
-
-
 def _from_hub(model: str, revision: str | None, scratch: Path) -> Source:
     """Fetch one commit's safe files. A branch or tag is resolved to its commit first, which is recorded."""
     from huggingface_hub import HfApi, snapshot_download
@@ -120,6 +74,6 @@ def _from_hub(model: str, revision: str | None, scratch: Path) -> Source:
     except (hub.HTTPError, hub.LocalEntryNotFoundError, OSError) as error:  # type: ignore[attr-defined]
         raise Unavailable(
             f"hub: cannot fetch '{model}': {first_line(error)}",
-            hint="without a network: `msmctl systems pull NAME --from FOLDER`",
+            hint="without a network: `pull NAME --from FOLDER` copies a folder that you have",
         ) from error
     return Source(Path(folder), f"hub {model}", commit)

@@ -7,7 +7,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from services.errors import InputError
-from services.systems.config_file import ConfigFile
+from services.models.config_file import ConfigFile
 
 _WHOLE = "model.safetensors"
 _INDEX = "model.safetensors.index.json"

@@ -12,9 +12,9 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from services.errors import Conflict, InputError
+from services.models import unpickle
+from services.models.folder import is_decisive
 from services.store.fingerprint import file_sha256
-from services.systems import unpickle
-from services.systems.model_folder import is_decisive
 
 _SECONDS = 1800
 

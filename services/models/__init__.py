@@ -1,0 +1,1 @@
+"""Models that others made: their folders on disk, where they come from, their copies in the store."""
