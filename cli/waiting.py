@@ -133,7 +133,8 @@ def _run(
     from services.jobs.records import STACK
     from services.jobs.submit import dispatcher_alive, forced, submit
 
-    if not local and not _comes(lambda: dispatcher_alive(ledger)):
+    patience = _patience(context)
+    if not local and not patiently(lambda: _comes(lambda: dispatcher_alive(ledger)), patience):
         raise Unavailable(
             "no dispatcher is running, so nobody would do the work",
             hint="`msmctl up` starts the stack; `--local` works in this process",
@@ -141,7 +142,7 @@ def _run(
     runner = identity.me() if local else STACK
     if force:  # once, so that submitting again after an outage joins what was submitted before it
         specs = [forced(spec) for spec in specs]
-    submission = patiently(lambda: submit(ledger, context, specs, force, runner), _patience(context))
+    submission = patiently(lambda: submit(ledger, context, specs, force, runner), patience)
     for line in submission.fresh:
         say(f"fresh, skipped: {line}")
     ids = [job.id for job in submission.jobs]

@@ -10,6 +10,7 @@ import os
 import socket
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import psutil
 
@@ -29,15 +30,26 @@ def show(identity: str) -> str:
 
 def is_gone(identity: str) -> bool:
     """Whether that process surely does not run any more; False where we cannot know."""
+    return _look(identity) == "gone"
+
+
+def is_running(identity: str) -> bool:
+    """Whether that process surely runs; False where it is stopped, or where we cannot know."""
+    return _look(identity) == "running"
+
+
+def _look(identity: str) -> Literal["running", "stopped", "gone", "unknown"]:
     parts = identity.split("/")
     if len(parts) != 4 or parts[3] != _machine():
-        return False
+        return "unknown"
     try:
         process = psutil.Process(int(parts[1]))
         started, status = process.create_time(), process.status()
     except psutil.NoSuchProcess:
-        return True
-    return status == psutil.STATUS_ZOMBIE or abs(started - float(parts[2])) > _TOLERANCE
+        return "gone"
+    if status == psutil.STATUS_ZOMBIE or abs(started - float(parts[2])) > _TOLERANCE:
+        return "gone"
+    return "stopped" if status == psutil.STATUS_STOPPED else "running"
 
 
 @cache

@@ -7,7 +7,8 @@ import time
 from services.jobs import identity
 from services.jobs.ledger import Ledger
 
-_LONGEST_PERIOD = 3.0
+_LONGEST_PERIOD = 1.0
+"""Seconds between two beats: who asks from another machine whether somebody leads waits for one."""
 
 
 class Lead:

@@ -5,7 +5,6 @@ Finding open jobs may search; every decision is a real-time read and a compare-a
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
@@ -234,7 +233,7 @@ class Ledger:
     # -- the dispatcher's lease --------------------------------------------------------------------
 
     def dispatcher(self) -> Stored | None:
-        """The dispatcher's lease: `{owner, beat, seen}`; `seen` is the owner's wall clock."""
+        """The dispatcher's lease: `{owner, beat}`."""
         return self.documents.get("jobs", "dispatcher")
 
     def take_lead(self, owner: str, held: Stored | None) -> bool:
@@ -245,7 +244,7 @@ class Ledger:
             held: The lease as it was read.
         """
         beat = int(held.body["beat"]) + 1 if held else 1
-        body = {"owner": owner, "beat": beat, "seen": time.time() if owner else 0.0}
+        body = {"owner": owner, "beat": beat}
         try:
             if held is None:
                 self.documents.create("jobs", "dispatcher", body)

@@ -16,7 +16,8 @@ from services.jobs.registry import kind_named
 
 S = TypeVar("S", bound=Spec)
 
-_SILENCE = 30.0
+_PATIENCE = 15.0  # a dispatcher beats every second, but for the time that it writes the chunks of a large job
+_GLANCE = 0.1
 
 
 @dataclass(frozen=True)
@@ -92,10 +93,25 @@ def forced(spec: S) -> S:
     return spec.model_copy(update={"nonce": secrets.token_hex(8)})
 
 
-def dispatcher_alive(ledger: Ledger) -> bool:
-    """Whether a dispatcher has given a sign of life in the last half minute."""
-    lease = ledger.dispatcher()
-    return lease is not None and time.time() - float(lease.body["seen"]) < _SILENCE
+def dispatcher_alive(ledger: Ledger, patience: float = _PATIENCE) -> bool:
+    """Whether a dispatcher leads: known at once on its own machine, elsewhere after its next beat.
+
+    The clocks of two hosts need not agree, so that nobody can say how old a beat is: only that one came.
+
+    Args:
+        ledger: Where its lease is.
+        patience: Seconds to wait for a beat.
+    """
+    deadline = time.monotonic() + patience
+    first = lease = ledger.dispatcher()
+    while lease is not None and lease.body["owner"] and not identity.is_gone(lease.body["owner"]):
+        if identity.is_running(lease.body["owner"]) or (first is not None and lease.version != first.version):
+            return True
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_GLANCE)
+        lease = ledger.dispatcher()
+    return False
 
 
 class _Submitter:

@@ -13,6 +13,7 @@ from services.jobs.execute import execute
 from services.jobs.kind import Chunk, Context
 from services.jobs.lead import Lead
 from services.jobs.ledger import Ledger
+from services.jobs.submit import dispatcher_alive
 from tests.integration.jobs.scripted_kind import ScriptedSpec
 from tests.integration.jobs.stepping import (
     ELSEWHERE,
@@ -140,3 +141,30 @@ def test_one_dispatcher_leads_and_another_takes_over_when_it_falls_silent(ledger
     other.release()
     assert one.hold()
     one.release()
+
+
+def lead(ledger: Ledger, owner: str) -> None:
+    assert ledger.take_lead(owner, ledger.dispatcher())
+
+
+def test_a_dispatcher_elsewhere_is_alive_when_its_lease_beats(ledger: Ledger) -> None:
+    lead(ledger, ELSEWHERE)
+    beat = threading.Timer(0.3, lead, (ledger, ELSEWHERE))
+    beat.start()
+    assert dispatcher_alive(ledger)
+    beat.join()
+
+
+def test_a_lease_that_stands_still_is_no_sign_of_life_however_fresh_it_is(ledger: Ledger) -> None:
+    lead(ledger, ELSEWHERE)
+    assert not dispatcher_alive(ledger, patience=0.3)
+
+
+def test_on_the_same_machine_a_dispatcher_is_known_without_waiting(ledger: Ledger) -> None:
+    lead(ledger, identity.me())
+    assert dispatcher_alive(ledger, patience=0)
+    parts = identity.me().split("/")
+    lead(ledger, "/".join([parts[0], "1", "0", parts[3]]))  # process 1 has another start time
+    assert not dispatcher_alive(ledger, patience=60)
+    lead(ledger, "")
+    assert not dispatcher_alive(ledger, patience=60)
