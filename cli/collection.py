@@ -378,4 +378,9 @@ def _tell(outcome: Outcome, *, as_json: bool) -> None:
         say(outcome.note)
     if outcome.rejected:
         say(f"{outcome.rejected:,} bad rows left out, written to {outcome.rejects}")
+    if outcome.outside:
+        say(
+            f"{outcome.outside:,} judgements are about passages that the collection does not have: "
+            "they count for evaluation alone"
+        )
     emit_record(outcome.figures(), as_json=as_json)

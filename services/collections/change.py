@@ -56,6 +56,7 @@ class Outcome:
         state: The present state (with a dry run: the one that would be).
         before: The state before, where there was one.
         rejected: Bad rows that were left out.
+        outside: Judgements taken on passages that the collection does not have.
         rejects: Where they are written down, or None.
     """
 
@@ -64,6 +65,7 @@ class Outcome:
     before: CollectionState | None = None
     rejected: int = 0
     rejects: str | None = None
+    outside: int = 0
     dry_run: bool = False
 
     @property
@@ -91,6 +93,7 @@ class Outcome:
             "tombstones": self.tombstones,
             "rejected": self.rejected,
             "rejects": self.rejects,
+            "outside": self.outside,
             "fingerprint": self.state.fingerprint,
         }
 
@@ -124,14 +127,18 @@ def make_state(
     """
     with _tidy(store, base.name), _spool(how.on_error) as spool:
         rejects = Rejects(spool)
-        state = _apply(store, base, Reader(given, rejects, how.report))
+        reader = Reader(given, rejects, how.report)
+        state = _apply(store, base, reader)
         state = state.model_copy(update={"rejected": rejects.count})
         kept = _keep_rejects(store, state, spool, how) if spool and rejects.count else None
         if before is not None and state.fingerprint == before.fingerprint:
-            return Outcome("unchanged", before, before, rejects.count, kept, how.dry_run)
+            return Outcome(
+                "unchanged", before, before, rejects.count, kept, reader.outside, dry_run=how.dry_run
+            )
         if not how.dry_run:
             commit(store, state)
-        return Outcome("updated" if before else "imported", state, before, rejects.count, kept, how.dry_run)
+        did: Literal["imported", "updated"] = "updated" if before else "imported"
+        return Outcome(did, state, before, rejects.count, kept, reader.outside, dry_run=how.dry_run)
 
 
 def _apply(store: Store, base: CollectionState, reader: Reader) -> CollectionState:

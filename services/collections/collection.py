@@ -36,17 +36,30 @@ class Queries:
 
 @dataclass(frozen=True)
 class Qrels:
-    """Judgements of a split on live passages and queries, sorted by (qord, ord): three int32 arrays."""
+    """Judgements of a split on live passages and queries, sorted by (qord, ord): three int32 arrays.
+
+    Pooled judgements may be about passages that the collection never had; nothing can find these, but
+    measures that compare with the best possible ranking count them.
+
+    Attributes:
+        outside: Of such judgements, qord and grade, sorted by qord: two int32 arrays.
+    """
 
     qords: Ords
     ords: Ords
     grades: npt.NDArray[np.int32]
     min_rel: int
+    outside: tuple[Ords, npt.NDArray[np.int32]]
 
     def of(self, qord: int) -> tuple[Ords, npt.NDArray[np.int32]]:
         """Ords and grades judged for one query."""
         lo, hi = np.searchsorted(self.qords, [qord, qord + 1])
         return self.ords[lo:hi], self.grades[lo:hi]
+
+    def grades_outside(self, qord: int) -> npt.NDArray[np.int32]:
+        """Grades of one query's judgements on passages that the collection never had."""
+        lo, hi = np.searchsorted(self.outside[0], [qord, qord + 1])
+        return self.outside[1][lo:hi]
 
     def positives(self, qord: int) -> Ords:
         """Ords with a grade at or above `min_rel`, ascending."""
@@ -242,11 +255,18 @@ class Collection:
         table = self.judgements(split)
         qords = self.qords_of(table["qid"].to_pylist())
         ords = self.ords_of(table["pid"].to_pylist())
-        known = (qords >= 0) & (ords >= 0)
-        qords, ords = qords[known], ords[known]
-        grades = table["grade"].to_numpy()[known].astype(np.int32)
-        order = np.lexsort((ords, qords))
-        return Qrels(qords[order], ords[order], grades[order], self.state.min_rel)
+        grades = table["grade"].to_numpy().astype(np.int32)
+        known = np.flatnonzero((qords >= 0) & (ords >= 0))
+        known = known[np.lexsort((ords[known], qords[known]))]
+        outside = np.flatnonzero((qords >= 0) & (ords < 0))
+        if len(outside):
+            ever = np.ones(self.passage_count, np.bool_)
+            pids = table["pid"].take(pa.array(outside)).to_pylist()
+            outside = outside[self._positions(pids, self.pids, ever) < 0]
+            outside = outside[np.argsort(qords[outside], kind="stable")]
+        return Qrels(
+            qords[known], ords[known], grades[known], self.state.min_rel, (qords[outside], grades[outside])
+        )
 
     def judgements(self, split: str) -> pa.Table:
         """A split's qrels as they were given: qid, pid, grade; empty where the split has none."""

@@ -111,20 +111,19 @@ class _Judged:
     def check(
         self, collection: Collection, members: Qords, split: str, reader: Reader
     ) -> npt.NDArray[np.bool_]:
-        """Per judgement, whether it is kept: ids known, not a repetition. Bad ones go to the rejects."""
+        """Per judgement, whether it is kept: ids known, not a repetition. Bad ones go to the rejects.
+
+        Of pooled judgements those on passages that the collection does not have are kept as well.
+        """
         self.qords = collection.qords_of(self.qids)
         ords = collection.ords_of(self.pids)
         member = np.isin(self.qords, members)
+        outside = member & (ords < 0)
+        if collection.state.is_pooled:
+            ords = _numbered_on(ords, outside, self.pids, collection.passage_count)
         keep = member & (ords >= 0)
         for i in np.flatnonzero(~keep).tolist():
-            if member[i]:
-                bad = BadRow(f"unknown pid '{self.pids[i]}'", "give the passage too, or remove the line")
-            else:
-                bad = BadRow(
-                    f"unknown qid '{self.qids[i]}': no query of split '{split}'",
-                    f"give the query too (--queries {split}=FILE), or remove the line",
-                )
-            self._reject(reader, i, bad)
+            self._reject(reader, i, self._unknown(i, split, member=bool(member[i])))
         kept = np.flatnonzero(keep)
         keys = (self.qords[kept].astype(np.int64) << 32) | ords[kept]
         order = np.argsort(keys, kind="stable")
@@ -134,7 +133,20 @@ class _Judged:
         firsts = at[np.searchsorted(ranked, ranked[again])]
         for first, i in zip(firsts.tolist(), at[again].tolist(), strict=True):
             self._reject_other_grade(reader, first, i)
+        reader.outside += int((keep & outside).sum())
         return keep
+
+    def _unknown(self, i: int, split: str, *, member: bool) -> BadRow:
+        if member:
+            return BadRow(
+                f"unknown pid '{self.pids[i]}'",
+                "give the passage too, or remove the line; of judgements pooled over a larger collection "
+                "(TREC's: --min-rel 2) those on other passages are kept for evaluation",
+            )
+        return BadRow(
+            f"unknown qid '{self.qids[i]}': no query of split '{split}'",
+            f"give the query too (--queries {split}=FILE), or remove the line",
+        )
 
     def _reject_other_grade(self, reader: Reader, first: int, i: int) -> None:
         """The same judgement again is dropped silently; one with another grade is a bad row."""
@@ -158,3 +170,14 @@ class _Judged:
             }
         ).filter(pa.array(keep))
         return write_table(store, name, "qrels", table, 0, len(table))
+
+
+def _numbered_on(
+    ords: Qords, outside: npt.NDArray[np.bool_], pids: list[str], first: int
+) -> npt.NDArray[np.int64]:
+    """The ords, with a number from `first` on for each pid that the collection does not have."""
+    numbered = ords.astype(np.int64)
+    where = np.flatnonzero(outside)
+    numbers: dict[str, int] = {}
+    numbered[where] = [numbers.setdefault(pids[i], first + len(numbers)) for i in where.tolist()]
+    return numbered

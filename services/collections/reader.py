@@ -17,11 +17,16 @@ _REPORT_ROWS = 2_000
 
 
 class Reader:
-    """Reads the sources of one import or update."""
+    """Reads the sources of one import or update.
+
+    Attributes:
+        outside: Judgements kept so far on passages that the collection does not have.
+    """
 
     def __init__(self, given: Given, rejects: Rejects, report: Report) -> None:
         self.given = given
         self.rejects = rejects
+        self.outside = 0
         self._report = report
         self._sources = given.sources()
         known = all(source.size for source in self._sources)

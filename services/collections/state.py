@@ -55,6 +55,11 @@ class CollectionState(BaseModel):
     live_passages: int = 0
     live_queries: int = 0
 
+    @property
+    def is_pooled(self) -> bool:
+        """Whether judgements are graded and pooled as TREC's, over what may be a larger collection."""
+        return self.min_rel > 1
+
     @cached_property
     def passages_fingerprint(self) -> str:
         """Hash of what passages say and which of them count."""

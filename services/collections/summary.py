@@ -14,12 +14,16 @@ from services.collections.writer import parts_by_table
 
 
 class SplitSummary(BaseModel):
-    """A split: its queries, how many of them have a positive, its judgements and the positives among them."""
+    """A split: its queries, how many of them have a positive, its judgements and the positives among them.
+
+    `outside` counts the judgements on passages that the collection never had.
+    """
 
     queries: int
     judged: int
     qrels: int
     positives: int
+    outside: int
 
 
 class CollectionSummary(BaseModel):
@@ -95,4 +99,5 @@ def _split(collection: Collection, split: str) -> SplitSummary:
         judged=len(np.intersect1d(collection.split_members(split), qrels.judged)),
         qrels=len(qrels.qords),
         positives=int((qrels.grades >= qrels.min_rel).sum()),
+        outside=len(qrels.outside[0]),
     )

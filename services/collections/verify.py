@@ -126,16 +126,21 @@ def _repeats(collection: Collection) -> Iterator[Finding]:
 
 
 def _references(collection: Collection) -> Iterator[Finding]:
-    """Splits name qords that there are; qrels name ids that there are, or were before an update."""
+    """Splits name qords that there are; qrels name ids that there are, or were before an update.
+
+    Pooled judgements may be about passages of the larger collection.
+    """
     state = collection.state
     for split in state.splits:
         members = collection.split_members(split)
         if len(members) and members[-1] >= state.query_count:
             yield Finding(where=f"splits/{split}", found=f"names qord {members[-1]} of {state.query_count}")
-    qids = pa.chunked_array([pa.array(collection.qids, pa.string())])
+    known = {"qid": pa.chunked_array([pa.array(collection.qids, pa.string())])}
+    if not state.is_pooled:
+        known["pid"] = collection.pids
     for split in state.qrels:
         table = collection.judgements(split)
-        for name, ids in (("qid", qids), ("pid", collection.pids)):
+        for name, ids in known.items():
             unknown = _unknown(table[name], ids)
             if unknown:
                 found = f"{len(unknown)} {name}s are not in the collection, such as '{unknown[0]}'"

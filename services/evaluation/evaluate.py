@@ -109,6 +109,9 @@ def _measure(sums: dict[Any, Any], qrels: Qrels, batch: list[Candidates]) -> Non
         qid = str(ranking.qord)
         ords, grades = qrels.of(ranking.qord)
         judged[qid] = dict(zip(map(str, ords.tolist()), grades.tolist(), strict=True))
+        judged[qid] |= {
+            f"outside {n}": grade for n, grade in enumerate(qrels.grades_outside(ranking.qord).tolist())
+        }
         run[qid] = {str(passage): float(-rank) for rank, passage in enumerate(ranking.ords.tolist())}
     for metric in ir_measures.iter_calc(list(sums), judged, run):
         sums[metric.measure].add(metric.value)

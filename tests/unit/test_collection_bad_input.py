@@ -81,6 +81,8 @@ CASES = [
         queries={"train": "q1\ta\n", "test": "q2\tb\nq1\tother\n"}),
     Bad("unknown pid", "qrels.test.txt:2", "unknown pid 'p9'", queries=Q,
         qrels={"test": "q1 0 p1 1\nq1 0 p9 1\n"}),
+    Bad("two grades outside", "qrels.test.txt:3", "are judged 2 here and 1 at", queries=Q,
+        qrels={"test": "q1 0 p1 2\nq1 0 p9 1\nq1 0 p9 2\n"}, more={"min_rel": 2}),
     Bad("unknown qid", "qrels.test.txt:2", "unknown qid 'q9': no query of split 'test'", queries=Q,
         qrels={"test": "q1 0 p1 1\nq9 0 p1 1\n"}),
     Bad("a qid of another split", "qrels.test.txt:2", "no query of split 'test'",

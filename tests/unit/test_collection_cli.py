@@ -35,7 +35,7 @@ def test_import_show_update_verify_use_and_remove(msmctl: Msmctl, tmp_path: Path
     assert json.loads(made.stdout) | {"fingerprint": ""} == {
         "did": "imported", "dry_run": False, "collection": "sample", "version": 1, "passages": 40,
         "queries": 36, "splits": {"train": 24, "test": 12}, "new_passages": 40, "tombstones": 0,
-        "rejected": 0, "rejects": None, "fingerprint": "",
+        "rejected": 0, "rejects": None, "outside": 0, "fingerprint": "",
     }  # fmt: skip
     assert "import sample: " in made.stderr
 

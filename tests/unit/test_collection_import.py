@@ -79,6 +79,25 @@ def test_grades_below_min_rel_are_neither_positive_nor_negative(kit: Kit) -> Non
     assert qrels.excluded(0).tolist() == [1, 2]
 
 
+def test_pooled_judgements_on_passages_that_were_never_there_are_kept_for_evaluation(
+    kit: Kit,
+) -> None:
+    grades = "q 0 p1 2\nq 0 elsewhere 3\nq 0 p2 1\nq 0 nowhere 0\nq 0 elsewhere 3\n"
+    assert kit.make(PASSAGES, {"test": "q\ta\n"}, {"test": grades}, min_rel=2).outside == 2
+    qrels = kit.open().qrels("test")
+    assert qrels.ords.tolist() == [0, 1]
+    assert sorted(qrels.grades_outside(0).tolist()) == [0, 3]
+    assert verify_collection(kit.store, "c") == []
+
+
+def test_a_removed_passage_is_not_one_that_the_collection_never_had(kit: Kit) -> None:
+    kit.make(PASSAGES, {"test": "q\ta\n"}, {"test": "q 0 p1 2\nq 0 p2 2\n"}, min_rel=2)
+    kit.update(delete="p1\n")
+    qrels = kit.open().qrels("test")
+    assert qrels.ords.tolist() == [1]
+    assert qrels.grades_outside(0).tolist() == []
+
+
 def test_negative_grades_are_allowed_and_not_relevant(kit: Kit) -> None:
     kit.make(PASSAGES, {"test": "q\ta\n"}, {"test": "q 0 p1 -2\nq 0 p2 1\n"})
     qrels = kit.open().qrels("test")
