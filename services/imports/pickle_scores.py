@@ -1,0 +1,43 @@
+"""A pickle of scores, `scores[qid][pid] -> float`, read without unpickling and in bounded memory.
+
+Protocols 2 to 5, plain, gzip or zstd; ids are int or str, scores float or numpy float32 and float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from services.collections.sources.lines import open_plain
+from services.imports.pickled.machine import Machine
+from services.imports.pickled.stream import Refused, Stream, refusal
+from services.imports.scored import QueryScores
+
+
+def read_pickle_scores(file: Path, read: Callable[[int], None] = lambda size: None) -> Iterator[QueryScores]:
+    """The scores, query by query, in the order of the file; very many of one query come in pieces.
+
+    Args:
+        file: The pickle.
+        read: Called with the bytes of the file read so far, as they lie on disk.
+
+    Yields:
+        Queries, `place` being a byte.
+
+    Raises:
+        InputError: the file holds anything but such scores; said with byte offset and opcode, and
+            nothing of it has been executed.
+    """
+    with open_plain(file) as (plain, raw):
+        stream = Stream(plain, lambda: read(raw.tell()))
+        machine = Machine(stream)
+        try:
+            for scores in machine.queries():
+                for pids, numbers in scores.taken() or [([], np.empty(0))]:
+                    yield QueryScores(scores.qid, pids, numbers, scores.offset)
+        except Refused as refused:
+            raise refusal(file, machine.opcode_at, refused) from None
+        finally:
+            machine.memo.close()
