@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from cli.options import (
-    CommaList,
-    collection_option,
-    dry_run_option,
-    flat,
-    json_option,
-    opened,
-    split_option,
-)
-from cli.output import emit_record, say
-from cli.progress import progress
+from cli.options import Which, asked, collection_option, json_option, negatives_options, opened, split_option
+from cli.output import emit_record, emit_rows, say
+from cli.progress import Progress, progress
 from services.exports.registry import FORMATS
+
+if TYPE_CHECKING:
+    from services.exports.export import Planned
 
 
 @click.group()
@@ -51,19 +48,13 @@ def _command(name: str) -> click.Command:
     )
     @collection_option
     @split_option
-    @click.option(
-        "--system",
-        "systems",
-        multiple=True,
-        type=CommaList(),
-        callback=flat,
-        help="System; repeat, or join by commas. Default: all that were mined.",
-    )
-    @click.option(
-        "--depth", type=click.IntRange(1), help="Negatives per query and system. Default: as mined."
-    )
+    @negatives_options
     @click.option("--force", is_flag=True, help="Write even if fresh, and over a file that is no export.")
-    @dry_run_option
+    @click.option(
+        "--dry-run",
+        is_flag=True,
+        help="Write nothing; say how many candidates each filter removes, by system.",
+    )
     @json_option
     @click.pass_context
     def command(
@@ -71,33 +62,48 @@ def _command(name: str) -> click.Command:
         file: Path,
         collection: str | None,
         split: str,
-        systems: list[str],
-        depth: int | None,
+        which: Which,
         force: bool,
         dry_run: bool,
         as_json: bool,
     ) -> None:
-        from services.exports.export import ExportRequest, plan, summary, write
+        from services.exports.export import ExportRequest, empty, plan, summary, survey, write
 
         chosen = opened(ctx, collection)
-        planned = plan(chosen, ExportRequest(declared, split, file, systems, depth, force))
-        for system, stale in planned.stale.items():
-            missing = (
-                f"{stale.absent:,} queries of the split are absent from its run, " if stale.absent else ""
-            )
-            say(
-                f"note: '{system}' was mined before the collection changed: {missing}new passages are not "
-                f"among its candidates, and fewer than its depth may be left ({stale.refresh})"
-            )
-        manifest = None
-        if planned.fresh:
-            say(f"fresh, skipped: {file} is of these runs and this state already (--force writes it again)")
-        elif not dry_run:
-            with progress(len(planned.negatives.qords), f"export {chosen.name}/{split}", "queries") as bar:
-                manifest = write(planned, lambda done: bar.advance(done - bar.done))
-        emit_record(summary(planned, manifest), as_json=as_json)
+        planned = plan(chosen, ExportRequest(declared, asked(ctx, chosen, split, which), file, force))
+        _say_stale(planned)
+        manifest = tally = None
+        title = f"export {chosen.name}/{split}"
+        if planned.fresh and not dry_run:
+            say(f"fresh, skipped: {file} is of these inputs already (--force writes it again)")
+        else:
+            with progress(planned.queries, title, "queries") as bar:
+                tell = partial(_advance, bar)
+                if dry_run:
+                    tally = survey(planned, tell)
+                else:
+                    manifest = write(planned, tell)
+        if tally and not as_json:
+            emit_rows(tally.rows(), ["step", *tally.names], as_json=False)
+        else:
+            emit_record(summary(planned, manifest, tally), as_json=as_json)
+        if tally and not tally.negatives.any():
+            raise empty(tally)
 
     return command
+
+
+def _say_stale(planned: Planned) -> None:
+    for system, stale in planned.stale.items():
+        missing = f"{stale.absent:,} queries of the split are absent from its run, " if stale.absent else ""
+        say(
+            f"note: '{system}' was mined before the collection changed: {missing}new passages are not "
+            f"among its candidates, and fewer than its depth may be left ({stale.refresh})"
+        )
+
+
+def _advance(bar: Progress, done: int) -> None:
+    bar.advance(done - bar.done)
 
 
 for _name in FORMATS:

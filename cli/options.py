@@ -11,6 +11,8 @@ import click
 
 if TYPE_CHECKING:
     from services.collections.collection import Collection
+    from services.negatives.opening import Asked
+    from services.negatives.sampling import Strategy
     from services.settings import Settings
     from services.store import Store
 
@@ -78,6 +80,65 @@ def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(options):
         collected = option(collected)
     return collected
+
+
+class Which(TypedDict):
+    """Which negatives: the options of `negatives_options`, as `asked` takes them."""
+
+    systems: list[str]
+    depth: int | None
+    ce: str | None
+    filters: tuple[str, ...]
+    relabel: str | None
+    sample: Strategy | None
+    num: int | None
+    seed: int
+    no_marks: bool
+
+
+def negatives_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of every command that reads negatives; the command takes them as one, `which`."""
+
+    @wraps(command)
+    def collected(*args: Any, **given: Any) -> Any:
+        which = {name: given.pop(name) for name in Which.__annotations__}
+        return command(*args, **given, which=which)
+
+    options = [
+        click.option(
+            "--system", "systems", multiple=True, type=CommaList(), callback=flat,
+            help="System; repeat, or join by commas. Default: all that were mined.",
+        ),
+        click.option(
+            "--depth", type=click.IntRange(1), help="Negatives per query and system. Default: as mined."
+        ),
+        click.option("--ce", help="Cross-encoder whose scores count. Default: the only one there is."),
+        click.option(
+            "--filter", "filters", multiple=True, metavar="NAME=VALUE[,…]",
+            help="Keep only …; may be repeated, applied in order. `msmctl negatives filters` lists them.",
+        ),
+        click.option("--relabel", metavar="'ce>=X'", help="Take what scores X or more for a positive."),
+        click.option(
+            "--sample", type=click.Choice(["top", "random", "round-robin"]),
+            help="Which --num of the negatives that are left. Default: top, by best rank.",
+        ),
+        click.option("--num", type=click.IntRange(1), help="Negatives per query, over all systems."),
+        click.option("--seed", type=int, default=0, show_default=True, help="Of --sample random."),
+        click.option("--no-marks", is_flag=True, help="Leave people's marks out of account."),
+    ]  # fmt: skip
+    for option in reversed(options):
+        collected = option(collected)
+    return collected
+
+
+def asked(ctx: click.Context, collection: Collection, split: str, which: Which) -> Asked:
+    """What the options ask for, with people's marks on the collection."""
+    from services.negatives.marks_store import load_marks
+    from services.negatives.opening import Asked
+
+    marks = None if which["no_marks"] else load_marks(settings(ctx), collection)
+    given = {name: value for name, value in which.items() if name != "no_marks"}
+    return Asked(split, marks=marks, **given)  # type: ignore[arg-type]
 
 
 def settings(ctx: click.Context) -> Settings:

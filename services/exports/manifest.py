@@ -9,8 +9,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from services.collections.collection import Collection
-from services.exports.source import SystemRun
 from services.mining.exclusion import rule
+from services.negatives.mined import SystemRun
+from services.negatives.opening import Opened
 from services.store.fingerprint import file_sha256, fingerprint
 
 
@@ -23,8 +24,10 @@ class ExportInputs(BaseModel):
             index, and whether the collection has changed since it was mined (`stale`).
         all_queries: Also queries without a positive, with `pos: []`: where all runs have them.
         exclusion: The rule that leaves candidates out.
-        filters: Filters applied on top, in order.
-        marks: Fingerprint of people's marks, or None where there are none.
+        filters: Filters and sampling applied on top, in order.
+        ce: Name of the cross-encoder whose scores were read, its fingerprint, and that of the scores.
+        relabel: Score from which a candidate became a positive.
+        marks: Fingerprint of people's marks; None where there are none, `ignored` where they do not count.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -38,6 +41,8 @@ class ExportInputs(BaseModel):
     systems: dict[str, dict[str, Any]]
     exclusion: dict[str, Any]
     filters: list[str] = []
+    ce: dict[str, str] | None = None
+    relabel: float | None = None
     marks: str | None = None
     compression: str
     software: str
@@ -62,32 +67,23 @@ class ExportManifest(BaseModel):
     inputs: ExportInputs
 
 
-def inputs_of(
-    format_name: str, collection: Collection, split: str, runs: list[SystemRun], *, compression: str
-) -> ExportInputs:
-    """The inputs of an export of these runs."""
+def inputs_of(format_name: str, opened: Opened, *, compression: str) -> ExportInputs:
+    """The inputs of an export of these candidates."""
+    collection = opened.candidates.collection
     state = collection.state
     return ExportInputs(
         format=format_name,
         collection=state.name,
         collection_version=state.version,
         collection_fingerprint=state.fingerprint,
-        split=split,
-        all_queries=all(chosen.run.manifest.inputs.all_queries for chosen in runs),
-        systems={chosen.system.name: _described(chosen, collection) for chosen in runs},
+        split=opened.candidates.split,
+        all_queries=opened.all_queries,
+        systems={chosen.system.name: _described(chosen, collection) for chosen in opened.runs},
         exclusion=rule(),
+        **opened.described,
         compression=compression,
         software=software_version("msmctl"),
     )
-
-
-def is_stale(chosen: SystemRun, collection: Collection) -> bool:
-    """Whether the collection has changed since the run was mined.
-
-    New passages cannot be among its candidates, new queries have none, and changed judgements may leave
-    fewer than its depth.
-    """
-    return chosen.run.manifest.inputs.collection_fingerprint != collection.state.fingerprint
 
 
 def _described(chosen: SystemRun, collection: Collection) -> dict[str, Any]:
@@ -99,7 +95,7 @@ def _described(chosen: SystemRun, collection: Collection) -> dict[str, Any]:
         "fingerprint": manifest.inputs.system_fingerprint,
         "engine": manifest.inputs.engine,
         "mined_version": manifest.inputs.collection_version,
-        "stale": is_stale(chosen, collection),
+        "stale": chosen.is_stale(collection),
         **manifest.facts,
     }
 

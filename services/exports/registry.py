@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from services.exports.format import LineFormat
+from typing import Any
+
+from services.exports.format import Format
 from services.exports.hard_negatives import HARD_NEGATIVES
 
-FORMATS: dict[str, LineFormat] = {one.name: one for one in (HARD_NEGATIVES,)}
+FORMATS: dict[str, Format[Any]] = {one.name: one for one in (HARD_NEGATIVES,)}

@@ -131,6 +131,11 @@ class BlockFile:
         self._partial.replace(self._file)
         self._progress.unlink(missing_ok=True)
 
+    def discard(self) -> None:
+        """Remove what is unfinished."""
+        self._partial.unlink(missing_ok=True)
+        self._progress.unlink(missing_ok=True)
+
 
 def replace(path: Path, data: bytes) -> None:
     """Write a small file as a whole."""

@@ -136,12 +136,19 @@ class Exclusion:
             reasons[~self._live[ords]] = Reason.REMOVED
             yield reasons
 
-    def of_pairs(self, qords: Ords, ords: Ords) -> Reasons:
-        """One `Reason` per distinct pair; the pairs are sorted by query and passage."""
+    def of_pairs(self, qords: Ords, ords: Ords, judgements: Judgements | None = None) -> Reasons:
+        """One `Reason` per distinct pair.
+
+        Args:
+            qords: Query of each pair, ascending.
+            ords: Passage of each pair, ascending within a query.
+            judgements: Those that count here instead.
+        """
+        judgements = judgements or self._judgements
         firsts = np.flatnonzero(np.r_[True, qords[1:] != qords[:-1]][: len(qords)])
         lists = (
             (
-                (ords[lo:hi], *self._judgements.of(int(qords[lo])))
+                (ords[lo:hi], *judgements.of(int(qords[lo])))
                 for lo, hi in zip(firsts, [*firsts[1:], len(qords)], strict=True)
             )
             if len(qords)

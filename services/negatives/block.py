@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -46,21 +46,22 @@ class Positives:
     @cached_property
     def lowest(self) -> Scores:
         """Per query, the lowest score of its labelled positives; NaN where none is scored."""
-        return self._extreme(np.minimum, np.inf)
+        return self.lowest_of(self.ce)
 
     @cached_property
     def highest(self) -> Scores:
         """Per query, the highest score of its labelled positives; NaN where none is scored."""
-        return self._extreme(np.maximum, -np.inf)
+        return -self.lowest_of(-self.ce)
 
     def of(self, query: int) -> Ords:
         """The ords of one query's positives."""
         return self.ords[self.starts[query] : self.starts[query + 1]]
 
-    def _extreme(self, ufunc: np.ufunc, neutral: float) -> Scores:
-        found = np.full(len(self.starts) - 1, neutral, np.float32)
-        scored = self.labelled & ~np.isnan(self.ce)
-        ufunc.at(found, self.query[scored], self.ce[scored])
+    def lowest_of(self, scores: Scores) -> Scores:
+        """Per query, the lowest of some scores of its labelled positives; NaN where none has one."""
+        found = np.full(len(self.starts) - 1, np.inf, np.float32)
+        scored = self.labelled & ~np.isnan(scores)
+        np.minimum.at(found, self.query[scored], scores[scored])
         found[np.isinf(found)] = np.nan
         return found
 
@@ -89,12 +90,20 @@ class Pairs:
         return len(self.ords)
 
 
+class NamedScores(NamedTuple):
+    """Further scores that a filter asks for by name: float32 [pairs] and [positives], NaN where missing."""
+
+    pairs: Scores
+    positives: Scores
+
+
 @dataclass(frozen=True)
 class CandidateBlock:
     """Rows sorted by (query, system, rank).
 
     Attributes:
         qords: int32 [queries], ascending.
+        qids: Of the queries.
         systems: In registry order.
         pair: int64 [rows], position in `pairs`.
         system: int16 [rows], position in `systems`.
@@ -102,10 +111,11 @@ class CandidateBlock:
         score: float32 [rows], the system's own.
         pairs: Each passage of a query once.
         positives: Of the queries.
-        named_scores: Scores of pairs [pairs] and of positives that filters ask for by name.
+        named_scores: By name, those that filters ask for.
     """
 
     qords: Ords
+    qids: list[str]
     systems: tuple[System, ...]
     pair: Index
     system: npt.NDArray[np.int16]
@@ -113,7 +123,7 @@ class CandidateBlock:
     score: Scores
     pairs: Pairs
     positives: Positives
-    named_scores: dict[str, Any] = field(default_factory=dict)
+    named_scores: dict[str, NamedScores] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.pair)

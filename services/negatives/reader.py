@@ -8,10 +8,10 @@ from typing import Protocol
 import numpy as np
 
 from services.collections.collection import Collection
-from services.mining.exclusion import Exclusion, Judgements
+from services.mining.exclusion import Exclusion, Judgements, Reason
 from services.mining.ranking import Ords, Scores, pair_keys
 from services.mining.runs import Run
-from services.negatives.block import CandidateBlock, Index, Pairs, Positives
+from services.negatives.block import CandidateBlock, Codes, Index, Mask, NamedScores, Pairs, Positives
 from services.negatives.marks import Marks
 from services.negatives.verdicts import Rules, Verdict, verdicts
 from services.systems.system import System
@@ -79,37 +79,42 @@ class Candidates:
         """How many blocks there are."""
         return -(-len(self.qords) // BLOCK)
 
-    def block(self, n: int) -> CandidateBlock:
+    def queries_of(self, n: int) -> Ords:
         """The queries of block `n`."""
-        return self.of(self.qords[n * BLOCK : (n + 1) * BLOCK])
+        return self.qords[n * BLOCK : (n + 1) * BLOCK]
+
+    def block(self, n: int) -> CandidateBlock:
+        """The candidates of block `n`."""
+        return self.of(self.queries_of(n))
 
     def of(self, qords: Ords) -> CandidateBlock:
         """Any queries, ascending."""
-        rows = [run.columns(qords) for run in self._runs]
-        system = np.repeat(np.arange(len(rows), dtype=np.int16), [len(one.ords) for one in rows])
-        query, ords, rank, score = (
-            np.concatenate([np.empty(0, dtype), *(getattr(one, name) for one in rows)])
-            for name, dtype in (
-                ("query", np.int64),
-                ("ords", np.int32),
-                ("rank", np.int32),
-                ("score", np.float32),
-            )
-        )
-        order = np.lexsort((rank, system, query))
+        columns = [run.columns(qords) for run in self._runs]
+        system = np.repeat(np.arange(len(columns), dtype=np.int16), [len(one.ords) for one in columns])
+        query, ords, rank, score = (np.concatenate(column) for column in zip(*columns, strict=True))
+        # Each system's rows come sorted by (query, rank): a stable sort by query keeps both orders.
+        order = np.argsort(query, kind="stable")
         keys, pair = np.unique(pair_keys(query[order], ords[order]), return_inverse=True)
         positives = self._positives(qords)
         pairs = self._pairs(qords, keys >> 32, (keys & 0xFFFFFFFF).astype(np.int32), positives)
+        positives = self._with_relabelled(positives, pairs)
         return CandidateBlock(
             qords=qords,
+            qids=[self.collection.qids[qord] for qord in qords.tolist()],
             systems=self.systems,
             pair=pair,
             system=system[order],
             rank=rank[order],
             score=score[order],
             pairs=pairs,
-            positives=self._with_relabelled(positives, pairs),
-            named_scores={name: one.of(qords[pairs.query], pairs.ords) for name, one in self._named.items()},
+            positives=positives,
+            named_scores={
+                name: NamedScores(
+                    scored.of(qords[pairs.query], pairs.ords),
+                    scored.of(qords[positives.query], positives.ords),
+                )
+                for name, scored in self._named.items()
+            },
         )
 
     def _pairs(self, qords: Ords, query: Index, ords: Ords, positives: Positives) -> Pairs:
@@ -117,8 +122,19 @@ class Candidates:
         ce = self._ce(of, ords)
         reason = self._exclusion.of_pairs(of, ords)
         marks, marked = self.marks.of(of, ords)
-        verdict = verdicts(reason, query, ce, positives.lowest, self.rules, marks, marked)
-        return Pairs(query, ords, ce, reason, verdict, marked)
+
+        def judged() -> Codes:
+            return verdicts(reason, query, ce, positives.lowest, self.rules, marks, marked)
+
+        more = _relabelled(judged(), reason, marked)
+        if more.any():
+            # A copy of a passage that is a positive now is no negative either.
+            concerned = np.isin(query, query[more])
+            there = Judgements(self.collection, []).overlaid(of[more], ords[more], more[more])
+            copies = self._exclusion.of_pairs(of[concerned], ords[concerned], there)
+            copies[more[concerned]] = Reason.KEPT
+            reason[concerned] = np.where(reason[concerned] == Reason.KEPT, copies, reason[concerned])
+        return Pairs(query, ords, ce, reason, judged(), marked)
 
     def _positives(self, qords: Ords) -> Positives:
         lists = [self._judgements.of(int(qord))[0] for qord in qords]
@@ -129,7 +145,7 @@ class Candidates:
 
     def _with_relabelled(self, positives: Positives, pairs: Pairs) -> Positives:
         """With the candidates that the cross-encoder (`rules.relabel`) takes for positives."""
-        more = np.flatnonzero((pairs.verdict == Verdict.POSITIVE) & ~pairs.marked & (pairs.reason == 0))
+        more = np.flatnonzero(_relabelled(pairs.verdict, pairs.reason, pairs.marked))
         if not len(more):
             return positives
         query = np.concatenate([positives.query, pairs.query[more]])
@@ -144,3 +160,9 @@ class Candidates:
         if self._scores is None:
             return np.full(len(ords), np.nan, np.float32)
         return self._scores.of(qords, ords)
+
+
+def _relabelled(verdict: Codes, reason: Codes, marked: Mask) -> Mask:
+    """Per pair, whether the cross-encoder alone (`rules.relabel`) makes it a positive."""
+    found: Mask = (verdict == Verdict.POSITIVE) & (reason == Reason.KEPT) & ~marked
+    return found

@@ -10,17 +10,17 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from small_collection import make, update
 from small_runs import save_run
 
 from services.errors import CheckFailed, Conflict, InputError, NotFound, UsageError
-from services.exports import export as exporting
-from services.exports.export import ExportRequest, plan, summary, write
+from services.exports.export import ExportRequest, plan, summary, survey, write
 from services.exports.registry import FORMATS
 from services.exports.verify import verify
 from services.exports.writer import BlockFile
+from services.negatives.opening import Asked
 
 TAS_B = "msmarco-distilbert-base-tas-b"
 PASSAGES = {
@@ -42,8 +42,9 @@ def collection(tmp_path):
     return collection
 
 
-def request(file, **options):
-    return ExportRequest(FORMATS["hard-negatives"], "train", file, **{"systems": [], **options})
+def request(file, *, split="train", force=False, **asked):
+    asked = Asked(split, marks=asked.pop("marks", None), **asked)
+    return ExportRequest(FORMATS["hard-negatives"], asked, file, force)
 
 
 def rows(file):
@@ -138,7 +139,7 @@ def test_what_is_fresh_is_seen(tmp_path, collection):
 
 @pytest.mark.parametrize("ending", ["jsonl.gz", "jsonl.zst", "jsonl"])
 def test_a_killed_export_goes_on_and_has_the_same_bytes(tmp_path, collection, monkeypatch, ending):
-    monkeypatch.setattr("services.exports.source.BLOCK", 1)
+    monkeypatch.setattr("services.negatives.reader.BLOCK", 1)
     whole, cut = tmp_path / f"whole.{ending}", tmp_path / f"cut.{ending}"
     write(plan(collection, request(whole)))
 
@@ -149,7 +150,6 @@ def test_a_killed_export_goes_on_and_has_the_same_bytes(tmp_path, collection, mo
         if queries:
             raise Killed
 
-    monkeypatch.setattr(exporting, "BLOCK", 1)
     with pytest.raises(Killed):
         write(plan(collection, request(cut)), kill)
     assert not cut.exists()
@@ -205,7 +205,7 @@ def test_a_missing_run_names_the_command(tmp_path, collection):
     with pytest.raises(UsageError, match="depth 50, not 51"):
         plan(collection, request(tmp_path / "n.gz", depth=51))
     with pytest.raises(NotFound, match="no split 'dev'"):
-        plan(collection, ExportRequest(FORMATS["hard-negatives"], "dev", tmp_path / "n.gz", []))
+        plan(collection, request(tmp_path / "n.gz", split="dev"))
 
 
 def test_nothing_to_export_fails(tmp_path):
@@ -248,7 +248,9 @@ def test_no_export_holds_what_is_no_negative(tmp_path_factory, data):
     for system, lists in ranked.items():
         save_run(collection, system, lists)
     depth = data.draw(st.integers(1, 4))
-    write(plan(collection, request(folder / "n.jsonl.gz", depth=depth)))
+    planned = plan(collection, request(folder / "n.jsonl.gz", depth=depth))
+    assume(survey(planned).negatives.any())
+    write(planned)
     assert verify(folder / "n.jsonl.gz", collection).ok
     text = dict(zip(pids, map(plain, TEXTS), strict=True))
     for row in rows(folder / "n.jsonl.gz"):

@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 from services.negatives.block import CandidateBlock, Mask
-from services.negatives.filters.filter import REQUIRED, Arguments, Filter, Parameter
+from services.negatives.filters.filter import REQUIRED, Alias, Arguments, Filter, Parameter
+from services.negatives.filters.values import count, span
 
 
-def _range(text: str) -> tuple[int, int]:
-    first, colon, last = text.partition(":")
-    try:
-        lo, hi = int(first), int(last)
-    except ValueError:
-        raise ValueError(f"'{text}' is no range of ranks such as 1:30") from None
-    if not colon or lo < 1 or hi < lo:
-        raise ValueError(
-            f"'{text}' is no range of ranks: ranks begin at 1, and the first is not above the last"
-        )
-    return lo, hi
+def _behind(text: str) -> str:
+    return f"{1 if text.strip() == '0' else count(text) + 1}:"
 
 
 def _keep(block: CandidateBlock, kept: Mask, arguments: Arguments) -> Mask:
-    lo, hi = arguments["range"]
-    inside: Mask = kept & (block.rank >= lo) & (block.rank <= hi)
+    inside: Mask = kept & arguments["range"].holds(block.rank)
     return inside
 
 
 RANK_RANGE = Filter(
     name="rank-range",
-    help="Ranks FIRST:LAST of the system, 1-based and inclusive, before anything was left out.",
-    parameters=(Parameter("range", "FIRST:LAST, such as 1:30", _range, REQUIRED, "range_min, range_max"),),
+    help="Ranks FIRST:LAST of the system, before anything was left out.",
+    parameters=(
+        Parameter("range", "ranks from 1 on, both ends included; one may be empty", span(count), REQUIRED),
+    ),
     keep=_keep,
+    aliases={
+        "range_min": Alias("range", _behind, "skips the first N ranks"),
+        "range_max": Alias("range", lambda text: f":{count(text)}", "the last rank"),
+    },
+    example="rank-range=1:30",
 )
