@@ -7,10 +7,17 @@ with copies, the same texts always meet the same kernels and give the same bytes
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
+
+from services.errors import first_line
+
+T = TypeVar("T")
+Positions = npt.NDArray[np.int64]
 
 STEP = 8
 """Lengths are rounded up to a multiple of this many tokens."""
@@ -20,7 +27,7 @@ STEP = 8
 class Block:
     """Texts that are computed together: `positions` (int64), padded to `rows` x `length` tokens."""
 
-    positions: npt.NDArray[np.int64]
+    positions: Positions
     rows: int
     length: int
 
@@ -45,3 +52,34 @@ def plan_blocks(
         blocks.append(Block(positions, rows if fill else len(positions), length))
         start += rows
     return blocks
+
+
+def computed(
+    positions: Positions, compute: Callable[[Positions], T], probe: Callable[[], object]
+) -> Iterator[tuple[Positions, T | str]]:
+    """Compute a block; where it fails, halve it down to the rows that cannot be computed.
+
+    Args:
+        positions: The rows of the block.
+        compute: Computes some of them.
+        probe: Computes what always can be; where that fails too it is the machine's fault, no row's.
+
+    Yields:
+        Rows with what was computed for them, or one row with why it cannot be.
+
+    Raises:
+        MemoryError: the block does not fit.
+        RuntimeError: nothing at all can be computed.
+    """
+    try:
+        values = compute(positions)
+    except (RuntimeError, IndexError) as error:
+        if len(positions) == 1:
+            yield positions, f"cannot be computed: {first_line(error)}"
+            return
+        probe()
+        half = len(positions) // 2
+        yield from computed(positions[:half], compute, probe)
+        yield from computed(positions[half:], compute, probe)
+        return
+    yield positions, values

@@ -6,14 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
 from services.encoding.backend import Backend, Vectors
-from services.encoding.blocks import Block, plan_blocks
+from services.encoding.blocks import Block, Positions, computed, plan_blocks
 from services.encoding.tokens import Tokenizer
 from services.errors import first_line
 
-Positions = npt.NDArray[np.int64]
 ENGINE_VERSION = 1
 """Part of the vectors' fingerprint: raised when the same model and text would give other bytes."""
 
@@ -92,21 +90,19 @@ class Engine:
             return []
 
     def _block(self, encoded: Encoded, rows: list[list[int]], positions: Positions, block: Block) -> None:
-        """Compute a block; where it fails, halve it down to the texts that cannot be computed."""
-        try:
-            vectors = self._forward([rows[n] for n in positions], block)
-        except (RuntimeError, IndexError) as error:
-            if len(positions) == 1:
-                encoded.dead[int(positions[0])] = f"cannot be computed: {first_line(error)}"
-                return
-            self._forward(self.tokenizer.ids(["a"]), block)  # fails too: it is the machine's fault, no text's
-            half = len(positions) // 2
-            self._block(encoded, rows, positions[:half], block)
-            self._block(encoded, rows, positions[half:], block)
-            return
-        finite = np.isfinite(vectors).all(axis=1)
-        encoded.vectors[positions[finite]] = vectors[finite]
-        encoded.dead |= {int(n): "the model's output is not a number" for n in positions[~finite]}
+        def forward(some: Positions) -> Vectors:
+            return self._forward([rows[n] for n in some], block)
+
+        def probe() -> Vectors:
+            return self._forward(self.tokenizer.ids(["a"]), block)
+
+        for some, vectors in computed(positions, forward, probe):
+            if isinstance(vectors, str):
+                encoded.dead[int(some[0])] = vectors
+                continue
+            finite = np.isfinite(vectors).all(axis=1)
+            encoded.vectors[some[finite]] = vectors[finite]
+            encoded.dead |= {int(n): "the model's output is not a number" for n in some[~finite]}
 
     def _forward(self, rows: list[list[int]], block: Block) -> Vectors:
         ids, mask = self.tokenizer.pad_block(rows, block.rows, block.length)

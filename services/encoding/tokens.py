@@ -8,23 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 from services.encoding.backend import Tokens
-from services.errors import InputError, first_line
+from services.models.tokenizer import load_tokenizer
 
 
 class Tokenizer:
     """The tokenizer of a model folder, cutting at `max_length` tokens, special ones included."""
 
     def __init__(self, folder: Path, max_length: int, *, lowercase: bool) -> None:
-        from transformers import AutoTokenizer
-
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        except (OSError, ValueError, KeyError) as error:
-            raise InputError(f"{folder}: the tokenizer cannot be loaded: {first_line(error)}") from error
-        if not tokenizer.is_fast:
-            raise InputError(f"{folder}: no fast tokenizer (tokenizer.json) for this model")
-        if lowercase:
-            _lowercase_first(tokenizer.backend_tokenizer)
+        tokenizer = load_tokenizer(folder, lowercase=lowercase)
         self._tokenizer = tokenizer
         self.max_length = max_length
         self.pad = int(tokenizer.pad_token_id or 0)
@@ -53,12 +44,3 @@ class Tokenizer:
             ids[n, : len(row)] = row
             mask[n, : len(row)] = 1
         return ids, mask
-
-
-def _lowercase_first(tokenizer: object) -> None:
-    from tokenizers import Tokenizer as Fast
-    from tokenizers.normalizers import Lowercase, Sequence
-
-    if isinstance(tokenizer, Fast):
-        present = tokenizer.normalizer
-        tokenizer.normalizer = Sequence([Lowercase(), present] if present else [Lowercase()])
