@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from cli.output import say
 from cli.progress import Progress, progress
-from services.errors import DeadRows, MsmError, Unavailable
+from services.errors import DeadRows, MsmError, TimedOut, Unavailable
 
 if TYPE_CHECKING:
     from services.jobs.ledger import Ledger
@@ -23,17 +24,29 @@ _LOOK_AFTER = 15.0
 """Seconds between two looks at whether anybody works at all."""
 
 
-def follow(ledger: Ledger, job_ids: Sequence[str], *, over: Callable[[], bool] = lambda: False) -> list[Job]:
+def follow(
+    ledger: Ledger,
+    job_ids: Sequence[str],
+    *,
+    over: Callable[[], bool] = lambda: False,
+    timeout: float | None = None,
+) -> list[Job]:
     """Show progress until all jobs have ended (or `over` says so); the jobs as they are then.
 
     Raises:
+        TimedOut: they had not ended after `timeout` seconds.
         MsmError: a job's own process has gone, or a job was removed.
         Unavailable: the ledger has not answered for five minutes.
     """
     said: set[str] = set()
     watched: set[str] = set()
     lookout = _Lookout(ledger)
-    while not over():
+    deadline = math.inf if timeout is None else time.monotonic() + timeout
+
+    def enough() -> bool:
+        return over() or time.monotonic() > deadline
+
+    while not enough():
         active = next((job for job in _read(ledger, job_ids) if job.ended is None), None)
         if active is None:
             break
@@ -42,7 +55,7 @@ def follow(ledger: Ledger, job_ids: Sequence[str], *, over: Callable[[], bool] =
             said.add(active.id)
         lookout.look(active)
         if active.state == "running":
-            _watch_one(ledger, active, lookout, over)
+            _watch_one(ledger, active, lookout, enough)
             watched.add(active.id)
         else:
             time.sleep(2 * FIRST_PAUSE)
@@ -50,7 +63,18 @@ def follow(ledger: Ledger, job_ids: Sequence[str], *, over: Callable[[], bool] =
     for job in jobs:
         if job.id not in watched and job.ended_well:  # over before the first look
             say(f"{job.title}: {job.units_done:,} done")
+    if time.monotonic() > deadline and any(job.ended is None for job in jobs):
+        raise timed_out(jobs, timeout or 0)
     return jobs
+
+
+def timed_out(jobs: Sequence[Job], seconds: float) -> TimedOut:
+    """The error of a command that has waited long enough."""
+    unfinished = [job for job in jobs if job.ended is None]
+    return TimedOut(
+        f"not done after {seconds:g} seconds, and goes on: {', '.join(job.title for job in unfinished)}",
+        hint=f"msmctl jobs watch {' '.join(job.id for job in unfinished)}",
+    )
 
 
 def raise_for(jobs: Sequence[Job]) -> None:

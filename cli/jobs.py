@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.options import json_option, settings
+from cli.options import json_option, settings, timeout_option
 from cli.output import emit_json, emit_line, emit_record, emit_rows, say
 
 if TYPE_CHECKING:
@@ -80,9 +81,10 @@ def show(ctx: click.Context, job_id: str, as_json: bool) -> None:
 
 @jobs.command()
 @ids_argument
+@timeout_option
 @json_option
 @click.pass_context
-def watch(ctx: click.Context, ids: tuple[str, ...], as_json: bool) -> None:
+def watch(ctx: click.Context, ids: tuple[str, ...], timeout: float | None, as_json: bool) -> None:
     """Show progress until jobs have ended; the exit code tells how. Ctrl-C leaves them alone.
 
     With --json, one line per change of a job.
@@ -96,7 +98,7 @@ def watch(ctx: click.Context, ids: tuple[str, ...], as_json: bool) -> None:
     ledger = _ledger(ctx)
     for job_id in ids:
         ledger.job(job_id)
-    ended = _stream(ledger, ids) if as_json else follow(ledger, ids)
+    ended = _stream(ledger, ids, timeout) if as_json else follow(ledger, ids, timeout=timeout)
     if not as_json:
         _emit(ended, _COLUMNS, as_json)
     raise_for(ended)
@@ -220,6 +222,7 @@ def rm(ctx: click.Context, ids: tuple[str, ...], ended: bool, as_json: bool) -> 
 )
 @click.option("--detach", is_flag=True, help="Return at once.")
 @click.option("--local", is_flag=True, help="Run in this process, without a worker.")
+@timeout_option
 @json_option
 @click.pass_context
 def probe(
@@ -230,6 +233,7 @@ def probe(
     rest: float,
     detach: bool,
     local: bool,
+    timeout: float | None,
     as_json: bool,
 ) -> None:
     """Run a small job of numbers through ledger, dispatcher, queue, worker and store: does it all work?
@@ -244,7 +248,7 @@ def probe(
     from services.jobs.submit import forced
 
     spec = forced(ProbeSpec(numbers=numbers, step=step, pause=rest, queue=queue))
-    run_specs(ctx, [spec], detach=detach, local=local, as_json=as_json)
+    run_specs(ctx, [spec], detach=detach, local=local, timeout=timeout, as_json=as_json)
     if not detach:
         store(ctx).remove(spec.folder)
 
@@ -274,12 +278,13 @@ def _emit(found: list[Job], columns: list[str], as_json: bool) -> None:
     emit_rows([summary(job) for job in found], columns, as_json=as_json)
 
 
-def _stream(ledger: Ledger, ids: tuple[str, ...]) -> list[Job]:
-    """One JSON line on stdout whenever a job has changed, until all have ended."""
-    from cli.follow import patiently
+def _stream(ledger: Ledger, ids: tuple[str, ...], timeout: float | None) -> list[Job]:
+    """One JSON line on stdout whenever a job has changed, until all have ended; raises `TimedOut`."""
+    from cli.follow import patiently, timed_out
     from cli.job_view import seconds, summary
 
     shown: dict[str, dict[str, Any]] = {}
+    deadline = math.inf if timeout is None else time.monotonic() + timeout
     while True:
         present = patiently(lambda: ledger.jobs_by_id(ids))
         for job in present:
@@ -289,4 +294,6 @@ def _stream(ledger: Ledger, ids: tuple[str, ...]) -> list[Job]:
                 shown[job.id] = line
         if all(job.ended for job in present):
             return present
+        if time.monotonic() > deadline:
+            raise timed_out(present, timeout or 0)
         time.sleep(0.3)

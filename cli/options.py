@@ -50,6 +50,10 @@ system_option = click.option(
     help="System; repeat, or join by commas.",
 )
 dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would be done; do nothing.")
+timeout_option = click.option(
+    "--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS",
+    help="Wait so long at most; then exit code 124, and the jobs go on.",
+)  # fmt: skip
 
 
 class How(TypedDict):
@@ -58,6 +62,7 @@ class How(TypedDict):
     detach: bool
     local: bool
     force: bool
+    timeout: float | None
     dry_run: bool
     as_json: bool
 
@@ -74,6 +79,7 @@ def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--detach", is_flag=True, help="Return at once; `msmctl jobs watch` shows the rest."),
         click.option("--local", is_flag=True, help="Run in this process, without a worker."),
         click.option("--force", is_flag=True, help="Make it anew even if it is fresh."),
+        timeout_option,
         dry_run_option,
         json_option,
     ]

@@ -15,7 +15,7 @@ import click
 from cli.follow import LONGEST_PAUSE, follow, patiently, raise_for
 from cli.options import settings
 from cli.output import emit_json, emit_rows, say
-from services.errors import Unavailable, UsageError
+from services.errors import TimedOut, Unavailable, UsageError
 
 if TYPE_CHECKING:
     from services.jobs.kind import Context, Spec
@@ -52,6 +52,7 @@ def run_specs(
     detach: bool = False,
     local: bool = False,
     force: bool = False,
+    timeout: float | None = None,
     dry_run: bool = False,
     as_json: bool = False,
     quiet: bool = False,
@@ -66,6 +67,7 @@ def run_specs(
         detach: Submit only.
         local: Work in this process.
         force: Do it anew even if it is fresh.
+        timeout: Wait so many seconds at most.
         dry_run: Print what would be done, with its cost.
         as_json: Print JSON.
         quiet: Print nothing on stdout: the caller does.
@@ -76,6 +78,7 @@ def run_specs(
     Raises:
         MsmError: a job failed or was cancelled: its own error and hint.
         DeadRows: everything ended, some rows could not be processed.
+        TimedOut: not all have ended after `timeout` seconds.
         Unavailable: there is nobody to do the work.
     """
     from services.jobs.context import context_for, open_ledger
@@ -94,7 +97,9 @@ def run_specs(
         ledger = patiently(lambda: open_ledger(context, file_instead=local), patience)
         if not ledger.shared:
             say("Elasticsearch is not reachable: the job is kept in MSM_HOME/ledger.sqlite")
-        outcomes, jobs = _run(ledger, context, specs, detach=detach, local=local, force=force)
+        outcomes, jobs = _run(
+            ledger, context, specs, detach=detach, local=local, force=force, timeout=timeout
+        )
     if not quiet:
         _print_outcomes(outcomes, as_json)
     if not detach:
@@ -126,7 +131,14 @@ def _all_fresh(context: Context, specs: Sequence[Spec]) -> list[Outcome] | None:
 
 
 def _run(
-    ledger: Ledger, context: Context, specs: Sequence[Spec], *, detach: bool, local: bool, force: bool
+    ledger: Ledger,
+    context: Context,
+    specs: Sequence[Spec],
+    *,
+    detach: bool,
+    local: bool,
+    force: bool,
+    timeout: float | None,
 ) -> tuple[list[Outcome], list[Job]]:
     """Submit and wait: the outcome of each spec, and all jobs with what they required."""
     from services.jobs import identity
@@ -152,7 +164,11 @@ def _run(
         say(f"watch: msmctl jobs watch {' '.join(ids)}" if ids else "nothing to do")
     elif ids:
         with _detaching(ids, local):
-            submission.jobs = _work_here(ledger, context, ids, runner) if local else follow(ledger, ids)
+            submission.jobs = (
+                _work_here(ledger, context, ids, runner, timeout)
+                if local
+                else follow(ledger, ids, timeout=timeout)
+            )
     final = {job.id: job for job in submission.jobs}
     return [_outcome(verdict, final) for verdict in submission.asked], submission.jobs
 
@@ -174,7 +190,9 @@ def _outcome(verdict: Verdict, final: dict[str, Job]) -> Outcome:
     return Outcome(verdict.title, job.id, job.state, result=job.result)
 
 
-def _work_here(ledger: Ledger, context: Context, ids: Sequence[str], runner: str) -> list[Job]:
+def _work_here(
+    ledger: Ledger, context: Context, ids: Sequence[str], runner: str, timeout: float | None
+) -> list[Job]:
     """Work in a thread, so that this one shows the progress and hears Ctrl-C."""
     from services.jobs.local import run_here
 
@@ -190,7 +208,13 @@ def _work_here(ledger: Ledger, context: Context, ids: Sequence[str], runner: str
     thread = threading.Thread(target=work, name="local worker", daemon=True)
     thread.start()
     try:
-        jobs = follow(ledger, ids, over=lambda: not thread.is_alive() and bool(trouble))
+        jobs = follow(ledger, ids, over=lambda: not thread.is_alive() and bool(trouble), timeout=timeout)
+    except TimedOut as error:
+        stop.set()
+        thread.join()
+        raise TimedOut(
+            f"stopped after {timeout:g} seconds", hint="the same command goes on from here"
+        ) from error
     except KeyboardInterrupt:
         stop.set()
         say("stopping after the present batch; Ctrl-C again stops at once")

@@ -82,6 +82,13 @@ class NotFound(MsmError):
     exit_code = 7
 
 
+class TimedOut(MsmError):
+    """The command waited as long as it was told to (`--timeout`); its jobs go on."""
+
+    code = "timeout"
+    exit_code = 124
+
+
 def first_line(error: BaseException) -> str:
     """What a foreign exception says, in one line; its type where it says nothing."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

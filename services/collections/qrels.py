@@ -116,7 +116,7 @@ class _Judged:
         Of pooled judgements those on passages that the collection does not have are kept as well.
         """
         self.qords = collection.qords_of(self.qids)
-        ords = collection.ords_of(self.pids)
+        ords = collection.ords_of(self.pids).astype(np.int64)
         member = np.isin(self.qords, members)
         outside = member & (ords < 0)
         if collection.state.is_pooled:
@@ -173,10 +173,10 @@ class _Judged:
 
 
 def _numbered_on(
-    ords: Qords, outside: npt.NDArray[np.bool_], pids: list[str], first: int
+    ords: npt.NDArray[np.int64], outside: npt.NDArray[np.bool_], pids: list[str], first: int
 ) -> npt.NDArray[np.int64]:
     """The ords, with a number from `first` on for each pid that the collection does not have."""
-    numbered = ords.astype(np.int64)
+    numbered = ords.copy()
     where = np.flatnonzero(outside)
     numbers: dict[str, int] = {}
     numbered[where] = [numbers.setdefault(pids[i], first + len(numbers)) for i in where.tolist()]

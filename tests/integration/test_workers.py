@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import signal
 import subprocess
 import time
@@ -20,6 +21,7 @@ from services.jobs.submit import forced, submit
 from services.settings import Settings
 from services.stack.status import status
 from tests.conftest import MSMCTL
+from tests.integration.conftest import Shell
 from workers.app import TASK, broker_url
 
 
@@ -165,3 +167,12 @@ def test_equal_specs_of_two_commands_are_one_job(stack: Any) -> None:
     spec = forced(ProbeSpec(numbers=10, step=10, pause=0.5))
     one, two = (submit(ledger, context, [spec]).jobs[0].id for _ in range(2))
     assert one == two
+
+
+def test_a_command_waits_no_longer_than_its_timeout_and_the_job_goes_on(shell: Shell) -> None:
+    arguments = ("--numbers", "1000", "--step", "1000", "--pause", "4", "--timeout", "1")
+    stopped = shell.run("jobs", "probe", *arguments)
+    assert stopped.code == 124
+    (job,) = re.findall(r"msmctl jobs watch (\S+)", stopped.stderr)
+    assert shell.run("jobs", "watch", job, "--timeout", "0.5", "--json").code == 124
+    assert shell.run("jobs", "watch", job).code == 0

@@ -100,6 +100,12 @@ def test_ctrl_c_stops_a_local_run_and_the_same_command_goes_on(tmp_path: Path) -
     assert "goes on from here" in err
 
 
+def test_a_local_run_that_takes_longer_than_its_timeout_stops(cli: Any, tmp_path: Path) -> None:
+    answer = cli("jobs", "probe", "--local", "--pause", "30", "--timeout", "1", home=tmp_path)
+    assert answer.code == 124
+    assert "goes on from here" in answer.stderr
+
+
 def test_the_job_of_a_killed_local_run_stays_open_and_watching_it_says_why(cli: Any, tmp_path: Path) -> None:
     process = started_local_run(tmp_path)
     process.kill()
