@@ -10,7 +10,7 @@ import click
 
 from cli.options import Which, asked, collection_option, json_option, negatives_options, opened, split_option
 from cli.output import emit_record, emit_rows, say
-from cli.progress import Progress, progress
+from cli.progress import progress, to
 from services.exports.registry import FORMATS
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def _command(name: str) -> click.Command:
             say(f"fresh, skipped: {file} is of these inputs already (--force writes it again)")
         else:
             with progress(planned.queries, title, "queries") as bar:
-                tell = partial(_advance, bar)
+                tell = partial(to, bar)
                 if dry_run:
                     tally = survey(planned, tell)
                 else:
@@ -100,10 +100,6 @@ def _say_stale(planned: Planned) -> None:
             f"note: '{system}' was mined before the collection changed: {missing}new passages are not "
             f"among its candidates, and fewer than its depth may be left ({stale.refresh})"
         )
-
-
-def _advance(bar: Progress, done: int) -> None:
-    bar.advance(done - bar.done)
 
 
 for _name in FORMATS:

@@ -82,6 +82,11 @@ class Progress:
         return f"{self.label}: {self.done:,}{self._unit} in {clock(self.seconds)} ({_figure(rate)}/s)"
 
 
+def to(bar: Progress, done: int) -> None:
+    """Bring a bar to a figure."""
+    bar.advance(done - bar.done)
+
+
 @contextmanager
 def progress(total: int | None, label: str, unit: str = "") -> Iterator[Progress]:
     """Show the progress of the block on stderr.

@@ -138,6 +138,12 @@ class CandidateBlock:
         """Per row, the passage."""
         return self.pairs.ords[self.pair]
 
+    @cached_property
+    def margin(self) -> Scores:
+        """Per pair, its query's lowest positive's ce_score minus its own; NaN where either has none."""
+        below: Scores = self.positives.lowest[self.pairs.query] - self.pairs.ce
+        return below
+
     def merged(self, kept: Mask) -> Index:
         """The kept pairs, each once, by query; within a query by best rank, ties by system."""
         rows = np.flatnonzero(kept)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 BINS = 40
 """At most so many between the first and the last value."""
 _NARROWEST = 2.0**-6
+_LINES = 20
 
 
 class Histogram:
@@ -62,13 +63,22 @@ class Histogram:
         """The shape of `--json`."""
         return {"edges": self.edges, "counts": self.counts, "missing": self.missing}
 
-    def lines(self, unit: str = "") -> list[str]:
-        """As text, a line per bin."""
-        longest = max(self.counts, default=1)
-        digits = max((len(f"{edge:g}") for edge in self.edges), default=1)
+    def coarse(self, bins: int) -> Histogram:
+        """The same counts in at most so many bins (at least two)."""
+        found = Histogram()
+        found.width, found.missing, found._counts = self.width, self.missing, dict(self._counts)
+        while len(found.counts) > max(bins, 2):
+            found._double()
+        return found
+
+    def lines(self) -> list[str]:
+        """As text, a line per bin, which begins with the bin's lower end."""
+        shown = self.coarse(_LINES)
+        longest = max(shown.counts, default=1)
+        digits = max((len(f"{edge:g}") for edge in shown.edges), default=1)
         return [
-            f"{edge:>{digits}g}{unit}  {'#' * math.ceil(30 * count / longest):<30}  {count:,}"
-            for edge, count in zip(self.edges, self.counts, strict=False)
+            f"{edge:>{digits}g}  {'#' * math.ceil(30 * count / longest):<30}  {count:,}"
+            for edge, count in zip(shown.edges, shown.counts, strict=False)
         ]
 
     def _double(self) -> None:

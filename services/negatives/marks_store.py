@@ -72,7 +72,7 @@ class MarksStore:
         if found is None or found["_source"]["verdict"] is None:
             raise NotFound(
                 f"passage '{pid}' is not marked for query '{qid}' of collection '{collection.name}'",
-                hint=f"`msmctl negatives marks --collection {collection.name}` lists what is",
+                hint=f"`msmctl negatives marks ls --collection {collection.name}` lists what is",
             )
         return self._say(collection.name, qid, pid, None, reason.strip())
 

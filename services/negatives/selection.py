@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 
@@ -16,8 +17,23 @@ from services.negatives.block import CandidateBlock, Index, Mask
 from services.negatives.filters.filter import Sources
 from services.negatives.filters.parse import Applied, parse_filter
 from services.negatives.sampling import STRATEGIES, Sampling, Strategy
-from services.negatives.tally import Tally
 from services.negatives.verdicts import Rules, Verdict, negatives
+
+
+class Witness(Protocol):
+    """Sees what becomes of a block's rows, step by step."""
+
+    def begin(self, block: CandidateBlock) -> None:
+        """All rows are there."""
+
+    def remove(self, step: str, block: CandidateBlock, gone: Mask) -> None:
+        """A step takes rows out; called for every step, in order."""
+
+    def judged(self, block: CandidateBlock, kept: Mask) -> None:
+        """These rows are what verdicts leave, before any filter."""
+
+    def end(self, block: CandidateBlock, kept: Mask) -> None:
+        """These rows are the negatives."""
 
 
 @dataclass(frozen=True)
@@ -84,14 +100,14 @@ class Selection:
                 return Rules(one.arguments["margin"], one.arguments["easy"], relabel)
         return Rules(margin, None, relabel)
 
-    def keep(self, block: CandidateBlock, tally: Tally | None = None) -> Mask:
+    def keep(self, block: CandidateBlock, witness: Witness | None = None) -> Mask:
         """Per row, whether it is a negative.
 
         Args:
             block: Whose named scores are those of `needs`.
-            tally: Takes the counts.
+            witness: Is told of every step.
         """
-        steps = _Steps(block, tally)
+        steps = _Steps(block, witness)
         steps.leave_judged()
         for one in self.filters:
             steps.filter(one)
@@ -99,8 +115,8 @@ class Selection:
             steps.to(self.sampling.described, self.sampling.keep(block, steps.kept))
         if self.depths:
             steps.to("depth", _cut(block, steps.kept, self.depths))
-        if tally is not None:
-            tally.end(block, steps.kept)
+        if witness is not None:
+            witness.end(block, steps.kept)
         return steps.kept
 
     def admits(self, block: CandidateBlock, positive: Index, pair: Index) -> Mask:
@@ -121,16 +137,16 @@ class Selection:
 class _Steps:
     """The rows that are left, step by step."""
 
-    def __init__(self, block: CandidateBlock, tally: Tally | None) -> None:
+    def __init__(self, block: CandidateBlock, witness: Witness | None) -> None:
         self._block = block
-        self._tally = tally
+        self._witness = witness
         self.kept: Mask = np.ones(len(block), np.bool_)
-        if tally is not None:
-            tally.begin(block)
+        if witness is not None:
+            witness.begin(block)
 
     def to(self, step: str, kept: Mask) -> None:
-        if self._tally is not None:
-            self._tally.remove(step, self._block, self.kept & ~kept)
+        if self._witness is not None:
+            self._witness.remove(step, self._block, self.kept & ~kept)
         self.kept = kept
 
     def leave_judged(self) -> None:
@@ -140,8 +156,8 @@ class _Steps:
         for code in Verdict:
             if code != Verdict.KEEP:
                 self.to(code.label, self.kept & (may_be | (verdict != code)))
-        if self._tally is not None:
-            self._tally.add_margins(self._block, self.kept)
+        if self._witness is not None:
+            self._witness.judged(self._block, self.kept)
 
     def filter(self, one: Applied) -> None:
         block, declared = self._block, one.filter

@@ -14,7 +14,7 @@ from services.systems.system import System
 
 @dataclass
 class Tally:
-    """Counts of rows by system, added up over blocks.
+    """Counts of rows by system, added up over blocks; a `Witness` of a selection.
 
     Attributes:
         systems: Whose rows.
@@ -42,14 +42,13 @@ class Tally:
         self.removed.setdefault(step, self._none())
         self.removed[step] += self._by_system(block, gone)
 
+    def judged(self, block: CandidateBlock, kept: Mask) -> None:
+        """Count the margins of what verdicts leave, each pair once."""
+        self.margins.add(block.margin[np.unique(block.pair[kept])])
+
     def end(self, block: CandidateBlock, kept: Mask) -> None:
         """Count what is left of a block."""
         self.negatives += self._by_system(block, kept)
-
-    def add_margins(self, block: CandidateBlock, kept: Mask) -> None:
-        """Count the margins of the kept rows' pairs, each pair once."""
-        pairs = np.unique(block.pair[kept])
-        self.margins.add(block.positives.lowest[block.pairs.query[pairs]] - block.pairs.ce[pairs])
 
     def as_dict(self) -> dict[str, Any]:
         """The shape of `--json`."""
