@@ -143,14 +143,11 @@ def _run(
     """Submit and wait: the outcome of each spec, and all jobs with what they required."""
     from services.jobs import identity
     from services.jobs.records import STACK
-    from services.jobs.submit import dispatcher_alive, forced, submit
+    from services.jobs.submit import forced, submit
 
     patience = _patience(context)
-    if not local and not patiently(lambda: _comes(lambda: dispatcher_alive(ledger)), patience):
-        raise Unavailable(
-            "no dispatcher is running, so nobody would do the work",
-            hint="`msmctl up` starts the stack; `--local` works in this process",
-        )
+    if not local:
+        _require_dispatcher(ledger, patience)
     runner = identity.me() if local else STACK
     if force:  # once, so that submitting again after an outage joins what was submitted before it
         specs = [forced(spec) for spec in specs]
@@ -171,6 +168,17 @@ def _run(
             )
     final = {job.id: job for job in submission.jobs}
     return [_outcome(verdict, final) for verdict in submission.asked], submission.jobs
+
+
+def _require_dispatcher(ledger: Ledger, patience: float) -> None:
+    """Refuse what nobody would work on; a ledger that is away for a while is asked again."""
+    from services.jobs.submit import dispatcher_alive
+
+    if not patiently(lambda: _comes(lambda: dispatcher_alive(ledger)), patience):
+        raise Unavailable(
+            "no dispatcher is running, so nobody would do the work",
+            hint="`msmctl up` starts the stack; `--local` works in this process",
+        )
 
 
 def _comes(there: Callable[[], bool], seconds: float = 10.0) -> bool:
