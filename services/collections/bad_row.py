@@ -29,15 +29,16 @@ class Rejects:
         self._spool = spool
         self.count = 0
 
-    def add(self, file: str, line: int, bad: BadRow) -> None:
-        """Take one bad row.
+    def add(self, file: str, line: int, bad: BadRow, unit: str = "line") -> None:
+        """Take one bad row; `unit` is what `line` counts, such as `byte` of a file that has no lines.
 
         Raises:
             InputError: bad rows are not to be skipped.
         """
         if self._spool is None:
             hint = f"{bad.remedy}; or leave bad rows out with --on-error skip"
-            raise InputError(f"{file}:{line}: {bad.found}", hint=hint)
+            where = f"{file}:{line}" if unit == "line" else f"{file}: {unit} {line:,}"
+            raise InputError(f"{where}: {bad.found}", hint=hint)
         self.count += 1
-        row = {"file": file, "line": line, "found": bad.found, "remedy": bad.remedy}
+        row = {"file": file, unit: line, "found": bad.found, "remedy": bad.remedy}
         self._spool.write(json.dumps(row, ensure_ascii=False).encode(errors="replace") + b"\n")

@@ -5,7 +5,7 @@ Protocols 2 to 5, plain, gzip or zstd; ids are int or str, scores float or numpy
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,25 +13,26 @@ import numpy as np
 from services.collections.sources.lines import open_plain
 from services.imports.pickled.machine import Machine
 from services.imports.pickled.stream import Refused, Stream, refusal
-from services.imports.scored import QueryScores
+from services.imports.scored import QueryScores, Read, ScoresFile, ScoresFormat
 
 
-def read_pickle_scores(file: Path, read: Callable[[int], None] = lambda size: None) -> Iterator[QueryScores]:
+def read_pickle_scores(file: Path, read: Read = lambda share: None) -> Iterator[QueryScores]:
     """The scores, query by query, in the order of the file; very many of one query come in pieces.
 
     Args:
         file: The pickle.
-        read: Called with the bytes of the file read so far, as they lie on disk.
+        read: Told of the share of the file that is read.
 
     Yields:
-        Queries, `place` being a byte.
+        Queries, `place` being a byte of the decompressed file.
 
     Raises:
         InputError: the file holds anything but such scores; said with byte offset and opcode, and
             nothing of it has been executed.
     """
     with open_plain(file) as (plain, raw):
-        stream = Stream(plain, lambda: read(raw.tell()))
+        size = max(1, raw.size())
+        stream = Stream(plain, lambda: read(raw.tell() / size))
         machine = Machine(stream)
         try:
             for scores in machine.queries():
@@ -41,3 +42,11 @@ def read_pickle_scores(file: Path, read: Callable[[int], None] = lambda size: No
             raise refusal(file, machine.opcode_at, refused) from None
         finally:
             machine.memo.close()
+
+
+SCORES_PICKLE = ScoresFormat(
+    name="scores-pickle",
+    help="A pickle of scores[qid][pid] -> float, plain, gz or zst; it is read as data, never unpickled.",
+    example="scores.pkl.gz",
+    open=lambda file, read: ScoresFile("byte", whole=True, rows=read_pickle_scores(file, read)),
+)

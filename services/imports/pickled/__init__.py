@@ -1,1 +1,1 @@
-"""A pickle of scores read as data: a machine of the few opcodes that such a file needs, which runs nothing."""
+"""A pickle of scores read as data: a machine of the few opcodes that such a file needs, and no others."""

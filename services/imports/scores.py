@@ -1,0 +1,190 @@
+"""Import a file of scores: they become those of a cross-encoder that is known by name only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from services.collections.collection import Collection, manifest_key
+from services.cross_encoders.registry import CrossEncoders
+from services.errors import Conflict, InputError, NotFound
+from services.imports.rejects import OnError, rejecting
+from services.imports.resolve import Resolver
+from services.imports.scored import ScoresFormat
+from services.models.entry import spelling
+from services.scoring.score_folder import ScoredBy, ScoreFolder
+from services.scoring.score_parts import ScoreSorter, Triples, write_stream
+from services.scoring.scores import import_identity, list_scores
+
+Report = Callable[[int, float], None]
+"""Told of how many more pairs are read, and the share of the file."""
+
+
+@dataclass(frozen=True)
+class ScoresRequest:
+    """What to import.
+
+    Attributes:
+        format: The file's format.
+        file: The file.
+        name: Name under which `--ce` finds the scores.
+        on_error: What becomes of ids that the collection does not have.
+        replace: Take the place of scores that were imported under this name before.
+        dry_run: Read and check everything, keep nothing.
+    """
+
+    format: ScoresFormat
+    file: Path
+    name: str
+    on_error: OnError = "fail"
+    replace: bool = False
+    dry_run: bool = False
+
+
+@dataclass(frozen=True)
+class ScoresOutcome:
+    """What was imported, as `--json` prints it.
+
+    Attributes:
+        pairs: Different pairs with a score.
+        queries: Different queries among them.
+        fresh: The same scores are there already under this name.
+        rejected: Entries in `rejects`.
+    """
+
+    format: str
+    file: str
+    collection: str
+    name: str
+    pairs: int
+    queries: int
+    unknown_queries: int
+    unknown_pairs: int
+    rejected: int
+    rejects: str | None
+    fresh: bool
+    dry_run: bool
+    fingerprint: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON form."""
+        return asdict(self)
+
+
+def import_scores(
+    collection: Collection, request: ScoresRequest, report: Report = lambda pairs, share: None
+) -> ScoresOutcome:
+    """Read, sort and keep the scores; they count when all of them are there.
+
+    Raises:
+        InputError: the file cannot be read, is broken, or (with `on_error="fail"`) has unknown ids.
+        Conflict: the name is that of a model, or of other scores.
+        UsageError: it is no name.
+    """
+    _require_name(collection, request)
+    share = 0.0
+
+    def read(done: float) -> None:
+        nonlocal share
+        share = done
+
+    with (
+        rejecting(request.on_error) as rejected,
+        ScoreSorter(collection.state.query_count, _pair_name(collection)) as sorter,
+    ):
+        pairs = Resolver(request.file, request.format.open(request.file, read), collection, rejected.rows)
+        for block in pairs:
+            if len(block.qords):
+                sorter.add(block)
+            report(len(block.qords), share)
+        counted = _Counted()
+        by = import_identity(request.name, sorter.content())
+        fresh = _is_fresh(collection, by, replace=request.replace)
+        if fresh or request.dry_run:
+            for block in sorter.sorted():
+                counted.add(block)
+        else:
+            _write(collection, by, (counted.add(block) for block in sorter.sorted()), request)
+        if not counted.pairs:
+            raise InputError(
+                f"{request.file}: holds no score of collection '{collection.name}'",
+                hint=f"is it of another collection? `msmctl collection show {collection.name}`",
+            )
+        return ScoresOutcome(
+            request.format.name, str(request.file), collection.name, request.name,
+            counted.pairs, counted.queries, pairs.unknown_queries, pairs.unknown_pairs,
+            rejected.rows.count,
+            rejected.keep(collection, f"scores-{by.slug}", dry_run=request.dry_run),
+            fresh, request.dry_run, by.fingerprint,
+        )  # fmt: skip
+
+
+class _Counted:
+    """Counts blocks that pass by; a query is in one block only."""
+
+    pairs = 0
+    queries = 0
+
+    def add(self, block: Triples) -> Triples:
+        self.pairs += len(block.qords)
+        self.queries += len(set(block.qords.tolist()))
+        return block
+
+
+def _write(collection: Collection, by: ScoredBy, blocks: Any, request: ScoresRequest) -> None:
+    """Make the scores known, then forget those whose place they take."""
+    before = [one for one in list_scores(collection) if spelling(one.ce) == spelling(request.name)]
+    folder = ScoreFolder(collection.store, collection.name, by)
+    parts = write_stream(folder, blocks)
+    if not parts:
+        return
+    if not _still_there(collection):
+        collection.store.remove(folder.key)
+        raise Conflict(
+            f"collection '{collection.name}' was removed or replaced meanwhile", hint="import again"
+        )
+    folder.add(parts)
+    for one in before:
+        collection.store.remove(one.folder.key)
+
+
+def _require_name(collection: Collection, request: ScoresRequest) -> None:
+    CrossEncoders.require_name(request.name)
+    try:
+        known = CrossEncoders.load(collection.store).get(request.name)
+    except NotFound:
+        known = None
+    if known is not None:
+        raise Conflict(
+            f"'{request.name}' is the cross-encoder {known.name}, whose scores are computed here",
+            hint=f"choose another name, such as {request.name}-imported",
+        )
+
+
+def _is_fresh(collection: Collection, by: ScoredBy, *, replace: bool) -> bool:
+    """Whether these scores are there already; Conflict where others of the name are in their place."""
+    same_name = [one for one in list_scores(collection) if spelling(one.ce) == spelling(by.ce)]
+    if any(one.folder.by == by for one in same_name):
+        return True
+    computed = any(one.folder.by.kind == "model" for one in same_name)
+    if same_name and (computed or not replace):
+        raise Conflict(
+            f"collection '{collection.name}' has other scores by '{same_name[0].ce}'",
+            hint="choose another --name" + ("" if computed else "; --replace takes their place"),
+        )
+    return False
+
+
+def _still_there(collection: Collection) -> bool:
+    present = collection.store.read_json(manifest_key(collection.name))
+    return bool(present) and present.get("created") == collection.state.created
+
+
+def _pair_name(collection: Collection) -> Callable[[int, int], str]:
+    def name(qord: int, ord_: int) -> str:
+        pid = collection.pids[ord_].as_py()
+        return f"query '{collection.qids[qord]}', passage '{pid}'"
+
+    return name
