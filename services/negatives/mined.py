@@ -8,7 +8,7 @@ import numpy as np
 
 from services.collections.collection import Collection, Ords, state_key
 from services.errors import NotFound, UsageError
-from services.mining.runs import Run, open_run
+from services.mining.runs import IMPORTED, Run, open_run
 from services.systems.registry import Registry
 from services.systems.system import System
 
@@ -22,8 +22,13 @@ class SystemRun:
     depth: int
 
     def command(self, depth: int | None = None) -> str:
-        """What mines the run again with all that it was asked for, or to another depth."""
+        """What makes the run again with all that it was asked for, or to another depth."""
         inputs = self.run.manifest.inputs
+        if inputs.engine == IMPORTED:
+            return (
+                f"msmctl run import FILE --collection {inputs.collection} --split {inputs.split} "
+                f"--system {self.system.name} --replace"
+            )
         words = [
             f"msmctl mine --collection {inputs.collection} --split {inputs.split}",
             f"--system {self.system.name} --depth {depth or inputs.depth}",
@@ -33,6 +38,11 @@ class SystemRun:
         if inputs.all_queries:
             words.append("--all-queries")
         return " ".join(words)
+
+    def refresh_command(self) -> str:
+        """What brings the run up to date after a change of the collection."""
+        imported = self.run.manifest.inputs.engine == IMPORTED
+        return self.command() + ("" if imported else " --refresh")
 
     def is_stale(self, collection: Collection) -> bool:
         """Whether the collection has changed since the run was mined.

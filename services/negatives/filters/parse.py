@@ -48,8 +48,8 @@ def parse_filter(text: str) -> Applied:
     Raises:
         UsageError: no such filter, or arguments that it does not take; shows the filter's own help.
     """
-    name, equals, rest = text.partition("=")
-    name = name.strip()
+    name = re.split("[=,]", text, maxsplit=1)[0].strip()
+    rest = text.lstrip()[len(name) :].lstrip()
     if name not in FILTERS and name not in ALIASES:
         near = get_close_matches(name, [*FILTERS, *ALIASES], n=2)
         raise UsageError(
@@ -57,28 +57,28 @@ def parse_filter(text: str) -> Applied:
             hint=f"filters: {', '.join(FILTERS)}; `msmctl negatives filters` explains them",
         )
     declared = FILTERS.get(name) or ALIASES[name]
-    texts = _texts(declared, name, rest) if equals else {}
+    texts = _texts(declared, name, rest)
     return Applied(declared, {one.name: _value(declared, one, texts) for one in declared.parameters})
 
 
 def _texts(declared: Filter, name: str, rest: str) -> dict[str, str]:
     """What was written of each parameter. A word without '=' goes on with the value before it."""
     alias = declared.aliases.get(name)
-    place = alias.parameter if alias else declared.parameters[0].name
+    known = [parameter.name for parameter in declared.parameters]
+    unnamed = alias.parameter if alias else known[0]
+    words = f"{unnamed}{rest}" if rest.startswith("=") else rest.removeprefix(",")
     found: dict[str, str] = {}
-    known = {parameter.name for parameter in declared.parameters}
-    first = True
-    for word in rest.split(","):
+    place = None
+    for word in words.split(",") if rest else []:
         key, equals, value = (part.strip() for part in word.partition("="))
-        if equals and key not in known:
-            raise _wrong(declared, f"it has no parameter '{key}'")
-        if equals and key in found:
+        if not equals and key and place in found:
+            found[place] += f",{key}"
+            continue
+        if key not in known or not equals:
+            raise _wrong(declared, f"'{word.strip()}' is no parameter with a value")
+        if key in found:
             raise _wrong(declared, f"'{key}' is there twice")
-        if equals:
-            place, found[key] = key, value
-        elif first or place in found:
-            found[place] = f"{found[place]},{word.strip()}" if place in found else word.strip()
-        first = False
+        place, found[key] = key, value
     if alias and alias.parameter in found:
         try:
             found[alias.parameter] = alias.translate(found[alias.parameter])

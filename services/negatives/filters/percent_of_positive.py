@@ -35,7 +35,7 @@ def _score(text: str) -> str:
 def _prepare(arguments: Arguments, sources: Sources) -> Arguments:
     if arguments["score"] == _SIGMOID:
         return arguments
-    system = sources.registry.get(arguments["score"].removeprefix(COSINE))
+    system = sources.registry.retrieving(arguments["score"].removeprefix(COSINE))
     if not system.is_dense or system.similarity != "cosine":
         how = "a dot product, which has no upper bound" if system.is_dense else "BM25"
         raise ValueError(f"'{system.name}' compares by {how}: name a system that compares by cosine")
