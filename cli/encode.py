@@ -35,7 +35,7 @@ def encode(
 
     chosen = opened(ctx, collection)
     registry = Registry.load(chosen.store)
-    found = [registry.get(name) for name in systems]
+    found = [registry.retrieving(name) for name in systems]
     for system in found:
         if not system.is_dense:
             raise InputError(

@@ -103,7 +103,7 @@ def _of_systems(
     found = []
     for name in names:
         with progress(len(qords), f"evaluate {collection.name}/{split} {name}", "queries") as bar:
-            lists = _counted(rankings(context, collection, name, qords, depth, engine), bar)
+            lists = _counted(rankings(context, collection, split, name, qords, depth, engine), bar)
             if run_out:
                 lists = write_run(run_out, collection, name, lists)
             found.append(measure(collection, split, name, measures, lists))

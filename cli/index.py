@@ -83,7 +83,7 @@ def build(
 
     chosen = opened(ctx, collection)
     registry = Registry.load(chosen.store)
-    dense = tuple(system.name for system in map(registry.get, systems) if system.is_dense)
+    dense = tuple(system.name for system in map(registry.retrieving, systems) if system.is_dense)
     spec = IndexSpec(
         collection=chosen.name,
         collection_version=chosen.state.version,

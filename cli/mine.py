@@ -70,6 +70,6 @@ def mine(
             all_queries=all_queries,
             refresh=refresh,
         )
-        for system in {system.name: system for system in map(registry.get, systems)}.values()
+        for system in {system.name: system for system in map(registry.retrieving, systems)}.values()
     ]
     run_specs(ctx, specs, **how)

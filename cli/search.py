@@ -86,7 +86,7 @@ def search(
         query=query,
         collection=collection or resolve(kept, None),
         mode=mode,
-        systems=tuple(registry.get(name).name for names in systems for name in names),
+        systems=tuple(registry.retrieving(name).name for names in systems for name in names),
         size=size,
         fusion=fusion,
         params=_params(params),

@@ -19,10 +19,12 @@ from services.jobs.kind import Context, Spec
 from services.mining.ranking import Candidates
 from services.mining.retrieve import retrieve
 from services.mining.runs import Engine
+from services.negatives.mined import choose_runs
 from services.search.engine import Engine as SearchEngine
 from services.search.query_vectors import QueryVectors
 from services.search.request import SearchRequest
 from services.systems.registry import Registry
+from services.systems.system import System
 
 HYBRID = "hybrid"
 _BATCH = 256  # questions to a search at a time
@@ -45,6 +47,7 @@ def needed(context: Context, collection: Collection, systems: Sequence[str], eng
     pinned: dict[str, Any] = {"collection": collection.name, "collection_version": collection.state.version}
     registry = Registry.load(context.store)
     known = [registry.get(name) for name in systems if name != HYBRID]
+    known = [system for system in known if not system.is_imported]
     dense = tuple(system.name for system in known if system.is_dense)
     specs: list[Spec] = []
     if dense and engine == "exact":
@@ -77,11 +80,18 @@ def _served_index(context: Context, collection: Collection, dense: tuple[str, ..
 
 
 def rankings(
-    context: Context, collection: Collection, system: str, qords: Ords, depth: int, engine: Engine
+    context: Context, collection: Collection, split: str, system: str, qords: Ords, depth: int, engine: Engine
 ) -> Iterator[Candidates]:
-    """What a system, or `hybrid`, returns for queries, `depth` deep, in the order of `qords`."""
-    if system != HYBRID:
-        chosen = engine if Registry.load(context.store).get(system).is_dense else "es"
+    """What a system, or `hybrid`, returns for queries of a split, `depth` deep, in the order of `qords`.
+
+    An imported system cannot be asked: its run of the split is read.
+    """
+    known = None if system == HYBRID else Registry.load(context.store).get(system)
+    if known is not None and known.is_imported:
+        yield from _of_run(collection, split, known, qords, depth)
+        return
+    if known is not None:
+        chosen = engine if known.is_dense else "es"
         yield from retrieve(context, collection, system, qords, depth, chosen)
         return
     texts = collection.read_queries(0, collection.state.query_count, ["text"])["text"]
@@ -94,6 +104,23 @@ def rankings(
         request = SearchRequest(query="", collection=collection.name, size=1)
         for qord, (ords, scores) in zip(batch, engine_.search_many(request, asked, depth), strict=True):
             yield Candidates(int(qord), ords, scores)
+
+
+def _of_run(
+    collection: Collection, split: str, system: System, qords: Ords, depth: int
+) -> Iterator[Candidates]:
+    """An imported run; where the collection lacks a passage, its rank is taken by a negative ord."""
+    (chosen,) = choose_runs(collection, split, [system.name])
+    for lo in range(0, len(qords), _BATCH):
+        batch = qords[lo : lo + _BATCH]
+        rows = chosen.run.columns(batch)
+        starts = np.searchsorted(rows.query, np.arange(len(batch) + 1))
+        for qord, a, b in zip(batch, starts[:-1], starts[1:], strict=True):
+            rank = rows.rank[a:b]
+            ords = -1 - np.arange(rank.max(initial=0), dtype=np.int32)
+            scores = np.zeros(len(ords), np.float32)
+            ords[rank - 1], scores[rank - 1] = rows.ords[a:b], rows.score[a:b]
+            yield Candidates(int(qord), ords, scores).cut(depth)
 
 
 @dataclass(frozen=True)

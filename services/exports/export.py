@@ -87,7 +87,7 @@ def plan(collection: Collection, request: ExportRequest) -> Planned:
     fresh = not request.force and is_fresh(request.file, inputs)
     qords = opened.candidates.qords
     stale = {
-        chosen.system.name: Stale(chosen.absent_queries(collection, qords), f"{chosen.command()} --refresh")
+        chosen.system.name: Stale(chosen.absent_queries(collection, qords), chosen.refresh_command())
         for chosen in opened.runs
         if chosen.is_stale(collection)
     }

@@ -14,7 +14,7 @@ from services.mining.knn import recall
 from services.mining.ranking import Candidates, Ords, Retriever
 from services.mining.refresh import Within, renewed, reusable
 from services.mining.retrieve import Target, exact_retriever, on_standing_index, open_retriever
-from services.mining.runs import Engine, Inputs, open_run
+from services.mining.runs import IMPORTED, Engine, Inputs, open_run
 
 if TYPE_CHECKING:
     from services.jobs.kind import Context
@@ -36,6 +36,9 @@ class Miner:
         self._context = context
         self._target = target
         self._inputs = inputs
+        if inputs.engine == IMPORTED:
+            raise ValueError("an imported run cannot be mined")
+        self._engine: Engine = inputs.engine
         self._exclusion = Exclusion(target.collection)
 
     def mine(self, qords: Ords, *, refresh: bool) -> tuple[list[Candidates], dict[str, Any]]:
@@ -49,7 +52,7 @@ class Miner:
         return on_standing_index(
             self._context,
             self._target,
-            self._inputs.engine,
+            self._engine,
             lambda retriever: self._mine(retriever, qords, refresh),
         )
 

@@ -90,7 +90,7 @@ def retrieve(
         InputError: the system does not take one of the queries.
         Unavailable: Elasticsearch is needed and does not answer.
     """
-    target = Target.of(collection, Registry.load(context.store).get(system))
+    target = Target.of(collection, Registry.load(context.store).retrieving(system))
     retriever = open_retriever(context, target, engine)
     for start in range(0, len(qords), retriever.batch):
         batch = qords[start : start + retriever.batch]

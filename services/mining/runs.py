@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import IO, Any, Literal, NamedTuple
+from typing import IO, Any, Final, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,8 @@ from services.store import Part, Store
 
 _MANIFEST = "run.json"
 Engine = Literal["exact", "es"]
+IMPORTED: Final = "imported"
+"""Stands for an engine where a run came from a file."""
 Shard = tuple[int, int, str]
 """Range and sha256 of a shard of vectors."""
 SCHEMA = pa.schema([("qord", pa.int32()), ("ord", pa.int32()), ("rank", pa.int32()), ("score", pa.float32())])
@@ -34,8 +36,9 @@ class Inputs(BaseModel):
 
     Attributes:
         collection_fingerprint: Of the whole state: passages, queries, judgements.
-        system_fingerprint: Of the vectors, or of the index's analysis and BM25 parameters.
-        engine: `exact`, or `es` (always for bm25).
+        system_fingerprint: Of the vectors, or of the index's analysis and BM25 parameters; of an
+            imported run, its content.
+        engine: `exact`, or `es` (always for bm25), or `imported` from a file.
         exclusion: The rule by which the depth was counted.
     """
 
@@ -48,7 +51,7 @@ class Inputs(BaseModel):
     split: str
     system: str
     system_fingerprint: str
-    engine: Engine
+    engine: Engine | Literal["imported"]
     depth: int
     all_queries: bool
     exclusion: dict[str, Any]
@@ -210,11 +213,16 @@ def write_part(store: Store, key: str, lo: int, hi: int, lists: Iterable[Candida
         ],
         schema=SCHEMA,
     )
+    return write_rows(store, key, lo, hi, table)
+
+
+def write_rows(store: Store, key: str, lo: int, hi: int, table: pa.Table) -> Part:
+    """Write rows (`SCHEMA`, sorted by qord and rank) of the queries `lo <= qord < hi` as one part."""
 
     def write(stream: IO[bytes]) -> None:
         pq.write_table(table, stream, compression="zstd", store_schema=False)
 
-    return store.write_part(key, lo, hi, total, "parquet", write)
+    return store.write_part(key, lo, hi, len(table), "parquet", write)
 
 
 def make_current(

@@ -30,3 +30,19 @@ class Registry(NamedEntries[System]):
                 f"'{name}' cannot be the name of a system: '{_RESERVED}' is the fused search of an index",
                 hint="choose another name, such as my-hybrid",
             )
+
+    def retrieving(self, name: str) -> System:
+        """The system of that name, which must be one that can be asked.
+
+        Raises:
+            NotFound: there is none.
+            UsageError: it is known by imported runs only.
+        """
+        found = self.get(name)
+        if found.is_imported:
+            raise UsageError(
+                f"system '{found.name}' is known by imported runs only: it cannot be asked anything",
+                hint="evaluate, score, export and negatives read its runs: `msmctl run ls`; "
+                "`msmctl systems ls` lists those that can be asked",
+            )
+        return found

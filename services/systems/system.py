@@ -26,7 +26,7 @@ class System(Entry):
 
     Attributes:
         name: The name that users type; `slug` is its form in index fields and folder names.
-        kind: `bm25`, or `dense` for an encoder.
+        kind: `bm25`, `dense` for an encoder, or `imported`: known by runs that others made, cannot be asked.
         model: Hub id or folder that `pull` copies from; None where nobody has published one.
         package: Installed Python package that carries the model, so that no hub is needed.
         base: Hub id that our recipe starts from, where the system must be trained.
@@ -39,7 +39,7 @@ class System(Entry):
         order: Position in the registry; user-added systems follow.
     """
 
-    kind: Literal["bm25", "dense"] = "dense"
+    kind: Literal["bm25", "dense", "imported"] = "dense"
     model: str | None = None
     package: str | None = None
     base: str | None = None
@@ -72,3 +72,8 @@ class System(Entry):
     def is_dense(self) -> bool:
         """Whether the system encodes texts into vectors."""
         return self.kind == "dense"
+
+    @property
+    def is_imported(self) -> bool:
+        """Whether the system is known by imported runs only."""
+        return self.kind == "imported"

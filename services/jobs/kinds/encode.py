@@ -61,7 +61,7 @@ class _Work:
 
     @classmethod
     def of(cls, context: Context, spec: EncodeSpec) -> _Work:
-        system = Registry.load(context.store).get(spec.system)
+        system = Registry.load(context.store).retrieving(spec.system)
         collection = Collection.open(context.store, spec.collection, spec.collection_version)
         model = required(context.store, system)
         return cls(collection, system, VectorFolder(context.store, collection.name, system, model))
@@ -85,7 +85,7 @@ class EncodeKind(Kind[EncodeSpec]):
     def fresh(self, context: Context, spec: EncodeSpec) -> str | None:
         """Vectors for exactly these texts by exactly this model."""
         collection = Collection.open(context.store, spec.collection, spec.collection_version)
-        vectors = open_vectors(collection, Registry.load(context.store).get(spec.system))
+        vectors = open_vectors(collection, Registry.load(context.store).retrieving(spec.system))
         if vectors is None:
             return None
         return (
@@ -98,7 +98,7 @@ class EncodeKind(Kind[EncodeSpec]):
         Raises:
             NotFound: the model must be pulled first.
         """
-        installed_or_pull(context.store, Registry.load(context.store).get(spec.system))
+        installed_or_pull(context.store, Registry.load(context.store).retrieving(spec.system))
         return []
 
     def plan(self, context: Context, spec: EncodeSpec) -> list[Chunk]:

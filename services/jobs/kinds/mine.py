@@ -178,7 +178,7 @@ class MineKind(Kind[MineSpec]):
 
 def _target(context: Context, spec: MineSpec) -> Target:
     collection = Collection.open(context.store, spec.collection, spec.collection_version)
-    return Target.of(collection, Registry.load(context.store).get(spec.system))
+    return Target.of(collection, Registry.load(context.store).retrieving(spec.system))
 
 
 def _inputs(target: Target, spec: MineSpec) -> Inputs:
