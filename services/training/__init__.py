@@ -1,0 +1,1 @@
+"""Fine-tuning: recipes, data, chunks of training from checkpoint to checkpoint, trained models."""

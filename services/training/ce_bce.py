@@ -1,0 +1,94 @@
+"""Cross-encoder by binary cross-entropy: positives are 1, mined negatives 0."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from services.negatives.block import CandidateBlock, Index
+from services.training.methods import Drawn, Rows, Texts
+
+if TYPE_CHECKING:
+    from services.training.base import Base
+    from services.training.recipe import Recipe
+
+
+class CeBce:
+    """See `services.training.methods.Method`. An example is (query, passage, label)."""
+
+    makes = "cross-encoder"
+
+    def examples(self, block: CandidateBlock, drawn: Drawn, recipe: Recipe) -> Rows:
+        """Every positive, and the negatives drawn for it; a passage drawn twice for a query counts once."""
+        positives = block.positives
+        pairs = np.unique(drawn[1][drawn[1] >= 0])
+        query = np.concatenate([positives.query, block.pairs.query[pairs]])
+        label = np.repeat([1, 0], [len(positives.ords), len(pairs)])
+        order = np.lexsort((-label, query))
+        return {
+            "qord": block.qords[query[order]].astype(np.int32),
+            "ord": np.concatenate([positives.ords, block.pairs.ords[pairs]])[order].astype(np.int32),
+            "label": label[order].astype(np.int32),
+        }
+
+    def batches(
+        self, examples: Rows, rows: Index, size: int, lengths: Callable[[Rows], Index], seed: Sequence[int]
+    ) -> list[Index]:
+        """Examples of about equal length together, the batches shuffled: little is spent on padding."""
+        tokens = lengths({name: column[rows] for name, column in examples.items()})
+        ordered = rows[np.argsort(tokens, kind="stable")]
+        cut = [ordered[at : at + size] for at in range(0, len(ordered), size)]
+        return [cut[n] for n in np.random.default_rng(seed).permutation(len(cut))]
+
+    def columns(self, rows: Rows, texts: Texts) -> dict[str, Any]:
+        """Texts and a float label."""
+        return {
+            "query": texts.query(rows["qord"].tolist()),
+            "passage": texts.passage(rows["ord"].tolist()),
+            "label": rows["label"].astype(np.float32),
+        }
+
+    def model(self, base: Base, recipe: Recipe, device: str) -> Any:
+        """The base with a classifier of one label, fresh unless the base is a cross-encoder."""
+        from sentence_transformers import CrossEncoder
+        from torch.nn import Identity
+
+        return CrossEncoder(
+            base.transformer,
+            num_labels=1,
+            max_length=recipe.max_length,
+            activation_fn=Identity(),  # scores are logits: the sigmoid would flatten all that is sure
+            device=device,
+            local_files_only=True,
+            model_kwargs=WEIGHTS,
+            config_kwargs={"num_hidden_layers": recipe.layers} if recipe.layers else None,
+        )
+
+    def reopened(self, folder: str, device: str) -> Any:
+        """See `Method`."""
+        from sentence_transformers import CrossEncoder
+
+        return CrossEncoder(folder, device=device, local_files_only=True, model_kwargs=WEIGHTS)
+
+    def loss(self, model: Any, recipe: Recipe) -> Any:
+        """See `Method`."""
+        from sentence_transformers.cross_encoder.losses import BinaryCrossEntropyLoss
+
+        return BinaryCrossEntropyLoss(model)
+
+    def trainer(self) -> tuple[Any, Any]:
+        """See `Method`."""
+        from sentence_transformers.cross_encoder import CrossEncoderTrainer, CrossEncoderTrainingArguments
+
+        return CrossEncoderTrainer, CrossEncoderTrainingArguments
+
+    def scores(self, model: Any, queries: list[str], passages: list[str]) -> npt.NDArray[np.float32]:
+        """Logits."""
+        found = model.predict(list(zip(queries, passages, strict=True)), show_progress_bar=False)
+        return np.asarray(found, np.float32)
+
+
+WEIGHTS = {"use_safetensors": True, "dtype": "float32"}

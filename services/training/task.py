@@ -1,0 +1,80 @@
+"""What the training process is told, and what it tells: JSON on its stdin and stdout."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from services.training.base import Base
+from services.training.recipe import Recipe
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Task(_Message):
+    """One line on stdin. Paths are of this machine; the stdin stays open for as long as the parent lives.
+
+    Attributes:
+        work: `train` the steps `lo` to `hi` and save; `measure` the seconds that a step takes, saving
+            nothing; `score` the pairs of `data`.
+        scratch: Folder for checkpoints, the child's to remove when its parent dies.
+        checkpoint: Where to go on from; None: from the base.
+        data: Parquet file with the columns that the trainer reads, in the order of the steps.
+        sizes: Examples of each step.
+        total: Steps of the whole run, which the learning rate spans.
+        device: As the settings say.
+    """
+
+    work: Literal["train", "measure", "score"]
+    recipe: Recipe
+    base: Base
+    scratch: str
+    checkpoint: str | None
+    data: str
+    sizes: tuple[int, ...] = ()
+    lo: int = 0
+    hi: int = 0
+    total: int = 1
+    precision: Literal["fp32", "bf16"]
+    threads: int
+    device: str
+
+
+class Step(_Message):
+    """A step is done. `loss` is None where it is no number any more."""
+
+    event: Literal["step"] = "step"
+    step: int
+    loss: float | None
+    rate: float
+    seconds: float
+
+
+class Saved(_Message):
+    """The checkpoint lies in this folder."""
+
+    event: Literal["saved"] = "saved"
+    folder: str
+    device: str
+
+
+class Scored(_Message):
+    """The scores of all pairs."""
+
+    event: Literal["scored"] = "scored"
+    scores: list[float]
+
+
+class Failed(_Message):
+    """The work cannot be done, for a reason of the user's."""
+
+    event: Literal["failed"] = "failed"
+    message: str
+    hint: str | None
+
+
+Event = Annotated[Step | Saved | Scored | Failed, Field(discriminator="event")]
+EVENT: TypeAdapter[Step | Saved | Scored | Failed] = TypeAdapter(Event)
