@@ -28,6 +28,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "negatives": ("cli.negatives:negatives", "Look at candidates and their verdicts; mark them."),
     "export": ("cli.export:export", "Export negatives in the field's formats."),
     "import": ("cli.import_:import_", "Import scores and negatives that others made."),
+    "train": ("cli.train:train", "Train a model on mined negatives."),
+    "models": ("cli.models:models", "The models that were trained here; promote one to serve it."),
     "verify": ("cli.verify:verify", "Check a file of negatives against a collection."),
     "evaluate": ("cli.evaluate:evaluate", "Measure a system or a run file."),
     "search": ("cli.search:search", "Ask a collection: BM25 and kNN, fused."),
