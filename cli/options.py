@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import click
 
+from cli.output import say
+
 if TYPE_CHECKING:
     from services.collections.collection import Collection
     from services.negatives.opening import Asked
@@ -143,6 +145,8 @@ def asked(ctx: click.Context, collection: Collection, split: str, which: Which) 
     from services.negatives.opening import Asked
 
     marks = None if which["no_marks"] else load_marks(settings(ctx), collection)
+    if marks:
+        say(f"{len(marks):,} marks by people count (--no-marks leaves them out)")
     given = {name: value for name, value in which.items() if name != "no_marks"}
     return Asked(split, marks=marks, **given)  # type: ignore[arg-type]
 

@@ -41,7 +41,18 @@ COMMANDS = {
     "index-list": ["index ls --collection {c}", "index ls"],
     "index-show": ["index show --collection {c}"],
     "index-verify": ["index verify --collection {c}"],
-    "export": ["export hard-negatives --collection {c} -o shape.jsonl.gz --force"],
+    "negatives-show": ["negatives show t1 --collection {c}"],
+    "negatives-stats": ["negatives stats --collection {c} --filter max-per-system=3"],
+    "negatives-filters": ["negatives filters"],
+    "mark": [
+        "negatives mark t1 tides --collection {c} --verdict excluded --reason shape",
+        "negatives unmark t1 tides --collection {c}",
+    ],
+    "marks-list": ["negatives marks ls --collection {c} --history", "negatives marks ls --collection {c}"],
+    "export": [
+        "export hard-negatives --collection {c} -o shape.jsonl.gz --force",
+        "export hard-negatives --collection {c} -o shape.jsonl.gz --filter rank-range=1:9 --dry-run",
+    ],
     "verify": ["verify shape.jsonl.gz --collection {c}"],
     "evaluate": [
         "evaluate --collection {c} --system bm25",
