@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from cli.options import collection_option, dry_run_option, json_option, opened
+from cli.options import collection_option, dry_run_option, json_option, opened, split_option
 from cli.output import emit_record, say
 from cli.progress import progress
 from services.imports.registry import SCORES
@@ -87,3 +87,45 @@ def tell_rejects(rejected: int, rejects: str | None) -> None:
 
 for _name in SCORES:
     import_.add_command(_scores_command(_name))
+
+
+@import_.command("hard-negatives")
+@click.argument("file", type=click.Path(path_type=Path))
+@collection_option
+@split_option
+@on_error_option
+@click.option("--replace", is_flag=True, help="Take the place of the runs that the systems have there.")
+@dry_run_option
+@json_option
+@click.pass_context
+def hard_negatives(
+    ctx: click.Context,
+    file: Path,
+    collection: str | None,
+    split: str,
+    on_error: Any,
+    replace: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """JSON lines {"qid": …, "pos": […], "neg": {"bm25": […], …}}: each list becomes its system's run.
+
+    \b
+    Example:
+      msmctl import hard-negatives negatives.jsonl.gz --collection squad --split train
+    """
+    from services.imports.hard_negatives import NegativesRequest, import_negatives
+
+    request = NegativesRequest(file, split, on_error, replace, dry_run)
+    with progress(None, f"import {file.name}", "queries") as bar:
+        outcome = import_negatives(
+            opened(ctx, collection), request, lambda queries, share: bar.advance(queries, fraction=share)
+        )
+    if outcome.fresh:
+        say("fresh, skipped: the runs of its systems are of this file already")
+    elif dry_run:
+        say("dry run: nothing is kept")
+    if outcome.other_positives:
+        say(f"note: {outcome.other_positives:,} ids in `pos` are no positives of split '{split}'")
+    tell_rejects(outcome.rejected, outcome.rejects)
+    emit_record(outcome.as_dict(), as_json=as_json)
