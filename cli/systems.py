@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from cli.options import json_option, settings, store
 from cli.output import emit_record, emit_rows, say
-
-if TYPE_CHECKING:
-    from services.systems.models import InstalledModel
 
 
 @click.group()
@@ -132,7 +129,7 @@ def pull(ctx: click.Context, name: str, origin: str | None, revision: str | None
 
     artefacts = store(ctx)
     model = pull_model(artefacts, Registry.load(artefacts).get(name), origin, revision)
-    emit_record(_pulled(model), as_json=as_json)
+    emit_record({"system": model.system, **model.pulled()}, as_json=as_json)
 
 
 @systems.command()
@@ -180,15 +177,3 @@ def _prompts(given: tuple[str, ...]) -> Any:
     if unknown := set(pairs) - {"query", "passage"} or {item for item in given if "=" not in item}:
         raise UsageError(f"--prompt {sorted(unknown)[0]}: not query=TEXT or passage=TEXT")
     return Prompts(**pairs)
-
-
-def _pulled(model: InstalledModel) -> dict[str, Any]:
-    return {
-        "system": model.system,
-        "fingerprint": model.fingerprint,
-        "folder": model.folder,
-        "source": model.source,
-        "revision": model.revision,
-        "files": len(model.files),
-        "bytes": model.bytes,
-    }

@@ -256,10 +256,11 @@ def _print_plan(planned: Sequence[Any], as_json: bool) -> None:
             "rows": item.estimate.rows if item.estimate else 0,
             "bytes": item.estimate.bytes if item.estimate else 0,
             "seconds": item.estimate.seconds if item.estimate else 0.0,
+            "facts": item.estimate.facts if item.estimate else {},
         }
         for item in planned
     ]
-    emit_rows(rows, ["title", "chunks", "rows", "bytes", "seconds", "fresh"], as_json=as_json)
+    emit_rows(rows, ["title", "chunks", "rows", "bytes", "seconds", "fresh", "facts"], as_json=as_json)
 
 
 def _print_outcomes(outcomes: Sequence[Outcome], as_json: bool) -> None:

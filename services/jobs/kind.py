@@ -89,6 +89,8 @@ class Estimate:
     rows: int
     bytes: int
     seconds: float | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+    """What else people want to know before they pay, by name; small JSON."""
 
 
 @dataclass

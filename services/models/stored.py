@@ -92,6 +92,11 @@ class StoredModel(BaseModel):
             store.write_json(f"{self.folder}/model.json", self.model_dump(mode="json"))
         store.write_json(f"{self.home}/{self.slug}.json", {"folder": self.folder})
 
+    def pulled(self) -> dict[str, Any]:
+        """What `pull` prints of it."""
+        about = self.model_dump(mode="json", include={"fingerprint", "source", "revision"})
+        return about | {"folder": self.folder, "bytes": self.bytes, "files": len(self.files)}
+
     def described(self) -> dict[str, Any]:
         """What `show` prints of it."""
         about = self.model_dump(mode="json", exclude={"system", "ce", "slug", "files"})

@@ -14,9 +14,6 @@ from services.scoring.layout import Lengths
 from services.scoring.ragged import Index, Ragged
 from services.scoring.tokenizer import PairTokenizer
 
-ENGINE_VERSION = 1
-"""Part of the scores' fingerprint: raised when the same model and texts would give other scores."""
-
 
 @dataclass
 class Scored:

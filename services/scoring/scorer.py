@@ -13,14 +13,13 @@ from services.cross_encoders.models import InstalledModel, required
 from services.cross_encoders.profile import Profile, profile_of
 from services.errors import InputError, MsmError
 from services.scoring.backend import Scores, load_backend
-from services.scoring.engine import ENGINE_VERSION, Engine, Scored
+from services.scoring.engine import Engine, Scored
+from services.scoring.identity import BACKEND, scored_by
 from services.scoring.score_folder import ScoredBy
 from services.scoring.tokenizer import PairTokenizer
 from services.scoring.tokens import TokenCache
 from services.settings import Settings
-from services.store import Store, fingerprint
-
-BACKEND, DTYPE = "torch", "float32"
+from services.store import Store
 
 
 class Scorer:
@@ -75,18 +74,6 @@ class Scorer:
         of_passages, p = np.unique(np.asarray(ords, np.int64), return_inverse=True)
         queries, passages = cache.of("queries", of_queries), cache.of("passages", of_passages)
         return self.engine.score(queries, passages, q, p, fill=fill, scale=scale, progress=progress)
-
-
-def scored_by(ce: CrossEncoder, model: InstalledModel) -> ScoredBy:
-    """Whose scores these are: the hash of model content, profile, precision and engine."""
-    content = {
-        "model": model.fingerprint,
-        "profile": profile_of(ce, model.own).model_dump(mode="json"),
-        "backend": BACKEND,
-        "dtype": DTYPE,
-        "engine": ENGINE_VERSION,
-    }
-    return ScoredBy(ce=ce.name, fingerprint=fingerprint(content), model=model.fingerprint)
 
 
 def load_scorer(store: Store, ce: CrossEncoder, settings: Settings) -> Scorer:

@@ -17,6 +17,7 @@ from services.errors import MsmError, NotFound, UsageError
 from services.mining.ranking import Ords, pair_keys
 from services.mining.ranking import Scores as Floats
 from services.models.entry import spelling
+from services.scoring.identity import present_fingerprint
 from services.scoring.score_folder import ScoredBy, ScoreFolder, ScorePart, layers, scores_folder
 from services.scoring.score_parts import Triples, write_stream
 from services.store import fingerprint
@@ -48,6 +49,7 @@ class Scores:
         self.folder = folder
         self.parts = folder.parts()
         self._cache: OrderedDict[tuple[str, int], tuple[Keys, Floats]] = OrderedDict()
+        self._known_groups: dict[str, list[_Group]] = {}
 
     @property
     def ce(self) -> str:
@@ -125,9 +127,11 @@ class Scores:
 
     def _merged(self, lo: int, hi: int | None) -> Iterator[Triples]:
         """All pairs, those without a score included, window by window between starts of row groups."""
-        end = max((group.last + 1 for group in self._groups), default=0)
+        end = max((one.part.hi for one in self.parts), default=0)
         end = end if hi is None else min(hi, end)
-        starts = sorted({lo, *(group.first for group in self._groups if lo < group.first < end)})
+        starts = sorted(
+            {lo, *(group.first for group in self._between(lo, end - 1) if lo < group.first < end)}
+        )
         for first, last in zip(starts, [*starts[1:], end], strict=True):
             block = self._window(first, last)
             if len(block.qords):
@@ -149,24 +153,28 @@ class Scores:
 
     def _between(self, first: int, last: int) -> list[_Group]:
         """The row groups that may hold queries `first <= qord <= last`, in the order they were made."""
-        ends = self._ends
-        return [self._groups[n] for n in np.flatnonzero((ends[0] <= last) & (ends[1] >= first))]
+        lo, hi = self._ranges
+        parts = [self.parts[n] for n in np.flatnonzero((lo <= last) & (hi > first))]
+        groups = (group for part in parts for group in self._groups(part))
+        return [group for group in groups if group.first <= last and group.last >= first]
 
     @cached_property
-    def _ends(self) -> Keys:
-        return np.array([[one.first, one.last] for one in self._groups], np.int64).reshape(-1, 2).T
+    def _ranges(self) -> Keys:
+        """Where the parts begin and end: int64 [2, parts]."""
+        return np.array([[one.part.lo, one.part.hi] for one in self.parts], np.int64).reshape(-1, 2).T
 
-    @cached_property
-    def _groups(self) -> list[_Group]:
-        found = []
-        for one in self.parts:
+    def _groups(self, one: ScorePart) -> list[_Group]:
+        """The row groups of a part; only the parts that are asked for are ever opened."""
+        if one.part.name not in self._known_groups:
+            found = []
             metadata = self._open(one).metadata
             for number in range(metadata.num_row_groups):
                 bounds = metadata.row_group(number).column(0).statistics
                 if bounds is None:
                     raise self._damaged(one, "it says nothing of the queries in it")
                 found.append(_Group(one, number, bounds.min, bounds.max))
-        return found
+            self._known_groups[one.part.name] = found
+        return self._known_groups[one.part.name]
 
     def _read(self, group: _Group) -> tuple[Keys, Floats]:
         key = (group.part.part.name, group.number)
@@ -219,11 +227,11 @@ def open_scores(collection: Collection, name: str | None = None) -> Scores:
 
     Args:
         collection: Any state of it: positions are never reused.
-        name: Its name in any spelling, or `name@fingerprint` where there are several under one name;
-            None: the only one there is.
+        name: Its name in any spelling: the scores of its present model. With `name@fingerprint` those of
+            an earlier one. None: the only cross-encoder there is.
 
     Raises:
-        NotFound: there are none.
+        NotFound: there are none, or only by an earlier model of that name.
         UsageError: several could be meant.
     """
     there = list_scores(collection)
@@ -233,24 +241,45 @@ def open_scores(collection: Collection, name: str | None = None) -> Scores:
             f"collection '{collection.name}' has no scores",
             hint=f"msmctl score --collection {collection.name} --ce {name or 'CE'}",
         )
-    if name is None:
-        found = there
-    else:
-        plain, _, digest = name.partition("@")
-        found = [
-            one for one in there if spelling(one.ce) == spelling(plain) and one.fingerprint.startswith(digest)
-        ]
+    plain, _, digest = (name or "").partition("@")
+    found = [
+        one
+        for one in there
+        if (name is None or spelling(one.ce) == spelling(plain)) and one.fingerprint.startswith(digest)
+    ]
     if not found:
         raise NotFound(
             f"collection '{collection.name}' has no scores by '{name}'; it has: {known}",
             hint=f"msmctl score --collection {collection.name} --ce {name}",
         )
-    if len(found) > 1:
+    if len({spelling(one.ce) for one in found}) > 1:
         raise UsageError(
             f"collection '{collection.name}' has scores by several cross-encoders: {known}",
             hint="say which: --ce NAME",
         )
-    return found[0]
+    return found[0] if digest and len(found) == 1 else _present(collection, found, known)
+
+
+def _present(collection: Collection, found: list[Scores], known: str) -> Scores:
+    """Of several contents under one name, that of the model which the cross-encoder uses now."""
+    ce = found[0].ce
+    now = present_fingerprint(collection.store, ce)
+    if now is None and len(found) == 1:
+        return found[0]
+    if now is None:
+        raise UsageError(
+            f"collection '{collection.name}' has scores of several contents: {known}",
+            hint=f"say which: --ce {ce}@FINGERPRINT",
+        )
+    for one in found:
+        if one.fingerprint == now:
+            return one
+    raise NotFound(
+        f"collection '{collection.name}' was scored by an earlier model of '{ce}' only: "
+        + ", ".join(f"{one.ce}@{short(one.fingerprint)}" for one in found),
+        hint=f"`msmctl score --collection {collection.name} --ce {ce}` scores with the present one; "
+        f"--ce {ce}@{short(found[-1].fingerprint)} takes the earlier scores",
+    )
 
 
 def import_identity(name: str, content: str) -> ScoredBy:

@@ -33,14 +33,21 @@ class TokenCache:
         collection: The state.
         tokenizer: Makes what is missing.
         checkpoint: Called after each range that was made.
+        whole: Whether a range is made and kept where enough of it is wanted; without, nothing is written.
     """
 
     def __init__(
-        self, collection: Collection, tokenizer: PairTokenizer, checkpoint: Callable[[], None] = lambda: None
+        self,
+        collection: Collection,
+        tokenizer: PairTokenizer,
+        checkpoint: Callable[[], None] = lambda: None,
+        *,
+        whole: bool = True,
     ) -> None:
         self._collection = collection
         self._tokenizer = tokenizer
         self._checkpoint = checkpoint
+        self._whole = whole
         self.key = f"{collection_folder(collection.name)}/tokens/{short(tokenizer.fingerprint)}"
 
     def of(self, table: TableName, rows: Index) -> Ragged:
@@ -50,7 +57,7 @@ class TokenCache:
             inside = rows[(rows >= lo) & (rows < hi)]
             if not len(inside):
                 continue
-            mapped = self._mapped(table, lo, hi, make=len(inside) * _WORTH >= hi - lo)
+            mapped = self._mapped(table, lo, hi, make=self._whole and len(inside) * _WORTH >= hi - lo)
             if mapped is None:
                 rest.append(inside)
             else:

@@ -1,0 +1,101 @@
+"""`msmctl score`: every candidate's cross-encoder score, computed once and kept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli.options import CommaList, How, collection_option, flat, job_options, opened, split_option
+from cli.output import say
+
+if TYPE_CHECKING:
+    from services.collections.collection import Collection
+    from services.jobs.kinds.score import ScoreSpec
+
+
+@click.command()
+@click.option("--ce", required=True, help="Cross-encoder (`msmctl ce ls`).")
+@click.option(
+    "--system",
+    "systems",
+    multiple=True,
+    type=CommaList(),
+    callback=flat,
+    help="Systems whose candidates are scored; repeat, or join by commas; default: all that were mined.",
+)
+@collection_option
+@split_option
+@click.option(
+    "--top",
+    type=click.IntRange(min=1),
+    help="Only candidates that a system ranks so high, before exclusion; default: its whole run.",
+)
+@click.option("--queries", type=click.IntRange(min=1), help="Only so many of the split's queries, drawn.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the draw.")
+@click.option("--all-queries", is_flag=True, help="Also queries without a positive.")
+@job_options
+@click.pass_context
+def score(
+    ctx: click.Context,
+    /,
+    ce: str,
+    systems: list[str],
+    collection: str | None,
+    split: str,
+    top: int | None,
+    queries: int | None,
+    seed: int,
+    all_queries: bool,
+    how: How,
+) -> None:
+    """Score candidates and positives with a cross-encoder.
+
+    The candidates of all systems are put together, and each pair of query and passage is scored once: what
+    this model has scored before is left alone. Scores are raw logits.
+
+    \b
+    Example:
+      msmctl score --ce ms-marco-MiniLM-L6-v2
+      msmctl score --collection squad --ce ce-squad --split train --top 5 --queries 1500
+    """
+    from cli.waiting import run_specs
+
+    chosen = opened(ctx, collection)
+    spec = _spec(chosen, ce, split=split, systems=tuple(systems), top=top, queries=queries,
+                 seed=seed if queries else 0, all_queries=all_queries)  # fmt: skip
+    for outcome in run_specs(ctx, [spec], **how):
+        _tell_margins(spec, outcome.result or {})
+
+
+def _spec(collection: Collection, name: str, **asked: Any) -> ScoreSpec:
+    """The spec; what is missing is said now, with the command that makes it."""
+    from services.cross_encoders.models import required
+    from services.cross_encoders.registry import CrossEncoders
+    from services.jobs.kinds.score import ScoreSpec
+    from services.scoring.identity import scored_by
+    from services.scoring.select import Wanted
+    from services.systems.registry import Registry
+
+    ce = CrossEncoders.load(collection.store).get(name)
+    model = required(collection.store, ce)
+    registry = Registry.load(collection.store)
+    asked["systems"] = tuple(dict.fromkeys(registry.get(system).name for system in asked["systems"]))
+    spec = ScoreSpec(
+        collection=collection.name,
+        collection_version=collection.state.version,
+        ce=ce.name,
+        fingerprint=scored_by(ce, model).fingerprint,
+        **asked,
+    )
+    Wanted(collection, spec.asked)
+    return spec
+
+
+def _tell_margins(spec: ScoreSpec, result: dict[str, Any]) -> None:
+    """For a model without a margin of its own, what one can be chosen from."""
+    if not result.get("margins"):
+        return
+    say(f"{spec.ce} has no margin of its own. Lowest positive's score minus candidate's, quantiles:")
+    say("  " + "   ".join(f"{name} {value:+.2f}" for name, value in result["margins"].items()))
+    say("  choose one: `--filter ce-margin=…`, or keep it: `msmctl ce add … --margin …`")
