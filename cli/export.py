@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.options import Which, asked, collection_option, json_option, negatives_options, opened, split_option
+from cli.options import asked, collection_option, json_option, negatives_options, opened, split_option
 from cli.output import emit_record, emit_rows, say
 from cli.progress import progress, to
 from services.exports.registry import FORMATS
 
 if TYPE_CHECKING:
+    from services.collections.collection import Collection
     from services.exports.export import Planned
+    from services.exports.format import Format, Option
+    from services.negatives.opening import Asked
 
 
 @click.group()
 def export() -> None:
-    """Export negatives in the field's formats.
+    """Export negatives, scores, runs and collections in the field's formats.
 
-    Every export streams, has the same bytes for the same inputs, and gets a FILE.manifest.json.
+    Every export streams, has the same bytes for the same inputs, and gets a manifest beside it.
 
     \b
-    Example:
+    Examples:
       msmctl export hard-negatives -o negatives.jsonl.gz
+      msmctl export triplet-hard --filter ce-margin=3 -o out
     """
 
 
@@ -33,64 +38,100 @@ def _command(name: str) -> click.Command:
     """The command of a format."""
     declared = FORMATS[name]
 
-    @click.command(
-        name,
-        help=f"{declared.help}\n\n\b\nExample:\n  msmctl export {name} -o {declared.example}",
-        short_help=declared.help,
-    )
-    @click.option(
-        "--output",
-        "-o",
-        "file",
-        type=click.Path(path_type=Path),
-        required=True,
-        help="File; .gz or .zst: compressed.",
-    )
-    @collection_option
-    @split_option
-    @negatives_options
-    @click.option("--force", is_flag=True, help="Write even if fresh, and over a file that is no export.")
-    @click.option(
-        "--dry-run",
-        is_flag=True,
-        help="Write nothing; say how many candidates each filter removes, by system.",
-    )
-    @json_option
-    @click.pass_context
-    def command(
+    def run(
         ctx: click.Context,
+        /,
         file: Path,
         collection: str | None,
-        split: str,
-        which: Which,
         force: bool,
         dry_run: bool,
         as_json: bool,
+        **given: Any,
     ) -> None:
         from services.exports.export import ExportRequest, empty, plan, summary, survey, write
 
         chosen = opened(ctx, collection)
-        planned = plan(chosen, ExportRequest(declared, asked(ctx, chosen, split, which), file, force))
+        options = {option.name: given[_variable(option)] for option in declared.options}
+        planned = plan(chosen, ExportRequest(declared, _asked(ctx, chosen, given), file, force, options))
         _say_stale(planned)
         manifest = tally = None
-        title = f"export {chosen.name}/{split}"
         if planned.fresh and not dry_run:
             say(f"fresh, skipped: {file} is of these inputs already (--force writes it again)")
         else:
-            with progress(planned.queries, title, "queries") as bar:
-                tell = partial(to, bar)
+            with progress(planned.queries if dry_run else planned.total, f"export {name}") as bar:
                 if dry_run:
-                    tally = survey(planned, tell)
+                    tally = survey(planned, partial(to, bar))
                 else:
-                    manifest = write(planned, tell)
+                    manifest = write(planned, partial(to, bar))
         if tally and not as_json:
             emit_rows(tally.rows(), ["step", *tally.names], as_json=False)
         else:
             emit_record(summary(planned, manifest, tally), as_json=as_json)
         if tally and not tally.negatives.any():
-            raise empty(tally)
+            raise empty(planned, tally)
 
-    return command
+    function: Callable[..., None] = click.pass_context(run)
+    options = map(_option, declared.options)
+    for add in reversed([*_place(declared), *_READ[declared.reads.options], *options, *_HOW]):
+        function = add(function)
+    text = f"{declared.help}\n\n\b\nExample:\n  msmctl export {name} -o {declared.example}"
+    return click.command(name, help=text, short_help=declared.help)(function)
+
+
+_ce = click.option("--ce", help="Cross-encoder whose scores are meant. Default: the only one there is.")
+_system = click.option("--system", help="System whose run is meant. Default: the only one that was mined.")
+_depth = click.option("--depth", type=click.IntRange(1), help="Ranks per query. Default: as mined.")
+_READ: dict[str, list[Callable[..., Any]]] = {
+    "negatives": [split_option, negatives_options],
+    "scores": [_ce],
+    "run": [_system, split_option, _depth],
+    "split": [split_option],
+    "collection": [],
+}
+_HOW: list[Callable[..., Any]] = [
+    click.option("--force", is_flag=True, help="Write even if fresh, and over what is no export."),
+    click.option(
+        "--dry-run",
+        is_flag=True,
+        help="Write nothing; say how many candidates each filter removes, by system.",
+    ),
+    json_option,
+]
+
+
+def _place(declared: Format[Any]) -> list[Callable[..., Any]]:
+    what = "Folder, which other exports may share." if declared.folder else "File; .gz or .zst: compressed."
+    return [
+        click.option("--output", "-o", "file", type=click.Path(path_type=Path), required=True, help=what),
+        collection_option,
+    ]
+
+
+def _option(option: Option) -> Callable[..., Any]:
+    kind = click.Choice(option.choices) if option.choices else click.IntRange(1)
+    return click.option(
+        f"--{option.name}", _variable(option), type=kind, default=option.default, show_default=True,
+        help=option.help,
+    )  # fmt: skip
+
+
+def _variable(option: Option) -> str:
+    return option.name.replace("-", "_")
+
+
+def _asked(ctx: click.Context, collection: Collection, given: dict[str, Any]) -> Asked:
+    """What the options say that is to be read."""
+    from services.negatives.opening import Asked
+
+    if "which" in given:
+        return asked(ctx, collection, given["split"], given["which"])
+    system = given.get("system")
+    return Asked(
+        given.get("split", ""),
+        systems=[system] if system else [],
+        depth=given.get("depth"),
+        ce=given.get("ce"),
+    )
 
 
 def _say_stale(planned: Planned) -> None:

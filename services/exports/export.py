@@ -1,20 +1,23 @@
-"""Export the negatives of a split, in the caller's process."""
+"""Export in one of the formats, in the caller's process."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from services.collections.collection import Collection
 from services.errors import CheckFailed
-from services.exports.format import Format, Lookup, Selected
-from services.exports.manifest import ExportInputs, ExportManifest, inputs_of, is_fresh, read_manifest
-from services.exports.writer import check_place, compression_of, said_clearly
-from services.negatives.opening import Asked, Opened, open_negatives
+from services.exports.format import Format, Options, Output, Reading
+from services.exports.manifest import ExportedFile, ExportInputs, ExportManifest, inputs_of, read_manifest
+from services.exports.place import FilePlace, FolderPlace, Place
+from services.exports.reading import Negatives
+from services.exports.writer import Sink, Written, said_clearly
+from services.negatives.opening import Asked
 from services.negatives.tally import Tally
-from services.store.fingerprint import file_sha256
+from services.store.fingerprint import file_sha256, fingerprint
 
 
 @dataclass(frozen=True)
@@ -23,15 +26,17 @@ class ExportRequest:
 
     Attributes:
         format: The format.
-        asked: Which negatives.
-        file: Where to; `.gz` and `.zst` are compressed.
-        force: Overwrite a file that is none of our exports, and write even if fresh.
+        asked: What is read for it.
+        file: Where to: a file, of which `.gz` and `.zst` are compressed, or a folder, as the format has it.
+        force: Overwrite what is none of our exports, and write even if fresh.
+        options: Of the format; those that are not given are as it has them.
     """
 
     format: Format[Any]
     asked: Asked
     file: Path
     force: bool = False
+    options: Options = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -49,111 +54,176 @@ class Stale:
 
 @dataclass(frozen=True)
 class Planned:
-    """An export that can be written: its runs are there, its place is free or ours.
+    """An export that can be written: what it reads is there, its place is free or ours.
 
     Attributes:
-        opened: What will be read.
+        reading: What will be read.
+        outputs: What will be written.
+        place: Where to.
         inputs: What the bytes depend on.
-        fresh: The file is there already, from the same inputs.
+        fresh: It is there already, from the same inputs.
         stale: By name, the systems that were mined before the collection changed.
     """
 
     request: ExportRequest
-    opened: Opened
+    reading: Reading
+    outputs: Sequence[Output]
+    place: Place
     inputs: ExportInputs
     fresh: bool
     stale: dict[str, Stale]
 
     @property
     def queries(self) -> int:
-        """How many queries are read."""
-        return len(self.opened.candidates.qords)
+        """How many queries are read for the first output; passages, where it has none."""
+        return sum(self.outputs[0].sizes)
 
-    def block(self, n: int, tally: Tally | None = None) -> Selected:
-        """The negatives of block `n`."""
-        block, selection = self.opened.candidates.block(n), self.opened.selection
-        return Selected(block, selection.keep(block, tally), selection)
+    @property
+    def total(self) -> int:
+        """What `write` counts up to: queries and passages that are read for all outputs."""
+        return sum(sum(output.sizes) for output in self.outputs)
 
 
 def plan(collection: Collection, request: ExportRequest) -> Planned:
-    """Find the runs and check the place.
+    """Find what is to be read and check the place.
 
     Raises:
-        NotFound, UsageError, CheckFailed: as `open_negatives`. InputError, Conflict: as `check_place`.
+        NotFound, UsageError, CheckFailed: as the format's `reads.open`.
+        InputError, Conflict: as `Place.check`.
     """
-    opened = open_negatives(collection, request.asked, judge=request.format.scores)
-    check_place(request.file, force=request.force)
-    inputs = inputs_of(request.format.name, opened, compression=compression_of(request.file))
-    fresh = not request.force and is_fresh(request.file, inputs)
-    qords = opened.candidates.qords
-    stale = {
+    declared = request.format
+    options = {**declared.defaults, **request.options}
+    reading = declared.reads.open(collection, request.asked)
+    outputs = declared.outputs(reading, options)
+    place: Place = (
+        FolderPlace(request.file, _label(declared, reading)) if declared.folder else FilePlace(request.file)
+    )
+    place.check(outputs, force=request.force)
+    inputs = inputs_of(declared.name, options, reading, compression=place.compression)
+    fresh = not request.force and place.is_fresh(inputs)
+    return Planned(request, reading, outputs, place, inputs, fresh, _stale(reading))
+
+
+def _label(declared: Format[Any], reading: Reading) -> str:
+    """Of the export among others in its folder: no name of a format has a dot."""
+    return declared.name if reading.split is None else f"{declared.name}.{reading.split}"
+
+
+def _stale(reading: Reading) -> dict[str, Stale]:
+    if not isinstance(reading, Negatives):
+        return {}
+    collection, qords = reading.collection, reading.opened.candidates.qords
+    return {
         chosen.system.name: Stale(chosen.absent_queries(collection, qords), chosen.refresh_command())
-        for chosen in opened.runs
+        for chosen in reading.opened.runs
         if chosen.is_stale(collection)
     }
-    return Planned(request, opened, inputs, fresh, stale)
 
 
-def write(planned: Planned, done: Callable[[int], None] = lambda queries: None) -> ExportManifest:
-    """Write the file and its manifest; a killed export goes on where it stopped.
+def write(planned: Planned, done: Callable[[int], None] = lambda read: None) -> ExportManifest:
+    """Write the export and its manifest; a killed one goes on where it stopped.
 
     Args:
         planned: From `plan`.
-        done: Called with the number of queries written so far.
+        done: Called with how many of `planned.total` are read so far.
 
     Raises:
-        InputError: the file cannot be written.
+        InputError: the place cannot be written.
         Conflict: another process writes it.
-        CheckFailed: nothing is left to write; there is no file then.
+        CheckFailed: nothing is left to write; then nothing is written.
     """
-    request, candidates = planned.request, planned.opened.candidates
-    lookup = Lookup(candidates.collection)
-    with (
-        said_clearly(request.file),
-        request.format.sink(request.file, planned.inputs.fingerprint).open() as out,
-    ):
-        written = sum(len(candidates.queries_of(n)) for n in range(out.blocks))
-        for n in range(out.blocks, candidates.blocks):
-            done(written)
-            selected = planned.block(n)
-            encoded = request.format.encode(selected, lookup)
-            out.add(encoded.content, **encoded.counts)
-            written += len(selected.block.qids)
-        done(planned.queries)
-        if not any(count for name, count in out.counts.items() if name != "queries"):
-            out.discard()
-            raise empty(survey(planned))
-        manifest = ExportManifest(
-            file=request.file.name,
-            bytes=out.partial.stat().st_size,
-            sha256=file_sha256(out.partial),
-            inputs=planned.inputs,
-            **out.counts,
-        )
-        out.publish(manifest.model_dump_json(indent=1).encode() + b"\n")
+    place = planned.place
+    with said_clearly(place.path), ExitStack() as stack:
+        sinks = [
+            stack.enter_context(place.sink(output, planned.inputs.fingerprint)) for output in planned.outputs
+        ]
+        read = 0
+        for output, sink in zip(planned.outputs, sinks, strict=True):
+            _fill(output, sink, lambda now, before=read: done(before + now))  # type: ignore[misc]
+            read += sum(output.sizes)
+            if _is_empty(planned, sinks[0]):
+                place.discard()
+                raise empty(planned)
+        done(planned.total)
+        files = [file for sink in sinks for file in sink.finish()]
+        manifest = _manifest(planned, sinks[0], files)
+        place.publish(manifest, files)
     return manifest
 
 
-def survey(planned: Planned, done: Callable[[int], None] = lambda queries: None) -> Tally:
-    """What each verdict, filter and cut removes, without writing anything.
+def _fill(output: Output, sink: Sink, done: Callable[[int], None]) -> None:
+    read = sum(output.sizes[: sink.blocks])
+    for n in range(sink.blocks, len(output.sizes)):
+        done(read)
+        sink.add(*output.encode(n))
+        read += output.sizes[n]
+
+
+def _is_empty(planned: Planned, first: Sink) -> bool:
+    """Whether the first output, complete, holds nothing that counts."""
+    return not (first.counts.negatives if isinstance(planned.reading, Negatives) else first.counts.rows)
+
+
+def _manifest(planned: Planned, first: Sink, files: Sequence[Written]) -> ExportManifest:
+    described = [
+        ExportedFile(
+            name=file.name, bytes=file.path.stat().st_size, sha256=file_sha256(file.path), rows=file.rows
+        )
+        for file in files
+    ]
+    hashes = [file.sha256 for file in described]
+    return ExportManifest(
+        file=planned.place.path.name,
+        bytes=sum(file.bytes for file in described),
+        sha256=hashes[0] if len(hashes) == 1 else fingerprint(hashes),
+        **first.counts._asdict(),
+        files=described,
+        inputs=planned.inputs,
+    )
+
+
+def survey(planned: Planned, done: Callable[[int], None] = lambda read: None) -> Tally | None:
+    """What each verdict, filter and cut removes, without writing anything; None where none is applied.
 
     Args:
         planned: From `plan`.
         done: Called with the number of queries read so far.
     """
-    tally = Tally(planned.opened.candidates.systems)
+    reading = planned.reading
+    if not isinstance(reading, Negatives):
+        return None
+    tally = Tally(reading.opened.candidates.systems)
     read = 0
-    for n in range(planned.opened.candidates.blocks):
+    for n, size in enumerate(reading.sizes):
         done(read)
-        read += len(planned.block(n, tally).block.qids)
-    done(planned.queries)
+        reading.block(n, tally)
+        read += size
+    done(read)
     return tally
 
 
-def empty(tally: Tally) -> CheckFailed:
-    """The error of an export that would hold nothing: what removed the candidates, and how far they lie."""
+def empty(planned: Planned, tally: Tally | None = None) -> CheckFailed:
+    """The error of an export that would hold nothing: what removed the candidates, and how far they lie.
+
+    Args:
+        planned: The export.
+        tally: From `survey`, where that is at hand.
+    """
+    tally = tally or survey(planned)
+    if tally is None:
+        return CheckFailed(
+            f"nothing to export: {planned.inputs.collection} has nothing that "
+            f"`{planned.request.format.name}` would hold",
+            hint=f"`msmctl collection show {planned.inputs.collection}` shows what there is",
+        )
     steps = [f"{int(gone.sum()):,} by {step}" for step, gone in tally.removed.items() if gone.any()]
-    message = f"nothing is left of {int(tally.candidates.sum()):,} candidates: " + "; ".join(steps or ["-"])
+    candidates, left = int(tally.candidates.sum()), int(tally.negatives.sum())
+    message = f"nothing is left of {candidates:,} candidates: " + "; ".join(steps or ["-"])
+    if left:
+        message = (
+            f"no query has enough of the {left:,} negatives left of {candidates:,} candidates for "
+            f"`{planned.request.format.name}`: " + "; ".join(steps or ["-"])
+        )
     margins = tally.margins
     if margins.total:
         message += "\nmargins (lowest positive's ce_score - candidate's, in logits) of what verdicts leave:\n"
@@ -169,10 +239,10 @@ def empty(tally: Tally) -> CheckFailed:
 def summary(planned: Planned, manifest: ExportManifest | None, tally: Tally | None = None) -> dict[str, Any]:
     """What `--json` prints; sizes are None for what is not there (`--dry-run`)."""
     if planned.fresh:
-        manifest = read_manifest(planned.request.file)
+        manifest = read_manifest(planned.place.manifest_path)
     negatives = int(tally.negatives.sum()) if tally else manifest.negatives if manifest else None
     return {
-        "file": str(planned.request.file),
+        "file": str(planned.place.path),
         "format": planned.request.format.name,
         "collection": planned.inputs.collection,
         "split": planned.inputs.split,
@@ -184,7 +254,10 @@ def summary(planned: Planned, manifest: ExportManifest | None, tally: Tally | No
         "absent": {name: stale.absent for name, stale in planned.stale.items()},
         "queries": planned.queries,
         "negatives": negatives,
+        "rows": manifest.rows if manifest else None,
+        "left_out": manifest.left_out if manifest else None,
         "removed": tally.as_dict()["removed"] if tally else None,
+        "files": [file.name for file in manifest.files] if manifest else None,
         "bytes": manifest.bytes if manifest else None,
         "sha256": manifest.sha256 if manifest else None,
     }

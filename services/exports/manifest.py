@@ -1,4 +1,4 @@
-"""`FILE.manifest.json`: what an exported file was made from, and its checksum."""
+"""`FILE.manifest.json`: what an export was made from, its files and their checksums."""
 
 from __future__ import annotations
 
@@ -8,18 +8,17 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from services.collections.collection import Collection
-from services.mining.exclusion import rule
-from services.negatives.mined import SystemRun
-from services.negatives.opening import Opened
+from services.exports.format import Options, Reading
 from services.store.fingerprint import file_sha256, fingerprint
 
 
 class ExportInputs(BaseModel):
-    """All that the file's bytes depend on.
+    """All that the bytes of an export depend on.
 
     Attributes:
+        options: Of the format.
         collection_fingerprint: Of the state whose texts, judgements and tombstones were applied.
+        split: Split of the queries; None: all queries.
         systems: Per system: its key in the file, depth, run and model fingerprints, engine, device or
             index, and whether the collection has changed since it was mined (`stale`).
         all_queries: Also queries without a positive, with `pos: []`: where all runs have them.
@@ -33,13 +32,14 @@ class ExportInputs(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     format: str
+    options: dict[str, Any] = {}
     collection: str
     collection_version: int
     collection_fingerprint: str
-    split: str
-    all_queries: bool
-    systems: dict[str, dict[str, Any]]
-    exclusion: dict[str, Any]
+    split: str | None = None
+    all_queries: bool = False
+    systems: dict[str, dict[str, Any]] = {}
+    exclusion: dict[str, Any] = {}
     filters: list[str] = []
     ce: dict[str, str] | None = None
     relabel: float | None = None
@@ -53,8 +53,27 @@ class ExportInputs(BaseModel):
         return fingerprint(self.model_dump(mode="json"))
 
 
+class ExportedFile(BaseModel):
+    """A file of an export; `name` is its place beside the manifest."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    bytes: int
+    sha256: str
+    rows: int
+
+
 class ExportManifest(BaseModel):
-    """The manifest beside a file: its name, size, checksum, queries and inputs."""
+    """The manifest of an export.
+
+    Attributes:
+        file: Name of the file; where there are several, of the folder that they lie in.
+        bytes: Of all files.
+        sha256: Of the file; of several, the hash of their hashes.
+        rows, queries, negatives, left_out: As `services.exports.format.Counts` has them.
+        files: All of them.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -62,42 +81,28 @@ class ExportManifest(BaseModel):
     file: str
     bytes: int
     sha256: str
+    rows: int
     queries: int
     negatives: int
+    left_out: int
+    files: list[ExportedFile]
     inputs: ExportInputs
 
 
-def inputs_of(format_name: str, opened: Opened, *, compression: str) -> ExportInputs:
-    """The inputs of an export of these candidates."""
-    collection = opened.candidates.collection
-    state = collection.state
+def inputs_of(format_name: str, options: Options, reading: Reading, *, compression: str) -> ExportInputs:
+    """The inputs of an export."""
+    state = reading.collection.state
     return ExportInputs(
         format=format_name,
+        options=dict(options),
         collection=state.name,
         collection_version=state.version,
         collection_fingerprint=state.fingerprint,
-        split=opened.candidates.split,
-        all_queries=opened.all_queries,
-        systems={chosen.system.name: _described(chosen, collection) for chosen in opened.runs},
-        exclusion=rule(),
-        **opened.described,
+        split=reading.split,
+        **reading.described,
         compression=compression,
         software=software_version("msmctl"),
     )
-
-
-def _described(chosen: SystemRun, collection: Collection) -> dict[str, Any]:
-    manifest = chosen.run.manifest
-    return {
-        "key": chosen.system.reference_key,
-        "depth": chosen.depth,
-        "run": fingerprint(manifest.model_dump(mode="json")),
-        "fingerprint": manifest.inputs.system_fingerprint,
-        "engine": manifest.inputs.engine,
-        "mined_version": manifest.inputs.collection_version,
-        "stale": chosen.is_stale(collection),
-        **manifest.facts,
-    }
 
 
 def manifest_path(file: Path) -> Path:
@@ -105,21 +110,25 @@ def manifest_path(file: Path) -> Path:
     return file.with_name(f"{file.name}.manifest.json")
 
 
-def read_manifest(file: Path) -> ExportManifest | None:
-    """The manifest beside a file; None where there is none that is ours."""
+def read_manifest(path: Path) -> ExportManifest | None:
+    """The manifest of that path; None where there is none that is ours."""
     try:
-        return ExportManifest.model_validate_json(manifest_path(file).read_bytes())
+        return ExportManifest.model_validate_json(path.read_bytes())
     except (FileNotFoundError, ValidationError):
         return None
 
 
-def is_fresh(file: Path, inputs: ExportInputs) -> bool:
-    """Whether the file is there, unharmed, and of the same inputs."""
-    manifest = read_manifest(file)
-    return (
-        manifest is not None
-        and manifest.inputs.fingerprint == inputs.fingerprint
-        and file.is_file()
-        and file.stat().st_size == manifest.bytes
-        and file_sha256(file) == manifest.sha256
+def is_whole(manifest: ExportManifest, folder: Path, *, thorough: bool = True) -> bool:
+    """Whether all files of an export are there, unharmed.
+
+    Args:
+        manifest: What should be there.
+        folder: Where the manifest lies.
+        thorough: Read them; else only their sizes are looked at.
+    """
+    return all(
+        (path := folder / file.name).is_file()
+        and path.stat().st_size == file.bytes
+        and (not thorough or file_sha256(path) == file.sha256)
+        for file in manifest.files
     )

@@ -1,8 +1,8 @@
-"""A file that is whole or not there: written block by block beside its place, resumed after a kill.
+"""Unfinished files of an export: written block by block, resumed after a kill behind the last whole one.
 
-`.FILE.partial` takes the blocks, each compressed by itself (a gzip member or zstd frame; readers take
-several in a row as one stream), `.FILE.progress` says how many are complete. A killed export goes on
-behind the last complete block; the last step is one rename.
+A file of bytes takes each block compressed by itself (a gzip member or zstd frame; readers take several
+in a row as one stream). A table is cut into shards, each a parquet file that ends with a block; as a
+parquet file cannot be continued, a killed export goes on behind the last whole shard.
 """
 
 from __future__ import annotations
@@ -14,13 +14,19 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, NamedTuple, Protocol
 
 import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
 import zstandard
 
 from services.errors import Conflict, InputError
-from services.exports.manifest import manifest_path, read_manifest
+from services.exports.format import Counts
+
+SHARD_BYTES = 128 << 20
+"""A shard ends with the block that fills it."""
+ROW_GROUP = 1 << 16
 
 _COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {
     "gz": lambda data: gzip.compress(data, compresslevel=6, mtime=0),
@@ -29,112 +35,202 @@ _COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-def compression_of(file: Path) -> str:
-    """`gz`, `zst` or `none`, by the file's ending."""
-    ending = file.suffix.removeprefix(".")
+def compression_of(name: str) -> str:
+    """`gz`, `zst` or `none`, by the name's ending."""
+    ending = name.rpartition(".")[2]
     return ending if ending in _COMPRESSIONS else "none"
 
 
-def check_place(file: Path, *, force: bool) -> None:
-    """Refuse a place where the file cannot be written, before any work is done.
+class Written(NamedTuple):
+    """A complete file that is not in its place yet: its name there, where it lies, rows in it."""
 
-    Raises:
-        InputError: no such folder, no folder at all, or one that may not be written to.
-        Conflict: a file that is none of our exports is there.
+    name: str
+    path: Path
+    rows: int
+
+
+class Sink(Protocol):
+    """Where the blocks of an output go.
+
+    Attributes:
+        blocks: Blocks that are complete, those of a killed export included.
+        counts: Of these blocks.
     """
-    folder = file.parent
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder", hint=f"mkdir -p {folder}")
-    if file.is_dir():
-        raise InputError(f"{file}: is a folder", hint=f"name a file, such as {file / 'negatives.jsonl.gz'}")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise InputError(
-            f"{folder}: may not be written to", hint="choose another folder or change its permissions"
-        )
-    if file.exists() and not force and read_manifest(file) is None:
-        raise Conflict(
-            f"{file}: exists, and no export's manifest lies beside it",
-            hint="choose another name, or overwrite it with --force",
-        )
+
+    blocks: int
+    counts: Counts
+
+    def add(self, content: Any, counts: Counts) -> None:
+        """Append one block."""
+
+    def finish(self) -> list[Written]:
+        """The files, complete."""
 
 
 class BlockFile:
-    """The unfinished file of one export.
+    """A file of bytes.
 
     Args:
-        file: Its place.
-        inputs: Fingerprint of what it is made from; an unfinished file of other inputs is started over.
+        name: In its place; decides the compression.
+        partial: Where it is written.
+        progress: What says how much of that is complete.
+        inputs: Fingerprint of what it is made from; what is there of other inputs is started over.
     """
 
-    def __init__(self, file: Path, inputs: str) -> None:
-        self._file = file
+    def __init__(self, name: str, partial: Path, progress: Path, inputs: str) -> None:
+        self._name = name
+        self._partial = partial
+        self._progress = progress
         self._inputs = inputs
-        self._partial = file.with_name(f".{file.name}.partial")
-        self._progress = file.with_name(f".{file.name}.progress")
-        self._compress = _COMPRESSIONS[compression_of(file)]
+        self._compress = _COMPRESSIONS[compression_of(name)]
         self.blocks = 0
-        self.counts: dict[str, int] = {}
+        self.counts = Counts()
 
     @contextmanager
     def open(self) -> Iterator[BlockFile]:
-        """Take the unfinished file, at the end of its last complete block.
+        """Take the file, at the end of its last complete block.
 
         Raises:
             Conflict: another process writes it.
             InputError: it cannot be written (also later, when the disk is full).
         """
         with said_clearly(self._partial), self._partial.open("ab") as stream:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise Conflict(
-                    f"{self._file}: another process is exporting to it",
-                    hint="wait until it is done, or choose another name",
-                ) from None
+            _lock(stream, self._name)
             if not self._partial.exists() or self._partial.stat().st_ino != os.fstat(stream.fileno()).st_ino:
-                raise Conflict(f"{self._file}: has just been exported by another process", hint="try again")
+                raise Conflict(f"{self._name}: has just been exported by another process", hint="try again")
             self._stream = stream
             self._resume()
             yield self
 
     def _resume(self) -> None:
         bytes_done = 0
-        with suppress(FileNotFoundError, ValueError, KeyError):
-            progress = orjson.loads(self._progress.read_bytes())
-            if progress["inputs"] == self._inputs and self._partial.stat().st_size >= progress["bytes"]:
-                self.blocks, self.counts = progress["blocks"], progress["counts"]
-                bytes_done = progress["bytes"]
+        progress = _progress(self._progress, self._inputs)
+        if progress and self._partial.stat().st_size >= progress["bytes"]:
+            self.blocks, self.counts = progress["blocks"], Counts(*progress["counts"])
+            bytes_done = progress["bytes"]
         self._stream.truncate(bytes_done)
 
-    def add(self, block: bytes, **counts: int) -> None:
-        """Append one block; `counts` are summed up over all blocks."""
-        self._stream.write(self._compress(block))
-        _settle(self._stream)
+    def add(self, content: bytes, counts: Counts) -> None:
+        """Append one block."""
+        self._stream.write(self._compress(content))
+        settle(self._stream)
         self.blocks += 1
-        self.counts = {name: self.counts.get(name, 0) + n for name, n in counts.items()}
+        self.counts = self.counts.plus(counts)
         progress = {
             "inputs": self._inputs,
             "blocks": self.blocks,
             "bytes": self._stream.tell(),
-            "counts": self.counts,
+            "counts": list(self.counts),
+        }
+        replace(self._progress, orjson.dumps(progress))
+
+    def finish(self) -> list[Written]:
+        """The one file."""
+        return [Written(self._name, self._partial, self.counts.rows)]
+
+
+class ShardedTable:
+    """A table in shards.
+
+    Args:
+        name: Of the table, `<subset>/<split>`; or of its only file, where it ends in `.parquet`.
+        folder: Where it is written: `<n>.parquet` each, and what says how many are whole.
+        inputs: As of `BlockFile`.
+    """
+
+    def __init__(self, name: str, folder: Path, inputs: str) -> None:
+        self._name = name
+        self._folder = folder
+        self._progress = folder / "progress"
+        self._inputs = inputs
+        self._rows: list[int] = []  # of each whole shard
+        self._writer: pq.ParquetWriter | None = None
+        self.blocks = 0
+        self.counts = Counts()
+
+    @contextmanager
+    def open(self) -> Iterator[ShardedTable]:
+        """Take the table, behind its last whole shard; raises as `BlockFile.open`."""
+        with said_clearly(self._folder):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with (self._folder / "lock").open("ab") as lock:
+                _lock(lock, self._name)
+                progress = _progress(self._progress, self._inputs)
+                if progress and all(map(Path.is_file, map(self._shard, range(len(progress["rows"]))))):
+                    self.blocks, self.counts = progress["blocks"], Counts(*progress["counts"])
+                    self._rows = progress["rows"]
+                try:
+                    yield self
+                finally:
+                    if self._writer is not None:
+                        self._writer.close()
+
+    def add(self, content: pa.Table, counts: Counts) -> None:
+        """Append one block."""
+        if self._writer is None:
+            self._stream = self._shard(len(self._rows)).open("wb")
+            # Without the arrow schema texts that are held once each are plain strings to every reader.
+            self._writer = pq.ParquetWriter(
+                self._stream, content.schema, compression="zstd", store_schema=False
+            )
+            self._rows_here = 0
+        self._writer.write_table(content, row_group_size=ROW_GROUP)
+        self._rows_here += len(content)
+        self.blocks += 1
+        self.counts = self.counts.plus(counts)
+        if self._stream.tell() >= SHARD_BYTES and not self._is_one_file:
+            self._close()
+
+    def finish(self) -> list[Written]:
+        """The shards, under the names that say how many there are."""
+        self._close()
+        count = len(self._rows)
+        names = [
+            self._name if self._is_one_file else f"{self._name}-{n:05d}-of-{count:05d}.parquet"
+            for n in range(count)
+        ]
+        return [Written(name, self._shard(n), self._rows[n]) for n, name in enumerate(names)]
+
+    def _close(self) -> None:
+        if self._writer is None:
+            return
+        self._writer.close()
+        settle(self._stream)
+        self._stream.close()
+        self._writer = None
+        self._rows.append(self._rows_here)
+        progress = {
+            "inputs": self._inputs,
+            "blocks": self.blocks,
+            "rows": self._rows,
+            "counts": list(self.counts),
         }
         replace(self._progress, orjson.dumps(progress))
 
     @property
-    def partial(self) -> Path:
-        """The unfinished file."""
-        return self._partial
+    def _is_one_file(self) -> bool:
+        return self._name.endswith(".parquet")
 
-    def publish(self, manifest: bytes) -> None:
-        """Put manifest and file in place; killed in between, the checksum shows that they do not match."""
-        replace(manifest_path(self._file), manifest)
-        self._partial.replace(self._file)
-        self._progress.unlink(missing_ok=True)
+    def _shard(self, n: int) -> Path:
+        return self._folder / f"{n}.parquet"
 
-    def discard(self) -> None:
-        """Remove what is unfinished."""
-        self._partial.unlink(missing_ok=True)
-        self._progress.unlink(missing_ok=True)
+
+def _progress(file: Path, inputs: str) -> dict[str, Any] | None:
+    """What is complete of an export of these inputs."""
+    with suppress(FileNotFoundError, ValueError, KeyError):
+        found: dict[str, Any] = orjson.loads(file.read_bytes())
+        return found if found["inputs"] == inputs else None
+    return None
+
+
+def _lock(stream: IO[bytes], name: str) -> None:
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise Conflict(
+            f"{name}: another process is exporting to it",
+            hint="wait until it is done, or choose another name",
+        ) from None
 
 
 def replace(path: Path, data: bytes) -> None:
@@ -142,11 +238,12 @@ def replace(path: Path, data: bytes) -> None:
     scratch = path.with_name(f".{path.name.removeprefix('.')}.new")
     with scratch.open("wb") as stream:
         stream.write(data)
-        _settle(stream)
+        settle(stream)
     scratch.replace(path)
 
 
-def _settle(stream: IO[bytes]) -> None:
+def settle(stream: IO[bytes]) -> None:
+    """Have it on the disk."""
     stream.flush()
     os.fsync(stream.fileno())
 

@@ -17,9 +17,9 @@ from small_runs import save_run
 
 from services.errors import CheckFailed, Conflict, InputError, NotFound, UsageError
 from services.exports.export import ExportRequest, plan, summary, survey, write
+from services.exports.format import Counts
 from services.exports.registry import FORMATS
 from services.exports.verify import verify
-from services.exports.writer import BlockFile
 from services.negatives.opening import Asked
 
 TAS_B = "msmarco-distilbert-base-tas-b"
@@ -163,15 +163,16 @@ def test_a_killed_export_goes_on_and_has_the_same_bytes(tmp_path, collection, mo
 
 
 def test_an_unfinished_file_of_other_inputs_is_started_over(tmp_path, collection):
-    with BlockFile(tmp_path / "n.gz", "other inputs").open() as out:
-        out.add(b"something\n", queries=1)
+    planned = plan(collection, request(tmp_path / "n.gz"))
+    with planned.place.sink(planned.outputs[0], "other inputs") as out:
+        out.add(b"something\n", Counts(rows=1))
     write(plan(collection, request(tmp_path / "n.gz")))
     assert [row["qid"] for row in rows(tmp_path / "n.gz")] == ["q1", "q2"]
 
 
 def test_two_exports_to_one_file_do_not_mix(tmp_path, collection):
     planned = plan(collection, request(tmp_path / "n.gz"))
-    with BlockFile(tmp_path / "n.gz", "x").open(), pytest.raises(Conflict, match="another process"):
+    with planned.place.sink(planned.outputs[0], "x"), pytest.raises(Conflict, match="another process"):
         write(planned)
 
 

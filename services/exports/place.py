@@ -1,0 +1,206 @@
+"""Where an export goes: a file, or a folder that several exports share. Nothing shows before it is whole.
+
+A file is written beside its place (`.FILE.partial`) and renamed. In a folder `.<label>.partial/` takes
+what is unfinished; its files are then renamed one by one, and the folder's card (README.md) lists the
+subset only when all are in place. Killed in between, the same command finishes it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+from services.errors import Conflict, InputError
+from services.exports import card
+from services.exports.format import Output
+from services.exports.manifest import ExportInputs, ExportManifest, is_whole, manifest_path, read_manifest
+from services.exports.writer import BlockFile, ShardedTable, Sink, Written, compression_of, replace
+
+
+class Place(ABC):
+    """A place.
+
+    Attributes:
+        path: As the user named it.
+        manifest_path: Where its manifest is.
+        compression: Of what goes there, for the inputs.
+    """
+
+    path: Path
+    manifest_path: Path
+    compression: str
+
+    @abstractmethod
+    def check(self, outputs: Sequence[Output], *, force: bool) -> None:
+        """Refuse a place that cannot be written, before any work is done.
+
+        Raises:
+            InputError: no such folder, or one that may not be written to, or a file instead of a folder.
+            Conflict: something is there that is none of our exports.
+        """
+
+    @abstractmethod
+    def sink(self, output: Output, inputs: str) -> AbstractContextManager[Sink]:
+        """The unfinished output; raises Conflict where another process has it."""
+
+    @abstractmethod
+    def publish(self, manifest: ExportManifest, files: Sequence[Written]) -> None:
+        """Put manifest and files in place."""
+
+    @abstractmethod
+    def discard(self) -> None:
+        """Remove what is unfinished."""
+
+    def is_fresh(self, inputs: ExportInputs) -> bool:
+        """Whether the export is there, unharmed, and of the same inputs."""
+        manifest = read_manifest(self.manifest_path)
+        return (
+            manifest is not None
+            and manifest.inputs.fingerprint == inputs.fingerprint
+            and is_whole(manifest, self.manifest_path.parent)
+        )
+
+
+class FilePlace(Place):
+    """One file; `.gz` and `.zst` are compressed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.manifest_path = manifest_path(path)
+        self.compression = compression_of(path.name)
+        self._partial = path.with_name(f".{path.name}.partial")
+        self._progress = path.with_name(f".{path.name}.progress")
+
+    def check(self, outputs: Sequence[Output], *, force: bool) -> None:
+        """See `Place`."""
+        if self.path.is_dir():
+            raise InputError(
+                f"{self.path}: is a folder", hint=f"name a file, such as {self.path / 'negatives.jsonl.gz'}"
+            )
+        _check_folder(self.path.parent)
+        if self.path.exists() and not force and read_manifest(self.manifest_path) is None:
+            raise _not_ours(self.path)
+
+    def sink(self, output: Output, inputs: str) -> AbstractContextManager[Sink]:
+        """See `Place`."""
+        return BlockFile(self.path.name, self._partial, self._progress, inputs).open()
+
+    def publish(self, manifest: ExportManifest, files: Sequence[Written]) -> None:
+        """See `Place`; killed in between, the checksum shows that manifest and file do not match."""
+        _write(self.manifest_path, manifest)
+        self._partial.replace(self.path)
+        self._progress.unlink(missing_ok=True)
+
+    def discard(self) -> None:
+        """See `Place`."""
+        self._partial.unlink(missing_ok=True)
+        self._progress.unlink(missing_ok=True)
+
+
+class FolderPlace(Place):
+    """A folder.
+
+    Args:
+        path: The folder; made where it is not there.
+        label: Of this export among those in the folder.
+    """
+
+    def __init__(self, path: Path, label: str) -> None:
+        self.path = path
+        self.manifest_path = path / f"{label}.manifest.json"
+        self.compression = "zstd"
+        self._work = path / f".{label}.partial"
+
+    def check(self, outputs: Sequence[Output], *, force: bool) -> None:
+        """See `Place`."""
+        if self.path.exists() and not self.path.is_dir():
+            raise InputError(
+                f"{self.path}: is no folder", hint="name a folder; it is made if it is not there"
+            )
+        _check_folder(self.path if self.path.exists() else self.path.parent)
+        if force:
+            return
+        if any(output.table for output in outputs) and not card.is_ours(self.path):
+            raise _not_ours(self.path / card.NAME)
+        if read_manifest(self.manifest_path) is None and not self._work.exists():
+            for output in outputs:
+                for found in self.path.glob(f"{output.name}*" if output.table else output.name):
+                    if is_output(output, found.relative_to(self.path)):
+                        raise _not_ours(found)
+
+    def is_fresh(self, inputs: ExportInputs) -> bool:
+        """See `Place`."""
+        return super().is_fresh(inputs) and (card.is_right(self.path) or not card.is_ours(self.path))
+
+    def sink(self, output: Output, inputs: str) -> AbstractContextManager[Sink]:
+        """See `Place`."""
+        self._work.mkdir(parents=True, exist_ok=True)
+        place = self._work / output.name.replace("/", "~")
+        if output.table:
+            return ShardedTable(output.name, place, inputs).open()
+        progress = place.with_name(f"{place.name}.progress")
+        return BlockFile(output.name, place, progress, inputs).open()
+
+    def publish(self, manifest: ExportManifest, files: Sequence[Written]) -> None:
+        """See `Place`."""
+        with self._alone():
+            card.write(self.path, without=self.manifest_path)
+            before = read_manifest(self.manifest_path)
+            _write(self.manifest_path, manifest)
+            for old in before.files if before else ():
+                (self.path / old.name).unlink(missing_ok=True)
+            for file in files:
+                target = self.path / file.name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                file.path.replace(target)
+            card.write(self.path)
+            shutil.rmtree(self._work)
+
+    def discard(self) -> None:
+        """See `Place`."""
+        shutil.rmtree(self._work, ignore_errors=True)
+        if not any(self.path.iterdir()):
+            self.path.rmdir()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """No other export is put in place in this folder meanwhile: they share its card."""
+        handle = os.open(self.path, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+
+
+def is_output(output: Output, name: Path) -> bool:
+    """Whether a file (below the folder) is one that an output writes."""
+    if not output.table or output.name.endswith(".parquet"):
+        return str(name) == output.name
+    shard = card.SHARD.fullmatch(str(name))
+    return shard is not None and f"{shard['subset']}/{shard['split']}" == output.name
+
+
+def _check_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder", hint=f"mkdir -p {folder}")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise InputError(
+            f"{folder}: may not be written to", hint="choose another folder or change its permissions"
+        )
+
+
+def _not_ours(path: Path) -> Conflict:
+    return Conflict(
+        f"{path}: exists, and no export's manifest lies beside it",
+        hint="choose another name, or overwrite it with --force",
+    )
+
+
+def _write(path: Path, manifest: ExportManifest) -> None:
+    replace(path, manifest.model_dump_json(indent=1).encode() + b"\n")

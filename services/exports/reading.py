@@ -1,0 +1,230 @@
+"""What exports are made from: negatives, stored scores, a run, a split's judgements, a whole collection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from services.collections.collection import Collection
+from services.errors import CheckFailed, UsageError
+from services.exports.format import Encoded, Output, Reads
+from services.exports.lookup import Lookup
+from services.exports.selected import Selected
+from services.mining.exclusion import rule
+from services.mining.ranking import Ords
+from services.mining.runs import Columns
+from services.negatives import reader
+from services.negatives.filters.ce_margin import CE_MARGIN
+from services.negatives.filters.parse import parse_filter
+from services.negatives.mined import SystemRun, choose_runs
+from services.negatives.opening import Asked, Opened, open_negatives
+from services.negatives.selection import Witness
+from services.scoring.score_parts import Triples
+from services.scoring.scores import Scores, open_scores
+from services.store import fingerprint
+
+
+@dataclass(frozen=True)
+class Negatives:
+    """Candidates of a split and the selection among them; `scored`: only what has a score counts."""
+
+    opened: Opened
+    scored: bool = False
+
+    @property
+    def collection(self) -> Collection:
+        """See `Reading`."""
+        return self.opened.candidates.collection
+
+    @property
+    def split(self) -> str:
+        """See `Reading`."""
+        return self.opened.candidates.split
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """See `Reading`."""
+        return {
+            "all_queries": self.opened.all_queries,
+            "systems": {one.system.name: _run(one, self.collection) for one in self.opened.runs},
+            "exclusion": rule(),
+            **self.opened.described,
+        }
+
+    @cached_property
+    def lookup(self) -> Lookup:
+        """Ids and texts."""
+        return Lookup(self.collection)
+
+    @property
+    def sizes(self) -> list[int]:
+        """Queries per block."""
+        candidates = self.opened.candidates
+        return [len(candidates.queries_of(n)) for n in range(candidates.blocks)]
+
+    def block(self, n: int, witness: Witness | None = None) -> Selected:
+        """What is left of block `n`."""
+        block, selection = self.opened.candidates.block(n), self.opened.selection
+        return Selected(block, selection.keep(block, witness), selection, self.scored)
+
+    def file(self, encode: Callable[[Selected, Lookup], Encoded], name: str = "") -> Output:
+        """An output of bytes."""
+        return Output(name, self.sizes, lambda n: encode(self.block(n), self.lookup))
+
+    def table(self, subset: str, encode: Callable[[Selected, Lookup], Encoded]) -> Output:
+        """A subset with this split."""
+        return replace(self.file(encode, f"{subset}/{self.split}"), table=True)
+
+
+@dataclass(frozen=True)
+class StoredScores:
+    """All stored scores of a cross-encoder on live queries and passages."""
+
+    collection: Collection
+    scores: Scores
+    split: None = None
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """See `Reading`."""
+        scores = self.scores
+        return {"ce": {"name": scores.ce, "fingerprint": scores.fingerprint, "scores": scores.content}}
+
+    @cached_property
+    def lookup(self) -> Lookup:
+        """Ids."""
+        return Lookup(self.collection)
+
+    def block(self, n: int) -> Triples:
+        """The scores of the n-th range of queries, sorted by (qord, ord)."""
+        found = list(self.scores.blocks(n * reader.BLOCK, (n + 1) * reader.BLOCK))
+        qords, ords, scores = (
+            np.concatenate([np.empty(0, dtype), *columns])
+            for dtype, columns in zip(
+                (np.int32, np.int32, np.float32), zip(*found, strict=True) if found else ((), (), ()),
+                strict=True,
+            )
+        )  # fmt: skip
+        live = self.collection.live_queries[qords] & self.collection.live[ords]
+        return Triples(qords[live], ords[live], scores[live])
+
+    def output(
+        self, encode: Callable[[Triples, Lookup, int, int], Encoded], name: str = "", *, table: bool = False
+    ) -> Output:
+        """An output of blocks; `encode` is told the number of the block and how many there are."""
+        total = self.collection.state.query_count
+        sizes = [min(reader.BLOCK, total - lo) for lo in range(0, total, reader.BLOCK)]
+        return Output(name, sizes, lambda n: encode(self.block(n), self.lookup, n, len(sizes)), table)
+
+
+@dataclass(frozen=True)
+class OneRun:
+    """What one system returned, nothing left out."""
+
+    collection: Collection
+    split: str
+    chosen: SystemRun
+    qords: Ords
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """See `Reading`."""
+        return {"systems": {self.chosen.system.name: _run(self.chosen, self.collection)}}
+
+    def output(self, encode: Callable[[Ords, Columns], Encoded]) -> Output:
+        """An output of blocks of queries, each with its candidates as deep as asked for."""
+        blocks = [self.qords[lo : lo + reader.BLOCK] for lo in range(0, len(self.qords), reader.BLOCK)]
+
+        def encoded(n: int) -> Encoded:
+            query, ords, rank, score = self.chosen.run.columns(blocks[n])
+            kept = rank <= self.chosen.depth
+            return encode(blocks[n], Columns(query[kept], ords[kept], rank[kept], score[kept]))
+
+        return Output("", [len(block) for block in blocks], encoded)
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A collection, or one split of it."""
+
+    collection: Collection
+    split: str | None = None
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """See `Reading`."""
+        return {}
+
+
+def negatives(*, judge: bool = False, scored: bool = False, margin: bool = False) -> Reads[Negatives]:
+    """Reads negatives.
+
+    Args:
+        judge: With scores, where there are any.
+        scored: With scores, of which there must be some; what has none does not count.
+        margin: With the margin filter, even where it is not asked for.
+    """
+
+    def opened(collection: Collection, asked: Asked) -> Negatives:
+        if scored:
+            open_scores(collection, asked.ce)
+        if margin and not any(parse_filter(text).filter is CE_MARGIN for text in asked.filters):
+            asked = replace(asked, filters=[*asked.filters, CE_MARGIN.name])
+        found = open_negatives(collection, asked, judge=judge or scored)
+        return Negatives(found, scored=(judge or scored) and found.scores is not None)
+
+    return Reads("negatives", opened)
+
+
+def _scores(collection: Collection, asked: Asked) -> StoredScores:
+    return StoredScores(collection, open_scores(collection, asked.ce))
+
+
+def _one_run(collection: Collection, asked: Asked) -> OneRun:
+    runs = choose_runs(collection, asked.split, list(asked.systems), asked.depth)
+    if len(runs) > 1:
+        raise UsageError(
+            f"a run is of one system, not of {', '.join(one.system.name for one in runs)}",
+            hint=f"say which: --system {runs[0].system.name}",
+        )
+    qords = collection.split_qords(asked.split, judged_only=False)
+    return OneRun(collection, asked.split, runs[0], qords)
+
+
+def _split(collection: Collection, asked: Asked) -> Whole:
+    collection.split_members(asked.split)
+    if not collection.state.qrels.get(asked.split):
+        raise CheckFailed(
+            f"split '{asked.split}' of collection '{collection.name}' has no judgements",
+            hint="add some: `msmctl collection update --qrels SPLIT=FILE`",
+        )
+    return Whole(collection, asked.split)
+
+
+SCORES: Reads[StoredScores] = Reads("scores", _scores)
+ONE_RUN: Reads[OneRun] = Reads("run", _one_run)
+SPLIT: Reads[Whole] = Reads("split", _split)
+COLLECTION: Reads[Whole] = Reads("collection", lambda collection, asked: Whole(collection))
+
+
+def _run(chosen: SystemRun, collection: Collection) -> dict[str, Any]:
+    manifest = chosen.run.manifest
+    return {
+        "key": chosen.system.reference_key,
+        "depth": chosen.depth,
+        "run": fingerprint(manifest.model_dump(mode="json")),
+        "fingerprint": manifest.inputs.system_fingerprint,
+        "engine": manifest.inputs.engine,
+        "mined_version": manifest.inputs.collection_version,
+        "stale": chosen.is_stale(collection),
+        **manifest.facts,
+    }
+
+
+def blocks_of(total: int, size: int) -> Sequence[tuple[int, int]]:
+    """Ranges of `size` that cover `range(total)`."""
+    return [(lo, min(lo + size, total)) for lo in range(0, total, size)]

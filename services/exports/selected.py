@@ -1,0 +1,103 @@
+"""What is left of a block's candidates, in the forms that formats write: merged, in pairs, in tuples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from services.exports.format import Counts
+from services.negatives.block import CandidateBlock, Index, Mask
+from services.negatives.selection import Selection
+
+
+class Triples(NamedTuple):
+    """(positive, negative) side by side: positions in `block.positives` and `block.pairs`."""
+
+    positive: Index
+    negative: Index
+
+
+class Tuples(NamedTuple):
+    """A positive with its first negatives, a row per query: int64 [rows] and [rows, n]."""
+
+    positive: Index
+    negatives: Index
+
+
+@dataclass(frozen=True)
+class Selected:
+    """A block of queries with what is left of their candidates.
+
+    Attributes:
+        block: Queries ascending by qord; `block.positives` are what goes into `pos`.
+        kept: Per row, whether it is a negative of its system.
+        selection: What left it; `admits` says which positives a negative may stand beside.
+        scored: Only what has a cross-encoder score counts.
+    """
+
+    block: CandidateBlock
+    kept: Mask
+    selection: Selection
+    scored: bool = False
+
+    @cached_property
+    def negatives(self) -> Index:
+        """Positions in `block.pairs`: each negative once, by query, then by best rank over the systems."""
+        merged = self.block.merged(self.kept)
+        return merged[~np.isnan(self.block.pairs.ce[merged])] if self.scored else merged
+
+    @cached_property
+    def positives(self) -> Index:
+        """Positions in `block.positives`, by query, then by ord."""
+        everything = np.arange(len(self.block.positives.ords))
+        return everything[~np.isnan(self.block.positives.ce)] if self.scored else everything
+
+    @cached_property
+    def negative_starts(self) -> Index:
+        """Where each query's negatives begin in `negatives`: int64 [queries + 1]."""
+        return self._starts(self.block.pairs.query[self.negatives])
+
+    @cached_property
+    def positive_starts(self) -> Index:
+        """Where each query's positives begin in `positives`: int64 [queries + 1]."""
+        return self._starts(self.block.positives.query[self.positives])
+
+    def triples(self) -> Triples:
+        """Every positive with every negative that may stand beside it, by query, positive and rank."""
+        sizes = np.diff(self.negative_starts)
+        query = self.block.positives.query[self.positives]
+        positive = np.repeat(self.positives, sizes[query])
+        within = np.arange(len(positive)) - np.repeat(np.cumsum(sizes[query]) - sizes[query], sizes[query])
+        negative = self.negatives[np.repeat(self.negative_starts[query], sizes[query]) + within]
+        may = self.selection.admits(self.block, positive, negative)
+        return Triples(positive[may], negative[may])
+
+    def tuples(self, n: int) -> Tuples:
+        """The first positive of each query with the first `n` negatives that may stand beside it.
+
+        Queries that have fewer are left out.
+        """
+        has = np.diff(self.positive_starts) > 0
+        first = np.full(len(has), -1, np.int64)
+        first[has] = self.positives[self.positive_starts[:-1][has]]
+        positive = first[self.block.pairs.query[self.negatives]]
+        negatives, positive = self.negatives[positive >= 0], positive[positive >= 0]
+        negatives = negatives[self.selection.admits(self.block, positive, negatives)]
+        starts = self._starts(self.block.pairs.query[negatives])
+        rows = np.flatnonzero(np.diff(starts) >= n)
+        return Tuples(first[rows], negatives[starts[rows][:, None] + np.arange(n)])
+
+    def with_both(self) -> Index:
+        """Positions of the queries that have a positive and a negative."""
+        return np.flatnonzero((np.diff(self.positive_starts) > 0) & (np.diff(self.negative_starts) > 0))
+
+    def counts(self, query: Index, negatives: int) -> Counts:
+        """Counts of rows of these queries (a position in the block for each row)."""
+        queries = len(np.unique(query))
+        return Counts(len(query), queries, negatives, len(self.block.qids) - queries)
+
+    def _starts(self, query: Index) -> Index:
+        return np.searchsorted(query, np.arange(len(self.block.qids) + 1))
