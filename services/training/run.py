@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from services.collections.collection import Collection
-from services.errors import MsmError
+from services.errors import MsmError, Unavailable
 from services.jobs.kind import Context, Receipt
-from services.negatives.marks import Mark, Marks
+from services.negatives.marks import Marks
 from services.negatives.opening import Asked, Opened, open_negatives
 from services.store import Part, fingerprint
 from services.training import checkpoints, data, plan, process
@@ -103,18 +103,24 @@ class Run:
         )
 
     def _marks(self) -> Marks:
-        """People's marks, read as whom this process is; none where no stack was ever set up."""
-        from services.negatives.marks_store import MarksStore, parse_verdict
+        """People's marks, read as whom this process is; none where no stack was ever set up.
+
+        Raises:
+            Unavailable: they cannot be read.
+        """
+        from services.negatives.marks_store import MarksStore
         from services.stack.endpoints import remembered
 
         settings = self.context.settings
         if not settings.es_url and not remembered(settings):
             return Marks(self.collection, [])
-        found = MarksStore(self.context.elastic(), settings).all(self.collection.name)
-        return Marks(
-            self.collection,
-            [Mark(one["qid"], one["pid"], parse_verdict(one["verdict"]), one["reason"]) for one in found],
-        )
+        try:
+            return MarksStore(self.context.elastic(), settings).of(self.collection)
+        except Unavailable as error:
+            raise Unavailable(
+                f"people's marks cannot be read: {error.message}",
+                hint="`msmctl up` starts the local stack; `--no-marks` leaves marks out of account",
+            ) from error
 
     def inputs(self, opened: Opened) -> dict[str, Any]:
         """Fingerprints of all that decides the result besides the recipe."""

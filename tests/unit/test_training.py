@@ -1,0 +1,303 @@
+"""Training from checkpoint to checkpoint: the same curve whatever is cut or killed, and what it leaves."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+
+from services.errors import Conflict, InputError, MsmError, NotFound, UsageError
+from services.jobs.kind import Context
+from services.jobs.submit import submit
+from services.training import checkpoints, process
+from services.training.task import Step, Task
+from services.training.trained import TrainedModel, all_trained, the_trained
+from tests.conftest import ROOT
+from tests.unit import training_kit as kit
+
+SHORT = (*kit.SMALL, "steps=12", "evaluation.queries=0")
+QUERY, PASSAGES = "where moon", ["the moon sings", "the stone sleeps", "the river sings"]
+
+
+@pytest.fixture(scope="module")
+def context(tmp_path_factory: pytest.TempPathFactory) -> Context:
+    return kit.bench(tmp_path_factory.mktemp("training"))
+
+
+@pytest.fixture(scope="module")
+def uncut(context: Context) -> TrainedModel:
+    """Twelve steps in one chunk, undisturbed."""
+    job = kit.train(context, kit.spec(context, "ce-bce", "chunk_steps=12", name="uncut", small=SHORT))
+    assert job.state == "succeeded", job.error
+    return the_trained(context.store, "uncut")
+
+
+@pytest.fixture(autouse=True)
+def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.jobs.failures._FIRST_WAIT", 0.01)
+
+
+def curve(context: Context, model: TrainedModel) -> list[list[str]]:
+    """Steps, losses and rates; seconds differ."""
+    with (model.local_folder(context.store) / "loss.csv").open() as file:
+        return [row[:3] for row in csv.reader(file)]
+
+
+def weights(model: TrainedModel) -> str:
+    return next(file.sha256 for file in model.files if file.path == "model.safetensors")
+
+
+def children() -> list[psutil.Process]:
+    found = psutil.Process().children(recursive=True)
+    return [one for one in found if "services.training.child" in one.cmdline()]
+
+
+def killing(monkeypatch: pytest.MonkeyPatch, at: int) -> list[int]:
+    """Kill -9 the training process once, when it tells of step `at`; says whom."""
+    killed: list[int] = []
+    real = process.run
+
+    def run(task: Task, alive: Any) -> Iterator[Any]:
+        for event in real(task, alive):
+            yield event
+            if isinstance(event, Step) and event.step == at and not killed:
+                (child,) = children()
+                killed.append(child.pid)
+                child.kill()
+
+    monkeypatch.setattr("services.training.run.process.run", run)
+    return killed
+
+
+def test_cut_and_killed_gives_exactly_the_curve_and_the_weights_of_an_undisturbed_run(
+    context: Context, uncut: TrainedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed = killing(monkeypatch, at=8)
+    job = kit.train(context, kit.spec(context, "ce-bce", "chunk_steps=6", name="cut", small=SHORT))
+    assert job.state == "succeeded", job.error
+    assert len(killed) == 1
+    cut = the_trained(context.store, "cut")
+    assert curve(context, cut) == curve(context, uncut)
+    assert weights(cut) == weights(uncut)
+    assert [row[0] for row in curve(context, cut)] == ["step", *map(str, range(1, 13))]
+
+
+def test_it_learns_and_the_folder_is_a_cross_encoder_whose_scores_are_logits(
+    context: Context, uncut: TrainedModel
+) -> None:
+    from sentence_transformers import CrossEncoder
+
+    assert uncut.training["last_loss"] < uncut.training["first_loss"]
+    model = CrossEncoder(str(uncut.local_folder(context.store)))
+    logits = model.predict([(QUERY, passage) for passage in PASSAGES], show_progress_bar=False)
+    assert min(logits) < 0
+
+
+def test_nothing_in_the_folder_must_be_unpickled(context: Context, uncut: TrainedModel) -> None:
+    suffixes = {Path(file.path).suffix for file in uncut.files}
+    assert suffixes == {".json", ".safetensors", ".md", ".csv", ".png"}
+    card = (uncut.local_folder(context.store) / "README.md").read_text("utf-8")
+    for word in (
+        "# uncut",
+        "`tiny`",
+        "run of bm25",
+        "negatives: 4",
+        "sentence-transformers",
+        "| steps | 12 |",
+    ):
+        assert word in card
+
+
+def test_checkpoints_are_gone_when_the_model_is_there(context: Context, uncut: TrainedModel) -> None:
+    assert context.store.children("training/uncut") == []
+
+
+def test_a_trained_cross_encoder_is_known_where_scores_are_made(
+    context: Context, uncut: TrainedModel
+) -> None:
+    from services.cross_encoders.models import required
+    from services.cross_encoders.registry import CrossEncoders
+
+    ce = CrossEncoders.load(context.store).get("uncut")
+    assert required(context.store, ce).own.kind == "encoder"
+
+
+def test_the_same_again_is_fresh_and_another_under_the_name_is_refused(
+    context: Context, uncut: TrainedModel
+) -> None:
+    ledger = kit.ledger_of(context)
+    same = kit.spec(context, "ce-bce", "chunk_steps=12", name="uncut", small=SHORT)
+    assert not submit(ledger, context, [same]).jobs
+    other = kit.spec(context, "ce-bce", "seed=4", name="uncut", small=SHORT)
+    with pytest.raises(Conflict, match="model 'uncut' exists already"):
+        submit(ledger, context, [other])
+    assert [model.name for model in all_trained(context.store)].count("uncut") == 1
+
+
+def test_a_bi_encoder_learns_loads_and_keeps_its_pooling_and_snapshots(context: Context) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    job = kit.train(
+        context,
+        kit.spec(context, "mnrl", "chunk_steps=12", "snapshots=[.25]", "layers=1", name="bi", small=SHORT),
+    )
+    assert job.state == "succeeded", job.error
+    made, snapshot = the_trained(context.store, "bi"), the_trained(context.store, "bi-3")
+    assert (made.training["steps"], snapshot.training["steps"]) == (12, 3)
+    assert curve(context, made)[:4] == curve(context, snapshot)
+    model = SentenceTransformer(str(made.local_folder(context.store)))
+    assert [type(module).__name__ for module in model] == ["Transformer", "Pooling"]
+    assert model[0].auto_model.config.num_hidden_layers == 1
+    assert model.similarity_fn_name == "cosine"
+    assert np.isfinite(model.encode(PASSAGES)).all()
+
+
+def test_a_loss_that_is_no_number_fails_the_job_with_step_and_remedy(context: Context) -> None:
+    job = kit.train(
+        context, kit.spec(context, "mnrl", "loss.scale=1e39", "chunk_steps=12", name="wild", small=SHORT)
+    )
+    assert job.state == "failed"
+    assert job.error is not None
+    assert job.error.message == "step 1: the loss or its gradient is no number any more"
+    assert "learning_rate" in str(job.error.hint)
+    with pytest.raises(NotFound):
+        the_trained(context.store, "wild")
+
+
+@pytest.mark.parametrize("harm", [lambda path: path.write_bytes(b"x" * 9), lambda path: path.unlink()])
+def test_a_damaged_checkpoint_is_not_read(context: Context, tmp_path: Path, harm: Any) -> None:
+    written = tmp_path / "written"
+    written.mkdir()
+    (written / "optimizer.pt").write_bytes(b"state of it")
+    parts, files = checkpoints.write_checkpoint(context.store, "training/hurt", written, 8)
+    harm(context.store.local_path(f"training/hurt/{parts[0].name}"))
+    with pytest.raises(MsmError, match="the checkpoint is missing or damaged"):
+        checkpoints.lay_out(context.store, "training/hurt", parts, files, tmp_path / "read")
+
+
+def test_only_checkpoints_that_nobody_can_need_are_removed(context: Context, tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    for step in (0, 8, 16, 24):
+        checkpoints.write_checkpoint(context.store, "training/old", tmp_path, step)
+    checkpoints.remove_before(context.store, "training/old", 16, kept=(0,))
+    steps = [int(name.split("-")[1]) for name in context.store.children("training/old")]
+    assert steps == [0, 16, 24]
+
+
+# -- what is known before anything is paid ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("overrides", "error", "complaint"),
+    [
+        (("base=bm25",), InputError, "base 'bm25' has no encoder"),
+        (("base=nothing-like-it",), NotFound, "nothing to start from"),
+        (("systems=all-MiniLM-L6-v2",), NotFound, "has not been mined with all-MiniLM-L6-v2"),
+        (("filters=ce-margin=3",), NotFound, "scores"),
+        (("filters=no-such-filter=3",), UsageError, "no-such-filter"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_a_job_is_made(
+    context: Context, overrides: tuple[str, ...], error: type[MsmError], complaint: str
+) -> None:
+    ledger = kit.ledger_of(context)
+    with pytest.raises(error, match=complaint):
+        submit(ledger, context, [kit.spec(context, "ce-bce", *overrides, name="unfit")])
+    assert not [job for job in ledger.jobs() if "unfit" in job.title]
+
+
+def test_a_cross_encoder_is_no_base_of_a_bi_encoder(context: Context, uncut: TrainedModel) -> None:
+    with pytest.raises(InputError, match="base 'uncut' is a cross-encoder"):
+        submit(kit.ledger_of(context), context, [kit.spec(context, "mnrl", "base=uncut", name="unfit")])
+
+
+@pytest.mark.parametrize("name", ["../x", "", "a b", "-x", "x" * 64])
+def test_what_is_no_name_is_refused(context: Context, name: str) -> None:
+    with pytest.raises(UsageError, match="cannot be the name"):
+        submit(kit.ledger_of(context), context, [kit.spec(context, name=name)])
+
+
+# -- the process -----------------------------------------------------------------------------------
+
+_PARENT = """
+import sys
+from services.training.process import run
+from services.training.task import Task
+for _ in run(Task.model_validate_json(sys.argv[1]), lambda: None):
+    pass
+"""
+
+
+def task(scratch: Path) -> Task:
+    about = {"name": "tiny", "makes": "bi-encoder", "transformer": str(scratch), "fingerprint": "f"}
+    recipe = {"name": "r", "method": "ce-bce", "base": "tiny", "steps": 1}
+    return Task.model_validate(
+        {
+            "work": "measure", "recipe": recipe, "base": about, "scratch": str(scratch), "checkpoint": None,
+            "data": str(scratch / "data"), "precision": "fp32", "threads": 1, "device": "cpu",
+        }
+    )  # fmt: skip
+
+
+def test_the_process_goes_down_with_a_parent_that_is_killed_and_leaves_no_scratch(tmp_path: Path) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    parent = subprocess.Popen([sys.executable, "-c", _PARENT, task(scratch).model_dump_json()], cwd=ROOT)
+    child = _child_of(parent.pid)
+    time.sleep(0.5)  # it reads its task
+    os.kill(parent.pid, signal.SIGKILL)
+    parent.wait()
+    assert psutil.wait_procs([child], timeout=20)[0] == [child]
+    assert not scratch.exists()
+
+
+def test_the_process_is_ended_when_the_chunk_must_stop(tmp_path: Path) -> None:
+    seen: list[psutil.Process] = []
+
+    class Stop(BaseException):
+        pass
+
+    def alive() -> None:
+        seen.extend(children())
+        if seen:
+            raise Stop
+
+    with pytest.raises(Stop):
+        list(process.run(task(tmp_path), alive))
+    assert not psutil.pid_exists(seen[0].pid)
+
+
+def test_nothing_of_the_task_stands_on_the_command_line(tmp_path: Path) -> None:
+    lines: list[list[str]] = []
+
+    class Stop(BaseException):
+        pass
+
+    def alive() -> None:
+        lines.extend(child.cmdline() for child in children())
+        if lines:
+            raise Stop
+
+    with pytest.raises(Stop):
+        list(process.run(task(tmp_path), alive))
+    assert lines[0][1:] == ["-m", "services.training.child"]
+
+
+def _child_of(pid: int) -> psutil.Process:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        found = psutil.Process(pid).children()
+        if found and "services.training.child" in found[0].cmdline():
+            return found[0]
+        time.sleep(0.02)
+    raise AssertionError("no child")
