@@ -106,6 +106,16 @@ class MarksStore:
                 return
             after = hits[-1]["sort"]
 
+    def of(self, collection: Collection) -> Marks:
+        """The marks that hold now, for reading candidates."""
+        return Marks(
+            collection,
+            [
+                Mark(one["qid"], one["pid"], parse_verdict(one["verdict"]), one["reason"])
+                for one in self.all(collection.name)
+            ],
+        )
+
     def _say(self, collection: str, qid: str, pid: str, verdict: Verdict | None, reason: str) -> Body:
         said = {
             "verdict": verdict.label if verdict is not None else None,
@@ -187,16 +197,12 @@ def load_marks(settings: Settings, collection: Collection) -> Marks:
         return Marks(collection, [])
     client = connect(settings).options(request_timeout=_PATIENCE, max_retries=0)
     try:
-        documents = list(MarksStore(client, settings).all(collection.name))
+        return MarksStore(client, settings).of(collection)
     except Unavailable as error:
         raise Unavailable(
             f"people's marks cannot be read: {error.message}",
             hint="`msmctl up` starts the local stack; `--no-marks` leaves marks out of account",
         ) from error
-    return Marks(
-        collection,
-        [Mark(one["qid"], one["pid"], parse_verdict(one["verdict"]), one["reason"]) for one in documents],
-    )
 
 
 def _require(collection: Collection, qid: str, pid: str) -> None:

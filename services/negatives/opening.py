@@ -138,7 +138,8 @@ def own_margin(collection: Collection, scores: Scores) -> float | None:
 
     if scores.folder.by.kind == "imported":
         return None
-    return CrossEncoders.load(collection.store).get(scores.ce).margin
+    known = {one.name: one.margin for one in CrossEncoders.load(collection.store)}
+    return known.get(scores.ce)  # a model's scores outlive its entry
 
 
 def _identity(scores: Scores) -> dict[str, str]:

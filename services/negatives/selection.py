@@ -155,7 +155,8 @@ class _Steps:
         verdict = self._block.pairs.verdict[self._block.pair]
         for code in Verdict:
             if code != Verdict.KEEP:
-                self.to(code.label, self.kept & (may_be | (verdict != code)))
+                person = " by a person" if code in (Verdict.LIKELY_POSITIVE, Verdict.TOO_EASY) else ""
+                self.to(f"{code.label}{person}", self.kept & (may_be | (verdict != code)))
         if self._witness is not None:
             self._witness.judged(self._block, self.kept)
 

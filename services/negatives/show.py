@@ -10,29 +10,10 @@ from services.collections.collection import Collection
 from services.errors import NotFound
 from services.mining.runs import open_run
 from services.negatives.block import CandidateBlock, Mask
+from services.negatives.left_out import LeftOut
 from services.negatives.opening import Opened
 from services.negatives.verdicts import Verdict, why
 from services.systems.registry import Registry
-
-
-class _LeftOut:
-    """Which step took each row out."""
-
-    def __init__(self) -> None:
-        self.by: dict[int, str] = {}
-
-    def begin(self, block: CandidateBlock) -> None:
-        """All rows are there."""
-
-    def remove(self, step: str, block: CandidateBlock, gone: Mask) -> None:
-        """Keep the step's name."""
-        self.by |= dict.fromkeys(np.flatnonzero(gone).tolist(), step)
-
-    def judged(self, block: CandidateBlock, kept: Mask) -> None:
-        """Nothing to keep."""
-
-    def end(self, block: CandidateBlock, kept: Mask) -> None:
-        """Nothing to keep."""
 
 
 def find_split(collection: Collection, qid: str) -> str:
@@ -69,7 +50,7 @@ def show(opened: Opened, qid: str) -> dict[str, Any]:
     if qords[0] < 0:
         raise NotFound(f"collection '{collection.name}' has no query '{qid}'")
     block = candidates.of(qords)
-    left_out = _LeftOut()
+    left_out = LeftOut()
     kept = opened.selection.keep(block, left_out)
     positives = block.positives
     texts = collection.read_queries(int(qords[0]), int(qords[0]) + 1, ["text"])["text"]

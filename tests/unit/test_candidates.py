@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from small_collection import make
 from small_runs import save_run
 
@@ -139,3 +141,45 @@ def test_merged_takes_each_passage_once_by_its_best_rank(collection):
         "p3",
         "p4",
     ]
+
+
+# -- any marks, any judgements -------------------------------------------------------------------------
+
+PIDS = list(PASSAGES)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_mark_decides_its_pair_and_no_other(tmp_path_factory, data):
+    distinct = dict(zip(PIDS, ["moon", "tide", "salt", "dew", "thunder"], strict=True))
+    grades = data.draw(st.dictionaries(st.sampled_from(PIDS), st.integers(0, 2), min_size=1))
+    said = data.draw(st.dictionaries(st.sampled_from(PIDS), st.sampled_from(list(Verdict))))
+    scores = data.draw(st.dictionaries(st.sampled_from(PIDS), st.integers(-9, 9)))
+    qrels = {"train": [("q", pid, grade) for pid, grade in grades.items()]}
+    folder = tmp_path_factory.mktemp("any")
+    collection = make(folder, passages=distinct, queries={"train": {"q": "why"}}, qrels=qrels, min_rel=2)
+    save_run(collection, "bm25", {"q": PIDS})
+    run = [(Registry.load(collection.store).get("bm25"), open_run(collection, "train", "bm25"))]
+    candidates = Candidates(
+        collection, "train", run, all_queries=True, rules=Rules(margin=3.0),
+        marks=Marks(collection, [Mark("q", pid, verdict, "so") for pid, verdict in said.items()]),
+        scores=Scored(collection, {("q", pid): score for pid, score in scores.items()}),
+    )  # fmt: skip
+    block = candidates.of(np.array([0], np.int32))
+    positives = {pid for pid in PIDS if said.get(pid, None if grades.get(pid, 0) < 2 else Verdict.POSITIVE)
+                 == Verdict.POSITIVE}  # fmt: skip
+    assert set(collection.pids_of(block.positives.of(0))) == positives
+    lowest = min((scores[pid] for pid in positives if pid in scores), default=None)
+    for pid, verdict, left in zip(
+        collection.pids_of(block.ords), block.pairs.verdict[block.pair], negatives(block), strict=True
+    ):
+        near = lowest is not None and pid in scores and scores[pid] >= lowest - 3
+        expected = (
+            said[pid] if pid in said
+            else Verdict.POSITIVE if grades.get(pid, 0) >= 2
+            else Verdict.EXCLUDED if grades.get(pid, 0) > 0
+            else Verdict.LIKELY_POSITIVE if near
+            else Verdict.KEEP
+        )  # fmt: skip
+        assert verdict == expected
+        assert left == (expected == Verdict.KEEP or (expected == Verdict.LIKELY_POSITIVE and pid not in said))

@@ -284,8 +284,8 @@ def test_every_step_counts_what_it_removes_by_system(collection):
         "candidates": {"bm25": 7, TAS_B: 8},
         "removed": [
             {"by": "positive", "systems": {"bm25": 2, TAS_B: 2}},
-            {"by": "likely_positive", "systems": {"bm25": 0, TAS_B: 0}},
-            {"by": "too_easy", "systems": {"bm25": 0, TAS_B: 0}},
+            {"by": "likely_positive by a person", "systems": {"bm25": 0, TAS_B: 0}},
+            {"by": "too_easy by a person", "systems": {"bm25": 0, TAS_B: 0}},
             {"by": "near_duplicate", "systems": {"bm25": 0, TAS_B: 0}},
             {"by": "excluded", "systems": {"bm25": 0, TAS_B: 0}},
             {"by": "ce-margin=3,per=lowest: not scored", "systems": {"bm25": 1, TAS_B: 3}},
