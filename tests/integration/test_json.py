@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import re
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,8 @@ COMMANDS = {
         "evaluate --collection {c} --system bm25",
         f"evaluate --collection {{c}} --system bm25,{MODEL},hybrid",
     ],
+    "run-list": ["run ls --collection {c}"],
+    "run-show": ["run show bm25 --collection {c} --split train"],
     "search": [
         "search steam --collection {c} --explain",
         "search steam --collection {c} --mode bm25",
@@ -128,6 +131,23 @@ def test_what_is_done_to_index_versions_has_the_documented_shape(sample: Sample,
     done("index-rm", "index", "rm", "v2", "--yes")
 
 
+def test_imports_have_the_documented_shape(sample: Sample) -> None:
+    def done(schema: str, *words: str) -> None:
+        validate(schema, json.loads(sample.msmctl(*words, "--collection", sample.name, "--json")))
+
+    pids = [line.split("\t")[0] for line in (sample.folder / "passages.tsv").read_text().splitlines()]
+    qid = (sample.folder / "queries.test.tsv").read_text().split("\t")[0]
+    (sample.folder / "scores.pkl").write_bytes(pickle.dumps({qid: dict.fromkeys(pids, 0.5)}))
+    (sample.folder / "theirs.tsv").write_text("".join(f"{qid}\t{pid}\t{n}\n" for n, pid in enumerate(pids)))
+    (sample.folder / "theirs.jsonl").write_text(
+        json.dumps({"qid": qid, "pos": [], "neg": {"json-shapes": pids[:3]}}) + "\n"
+    )
+    done("import-scores", "import", "scores-pickle", "scores.pkl", "--name", "json-shapes", "--dry-run")
+    done("import-negatives", "import", "hard-negatives", "theirs.jsonl", "--split", "test", "--dry-run")
+    done("run-import", "run", "import", "theirs.tsv", "--split", "test", "--system", "json-shapes")
+    done("run-rm", "run", "rm", "json-shapes", "--split", "test", "--yes")
+
+
 def test_down_has_the_documented_shape(cli: Cli, tmp_path: Path) -> None:
     answer = cli("down", "--json", home=tmp_path)
     validate("down", json.loads(answer.stdout))
@@ -155,6 +175,7 @@ def test_every_schema_is_valid_documented_and_checked() -> None:
     names = {path.stem for path in SCHEMAS.glob("*.json")}
     assert names == set(re.findall(r"\(schemas/([a-z-]+)\.json\)", page))
     others = {"systems-convert", "job", "error", "down", "collection-rm", "jobs-logs"}
+    others |= {"import-scores", "import-negatives", "run-import", "run-rm"}
     assert names == {*COMMANDS, *others, "index-diff", "index-served", "index-rm"}
     for name in names:
         Draft202012Validator.check_schema(json.loads((SCHEMAS / f"{name}.json").read_text("utf-8")))
