@@ -91,6 +91,11 @@ def add(
     CrossEncoders.require_name(name)
     with open_source(origin, revision) as source:
         own = own_settings(source.folder)
+        if own.kind == "decoder" and template is None:
+            raise InputError(
+                f"{source.name}: a decoder needs a template: the words around query and passage",
+                hint="--template-of NAME takes that of the model that it was trained from",
+            )
         ce = CrossEncoders.parse(
             {
                 "name": name,
