@@ -20,6 +20,12 @@ from services.systems.system import System
 Index = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 Codes = npt.NDArray[np.uint8]
+Margins = npt.NDArray[np.float64]
+
+
+def below(positive: Scores, candidate: Scores) -> Margins:
+    """How far candidates score below positives; in float64 the difference of two float32 is exact."""
+    return positive.astype(np.float64) - candidate
 
 
 @dataclass(frozen=True)
@@ -139,10 +145,9 @@ class CandidateBlock:
         return self.pairs.ords[self.pair]
 
     @cached_property
-    def margin(self) -> Scores:
+    def margin(self) -> Margins:
         """Per pair, its query's lowest positive's ce_score minus its own; NaN where either has none."""
-        below: Scores = self.positives.lowest[self.pairs.query] - self.pairs.ce
-        return below
+        return below(self.positives.lowest[self.pairs.query], self.pairs.ce)
 
     def merged(self, kept: Mask) -> Index:
         """The kept pairs, each once, by query; within a query by best rank, ties by system."""

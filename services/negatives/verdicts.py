@@ -14,7 +14,7 @@ import numpy as np
 
 from services.mining.exclusion import Reason
 from services.mining.ranking import Scores
-from services.negatives.block import CandidateBlock, Codes, Index, Mask, Positives
+from services.negatives.block import CandidateBlock, Codes, Index, Mask, Positives, below
 
 
 class Verdict(IntEnum):
@@ -88,11 +88,11 @@ def verdicts(
     found = _OF_REASON[reason]
     open_ = found == Verdict.KEEP
     with np.errstate(invalid="ignore"):
-        below = lowest[query] - ce  # NaN compares false: what is not scored gets no verdict
+        margin = below(lowest[query], ce)  # NaN compares false: what is not scored gets no verdict
         if rules.easy is not None:
-            found[open_ & (below > rules.easy)] = Verdict.TOO_EASY
+            found[open_ & (margin > rules.easy)] = Verdict.TOO_EASY
         if rules.margin is not None:
-            found[open_ & (below <= rules.margin)] = Verdict.LIKELY_POSITIVE
+            found[open_ & (margin <= rules.margin)] = Verdict.LIKELY_POSITIVE
         if rules.relabel is not None:
             found[open_ & (ce >= rules.relabel)] = Verdict.POSITIVE
     # Nobody can bring back a passage that the collection does not have any more.

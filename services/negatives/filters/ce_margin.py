@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from services.mining.ranking import Scores
-from services.negatives.block import CandidateBlock, Index, Mask
+from services.negatives.block import CandidateBlock, Index, Margins, Mask, below
 from services.negatives.filters.filter import CE, Alias, Arguments, Filter, Parameter, Sources
 from services.negatives.filters.values import number, one_of
 
@@ -24,12 +23,11 @@ def _prepare(arguments: Arguments, sources: Sources) -> Arguments:
     return {**arguments, "margin": margin}
 
 
-def _below(block: CandidateBlock, arguments: Arguments) -> Scores:
+def _below(block: CandidateBlock, arguments: Arguments) -> Margins:
     """Per pair, how far it is below the positive that counts; NaN where either has no score."""
-    positives = block.positives
-    bar = positives.lowest if arguments["per"] == "lowest" else positives.highest
-    below: Scores = bar[block.pairs.query] - block.pairs.ce
-    return below
+    if arguments["per"] == "lowest":
+        return block.margin
+    return below(block.positives.highest[block.pairs.query], block.pairs.ce)
 
 
 def _known(block: CandidateBlock, arguments: Arguments) -> Mask:
@@ -38,17 +36,15 @@ def _known(block: CandidateBlock, arguments: Arguments) -> Mask:
 
 
 def _keep(block: CandidateBlock, kept: Mask, arguments: Arguments) -> Mask:
-    below = _below(block, arguments)
-    passes = below > arguments["margin"]
+    passes = _below(block, arguments) > arguments["margin"]
     if arguments["easy"] is not None:
-        lowest = block.positives.lowest[block.pairs.query] - block.pairs.ce
-        passes &= ~(lowest > arguments["easy"])
+        passes &= ~(block.margin > arguments["easy"])
     far: Mask = kept & passes[block.pair]
     return far
 
 
 def _admits(block: CandidateBlock, positive: Index, pair: Index, arguments: Arguments) -> Mask:
-    far: Mask = block.positives.ce[positive] - block.pairs.ce[pair] > arguments["margin"]
+    far: Mask = below(block.positives.ce[positive], block.pairs.ce[pair]) > arguments["margin"]
     return far if arguments["per"] == "positive" else np.ones(len(pair), np.bool_)
 
 

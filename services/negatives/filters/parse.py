@@ -71,7 +71,7 @@ def _texts(declared: Filter, name: str, rest: str) -> dict[str, str]:
     place = None
     for word in words.split(",") if rest else []:
         key, equals, value = (part.strip() for part in word.partition("="))
-        if not equals and key and place in found:
+        if place is not None and key and not equals:
             found[place] += f",{key}"
             continue
         if key not in known or not equals:
