@@ -142,11 +142,13 @@ def _tables(counted: Stats) -> None:
         ["system", *names],
         as_json=False,
     )
-    for title, histograms in (("margins", counted.margins_by_system), ("scores", counted.scores)):
-        for name, histogram in zip(names, histograms, strict=True):
-            if histogram.total:
-                click.echo(f"\n{title} of what verdicts leave of {name}, from … on")
-                click.echo("\n".join(histogram.lines()))
+    if counted.margins.total:
+        click.echo("\nmargins of what verdicts leave, from … on")
+        emit_rows(counted.margin_rows(), ["margin", *names], as_json=False)
+    for name, histogram in zip(names, counted.scores, strict=True):
+        if histogram.total:
+            click.echo(f"\nscores of what verdicts leave of {name}, from … on")
+            click.echo("\n".join(histogram.lines(10)))
     if not counted.margins.total:
         say("no margins: nothing is scored (`msmctl score`)")
 

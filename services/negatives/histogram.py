@@ -10,7 +10,6 @@ import numpy.typing as npt
 BINS = 40
 """At most so many between the first and the last value."""
 _NARROWEST = 2.0**-6
-_LINES = 20
 
 
 class Histogram:
@@ -65,15 +64,22 @@ class Histogram:
 
     def coarse(self, bins: int) -> Histogram:
         """The same counts in at most so many bins (at least two)."""
-        found = Histogram()
-        found.width, found.missing, found._counts = self.width, self.missing, dict(self._counts)
+        found = self.at(self.width)
         while len(found.counts) > max(bins, 2):
             found._double()
         return found
 
-    def lines(self) -> list[str]:
+    def at(self, width: float) -> Histogram:
+        """The same counts in bins at least so wide."""
+        found = Histogram()
+        found.width, found.missing, found._counts = self.width, self.missing, dict(self._counts)
+        while found.width < width:
+            found._double()
+        return found
+
+    def lines(self, bins: int = 20) -> list[str]:
         """As text, a line per bin, which begins with the bin's lower end."""
-        shown = self.coarse(_LINES)
+        shown = self.coarse(bins)
         longest = max(shown.counts, default=1)
         digits = max((len(f"{edge:g}") for edge in shown.edges), default=1)
         return [

@@ -47,22 +47,25 @@ def plot(stats: Stats, file: Path, *, title: str, margin: float | None) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    rows = math.ceil(len(stats.systems) / _COLUMNS)
-    figure = Figure(figsize=(15, 5 + 2.6 * rows), layout="constrained")
+    systems = len(stats.systems)
+    rows = math.ceil(systems / _COLUMNS)
+    heights = [2.2 + 0.32 * systems, 3.6, 2.3 * rows]
+    figure = Figure(figsize=(15, sum(heights)), layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(title)
-    parts: Any = figure.subfigures(2, 1, height_ratios=[5, 2.6 * rows])
-    above, below = parts
-    left, middle, right = above.subplots(1, 3)
+    parts: Any = figure.subfigures(3, 1, height_ratios=heights)
+    above, middle, below = parts
+    left, right = above.subplots(1, 2, width_ratios=[3, 2])
     _survivors(left, stats)
-    _margins(middle, stats, margin)
     _overlap(right, stats)
+    _margins(middle.subplots(), stats, margin)
     scores = below.subplots(rows, _COLUMNS, squeeze=False).ravel()
     for axes, name, histogram in zip(scores, stats.names, stats.scores, strict=False):
         _draw(axes, histogram, name)
-        axes.set(title=name, xlabel="score of the system", ylabel="candidates")
+        axes.set_title(name, fontsize="small")
+        axes.set(xlabel="score of the system", ylabel="candidates")
         axes.yaxis.set_major_formatter(_THOUSANDS)
-    for axes in scores[len(stats.systems) :]:
+    for axes in scores[systems:]:
         axes.set_visible(False)
     with mpl.rc_context({"svg.hashsalt": "msmctl"}):
         figure.savefig(file, dpi=110, metadata={"Date": None} if file.suffix.lower() == ".svg" else None)
@@ -70,20 +73,38 @@ def plot(stats: Stats, file: Path, *, title: str, margin: float | None) -> None:
 
 def _survivors(axes: Axes, stats: Stats) -> None:
     steps = [(step, gone) for step, gone in stats.removed.items() if gone.any()]
+    labels = [f"{name}  {n}" for n, name in enumerate(stats.names, 1)]
     start = np.zeros(len(stats.systems), np.int64)
     for step, counts in [("negatives", stats.negatives), *steps]:
-        axes.barh(stats.names, counts, left=start, label=step)
+        axes.barh(labels, counts, left=start, label=step)
         start = start + counts
     axes.invert_yaxis()
     axes.xaxis.set_major_formatter(_THOUSANDS)
     axes.set(title="what becomes of the candidates", xlabel="candidates")
-    axes.legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
+    axes.figure.legend(fontsize="small", loc="outside lower center", ncols=4)
+
+
+def _overlap(axes: Axes, stats: Stats) -> None:
+    own = np.maximum(np.diag(stats.overlap), 1)
+    share = stats.overlap / own[:, None]
+    axes.imshow(share, vmin=0, vmax=1, cmap="Blues", aspect="auto")
+    places: Any = np.arange(len(stats.systems))
+    axes.set_xticks(places, places + 1)
+    axes.set_yticks(places, places + 1)
+    for (row, column), value in np.ndenumerate(share):
+        colour = "white" if value > 0.5 else "black"
+        axes.text(column, row, f"{100 * value:.0f}", ha="center", va="center", fontsize="small", color=colour)
+    axes.set(
+        title="negatives shared (% of the system's)",
+        xlabel="the other system",
+        ylabel="the system",
+    )
 
 
 def _margins(axes: Axes, stats: Stats, margin: float | None) -> None:
     axes.set(
         title="margins of what verdicts leave",
-        xlabel="lowest positive's ce_score - candidate's (logits)",
+        xlabel="margin: lowest positive's ce_score - candidate's (logits)",
         ylabel="candidates",
     )
     axes.yaxis.set_major_formatter(_THOUSANDS)
@@ -91,24 +112,15 @@ def _margins(axes: Axes, stats: Stats, margin: float | None) -> None:
         axes.text(0.5, 0.5, "not scored", ha="center", transform=axes.transAxes)
         axes.set(xticks=[], yticks=[])
         return
+    import matplotlib as mpl
+
+    axes.set_prop_cycle(color=mpl.color_sequences["tab20"])
+    # Bins of one width, so that heights compare.
     for name, histogram in zip(stats.names, stats.margins_by_system, strict=True):
-        _draw(axes, histogram, name)
+        _draw(axes, histogram.at(stats.margins.width), name)
     if margin is not None:
         axes.axvline(margin, color="black", linestyle="--", label=f"margin {margin:g}")
-    axes.legend(fontsize="small")
-
-
-def _overlap(axes: Axes, stats: Stats) -> None:
-    own = np.maximum(np.diag(stats.overlap), 1)
-    share = stats.overlap / own[:, None]
-    axes.imshow(share, vmin=0, vmax=1, cmap="Blues")
-    places: Any = np.arange(len(stats.systems))
-    axes.set_xticks(places, stats.names, rotation=90, fontsize="small")
-    axes.set_yticks(places, stats.names, fontsize="small")
-    for (row, column), value in np.ndenumerate(share):
-        colour = "white" if value > 0.5 else "black"
-        axes.text(column, row, f"{value:.0%}", ha="center", va="center", fontsize="small", color=colour)
-    axes.set(title="of the row's negatives, how many the column has")
+    axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
 
 
 def _draw(axes: Axes, histogram: Histogram, name: str) -> None:

@@ -56,6 +56,16 @@ class Stats(Tally):
         has[block.pair[kept], block.system[kept]] = 1
         self.overlap += (has.T @ has).astype(np.int64)
 
+    def margin_rows(self, bins: int = 20) -> list[dict[str, float]]:
+        """Margins as a table: a row per bin, which begins at `margin`, a column per system."""
+        all_ = self.margins.coarse(bins)
+        by_system = [one.at(all_.width) for one in self.margins_by_system]
+        counts = [dict(zip(one.edges, one.counts, strict=False)) for one in by_system]
+        return [
+            {"margin": edge, **{name: of.get(edge, 0) for name, of in zip(self.names, counts, strict=True)}}
+            for edge in all_.edges[:-1]
+        ]
+
 
 def collect(opened: Opened, done: Callable[[int], None] = lambda queries: None) -> Stats:
     """The figures of all queries.
