@@ -95,18 +95,18 @@ def plan(collection: Collection, request: ExportRequest) -> Planned:
     options = {**declared.defaults, **request.options}
     reading = declared.reads.open(collection, request.asked)
     outputs = declared.outputs(reading, options)
-    place: Place = (
-        FolderPlace(request.file, _label(declared, reading)) if declared.folder else FilePlace(request.file)
-    )
+    label = _label(declared, reading, options)
+    place: Place = FolderPlace(request.file, label) if declared.folder else FilePlace(request.file)
     place.check(outputs, force=request.force)
     inputs = inputs_of(declared.name, options, reading, compression=place.compression)
     fresh = not request.force and place.is_fresh(inputs)
     return Planned(request, reading, outputs, place, inputs, fresh, _stale(reading))
 
 
-def _label(declared: Format[Any], reading: Reading) -> str:
+def _label(declared: Format[Any], reading: Reading, options: Options) -> str:
     """Of the export among others in its folder: no name of a format has a dot."""
-    return declared.name if reading.split is None else f"{declared.name}.{reading.split}"
+    chosen = [options[option.name] for option in declared.options if option.choices]
+    return ".".join([declared.name, *chosen, *([reading.split] if reading.split else [])])
 
 
 def _stale(reading: Reading) -> dict[str, Stale]:

@@ -41,6 +41,10 @@ class Lookup:
         """Of passages: int64, or strings."""
         return pa.array(self._numbers[ords]) if self.integer_ids else self.pids(ords)
 
+    def typed_qids(self, qords: Ords) -> pa.Array:
+        """Of queries: int64, or strings."""
+        return self.typed([self.collection.qids[qord] for qord in qords.tolist()])
+
     def typed(self, ids: list[str]) -> pa.Array:
         """Some ids: int64, or strings."""
         strings = pa.array(ids, pa.string())
@@ -117,7 +121,7 @@ def joined(tokens: pa.Array, starts: Index, separator: str = ",") -> pa.Array:
 
 def text_bytes(lines: pa.Array) -> bytes:
     """All strings of an array, one behind the other: the array's own bytes."""
-    array: Any = lines.cast(pa.large_string())
+    array: Any = lines.cast(pa.large_binary())
     offsets = np.frombuffer(array.buffers()[1], np.int64)[array.offset : array.offset + len(array) + 1]
     data: npt.NDArray[np.uint8] = np.frombuffer(array.buffers()[2], np.uint8)
     return data[offsets[0] : offsets[-1]].tobytes() if len(array) else b""

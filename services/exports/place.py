@@ -158,8 +158,8 @@ class FolderPlace(Place):
                 target = self.path / file.name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 file.path.replace(target)
-            card.write(self.path)
             shutil.rmtree(self._work)
+            card.write(self.path)
 
     def discard(self) -> None:
         """See `Place`."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -160,22 +160,26 @@ class Whole:
         return {}
 
 
-def negatives(*, judge: bool = False, scored: bool = False, margin: bool = False) -> Reads[Negatives]:
+ScoresOf = Literal["none", "shown", "optional", "needed"]
+"""What scores are for: nothing; written where there are any; where there are any, only what has one
+counts; only what has one counts, and there must be some."""
+
+
+def negatives(scores: ScoresOf = "none", *, margin: bool = False) -> Reads[Negatives]:
     """Reads negatives.
 
     Args:
-        judge: With scores, where there are any.
-        scored: With scores, of which there must be some; what has none does not count.
-        margin: With the margin filter, even where it is not asked for.
+        scores: What the cross-encoder's scores are for.
+        margin: Through the margin filter, even where it is not asked for.
     """
 
     def opened(collection: Collection, asked: Asked) -> Negatives:
-        if scored:
+        if scores == "needed":
             open_scores(collection, asked.ce)
         if margin and not any(parse_filter(text).filter is CE_MARGIN for text in asked.filters):
             asked = replace(asked, filters=[*asked.filters, CE_MARGIN.name])
-        found = open_negatives(collection, asked, judge=judge or scored)
-        return Negatives(found, scored=(judge or scored) and found.scores is not None)
+        found = open_negatives(collection, asked, judge=scores != "none")
+        return Negatives(found, scored=scores in ("optional", "needed") and found.scores is not None)
 
     return Reads("negatives", opened)
 
@@ -223,8 +227,3 @@ def _run(chosen: SystemRun, collection: Collection) -> dict[str, Any]:
         "stale": chosen.is_stale(collection),
         **manifest.facts,
     }
-
-
-def blocks_of(total: int, size: int) -> Sequence[tuple[int, int]]:
-    """Ranges of `size` that cover `range(total)`."""
-    return [(lo, min(lo + size, total)) for lo in range(0, total, size)]

@@ -20,13 +20,6 @@ class Triples(NamedTuple):
     negative: Index
 
 
-class Tuples(NamedTuple):
-    """A positive with its first negatives, a row per query: int64 [rows] and [rows, n]."""
-
-    positive: Index
-    negatives: Index
-
-
 @dataclass(frozen=True)
 class Selected:
     """A block of queries with what is left of their candidates.
@@ -75,10 +68,13 @@ class Selected:
         may = self.selection.admits(self.block, positive, negative)
         return Triples(positive[may], negative[may])
 
-    def tuples(self, n: int) -> Tuples:
+    def tuples(self, n: int) -> tuple[Index, Index]:
         """The first positive of each query with the first `n` negatives that may stand beside it.
 
         Queries that have fewer are left out.
+
+        Returns:
+            Positions in `block.positives` [rows] and in `block.pairs` [rows, n], a row per query.
         """
         has = np.diff(self.positive_starts) > 0
         first = np.full(len(has), -1, np.int64)
@@ -88,7 +84,7 @@ class Selected:
         negatives = negatives[self.selection.admits(self.block, positive, negatives)]
         starts = self._starts(self.block.pairs.query[negatives])
         rows = np.flatnonzero(np.diff(starts) >= n)
-        return Tuples(first[rows], negatives[starts[rows][:, None] + np.arange(n)])
+        return (first[rows], negatives[starts[rows][:, None] + np.arange(n)])
 
     def with_both(self) -> Index:
         """Positions of the queries that have a positive and a negative."""

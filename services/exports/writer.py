@@ -27,6 +27,7 @@ from services.exports.format import Counts
 SHARD_BYTES = 128 << 20
 """A shard ends with the block that fills it."""
 ROW_GROUP = 1 << 16
+"""Rows, in tables without texts; fewer where there are more to hold at a time."""
 
 _COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {
     "gz": lambda data: gzip.compress(data, compresslevel=6, mtime=0),
@@ -169,12 +170,12 @@ class ShardedTable:
         """Append one block."""
         if self._writer is None:
             self._stream = self._shard(len(self._rows)).open("wb")
-            # Without the arrow schema texts that are held once each are plain strings to every reader.
             self._writer = pq.ParquetWriter(
-                self._stream, content.schema, compression="zstd", store_schema=False
+                self._stream, _plain(content[:0]).schema, compression="zstd", store_schema=False
             )
             self._rows_here = 0
-        self._writer.write_table(content, row_group_size=ROW_GROUP)
+        for batch in content.to_batches(max_chunksize=_group_rows(content.schema)):
+            self._writer.write_table(_plain(pa.Table.from_batches([batch])))
         self._rows_here += len(content)
         self.blocks += 1
         self.counts = self.counts.plus(counts)
@@ -213,6 +214,19 @@ class ShardedTable:
 
     def _shard(self, n: int) -> Path:
         return self._folder / f"{n}.parquet"
+
+
+def _group_rows(schema: pa.Schema) -> int:
+    """Rows of a row group: some ten MB, whatever the columns."""
+    return max(1, ROW_GROUP // max(1, sum(not pa.types.is_primitive(one.type) for one in schema)))
+
+
+def _plain(rows: pa.Table) -> pa.Table:
+    """With texts that are held once each as the strings that readers expect."""
+    for n, column in enumerate(rows.columns):
+        if pa.types.is_dictionary(column.type):
+            rows = rows.set_column(n, rows.column_names[n], column.cast(column.type.value_type))
+    return rows
 
 
 def _progress(file: Path, inputs: str) -> dict[str, Any] | None:

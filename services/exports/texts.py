@@ -1,0 +1,88 @@
+"""Passages and queries of a whole collection as outputs: what a script needs besides ids."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from services.collections.collection import Collection
+from services.exports.format import Content, Counts, Encoded, Output
+from services.exports.lookup import whole_texts
+
+BLOCK = 1 << 15
+Ranges = Sequence[tuple[int, int]]
+
+
+def passages(
+    collection: Collection, name: str, encode: Callable[[pa.Table], Content], *, table: bool = False
+) -> Output:
+    """The live passages, in order; `encode` gets rows with ord, pid, title, text and `meta.<field>`."""
+
+    def read(lo: int, hi: int) -> pa.Table:
+        return collection.read_passages(lo, hi).filter(pa.array(collection.live[lo:hi]))
+
+    return _output(name, collection.passage_count, read, encode, table)
+
+
+def queries(
+    collection: Collection, name: str, encode: Callable[[pa.Table], Content], *, table: bool = False
+) -> Output:
+    """The live queries of all splits, in order; `encode` gets rows with qord, qid, text."""
+
+    def read(lo: int, hi: int) -> pa.Table:
+        return collection.read_queries(lo, hi).filter(pa.array(collection.live_queries[lo:hi]))
+
+    return _output(name, collection.state.query_count, read, encode, table)
+
+
+def ids(collection: Collection, name: str) -> Output:
+    """A table of what the numbers of a `-ids` subset mean: kind (passage, query), ord, id."""
+    ranges = [
+        (kind, lo, hi)
+        for kind, total in (("passage", collection.passage_count), ("query", collection.state.query_count))
+        for lo, hi in _ranges(total)
+    ]
+
+    def encode(n: int) -> Encoded:
+        kind, lo, hi = ranges[n]
+        found = (
+            collection.pids.slice(lo, hi - lo).cast(pa.string()).combine_chunks()
+            if kind == "passage"
+            else pa.array(collection.qids[lo:hi], pa.string())
+        )
+        rows = pa.table({"kind": [kind] * len(found), "ord": pa.array(np.arange(lo, hi)), "id": found})
+        return Encoded(rows, Counts(rows=len(rows)))
+
+    return Output(name, [hi - lo for _, lo, hi in ranges], encode, table=True)
+
+
+def typed_ids(collection: Collection, ids: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Ids as integers where all ids of the collection are."""
+    return ids.cast(pa.int64()) if collection.state.integer_ids else ids
+
+
+def text_column(rows: pa.Table) -> pa.Array:
+    """The texts (title, space, text) of rows of passages."""
+    return whole_texts(rows)
+
+
+def _output(
+    name: str,
+    total: int,
+    read: Callable[[int, int], pa.Table],
+    encode: Callable[[pa.Table], Content],
+    table: bool,
+) -> Output:
+    ranges = _ranges(total)
+
+    def encoded(n: int) -> Encoded:
+        rows = read(*ranges[n])
+        return Encoded(encode(rows), Counts(rows=len(rows)))
+
+    return Output(name, [hi - lo for lo, hi in ranges], encoded, table)
+
+
+def _ranges(total: int) -> Ranges:
+    return [(lo, min(lo + BLOCK, total)) for lo in range(0, total, BLOCK)]

@@ -1,0 +1,235 @@
+"""The eight subsets of the mined-triplets repositories, as `datasets` loads them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from export_kit import QUERIES, TEXTS, export, files, loaded, numbered, request, small
+from small_collection import make
+from small_runs import save_run
+
+from services.errors import CheckFailed, Conflict, InputError, NotFound
+from services.exports import writer
+from services.exports.export import plan, summary, write
+
+
+def named(*triples):
+    """Rows of texts, from ids."""
+    return [{"query": QUERIES[q], "positive": TEXTS[p], "negative": TEXTS[n]} for q, p, n in triples]
+
+
+ALL = [("q1", "p1", "p5"), ("q1", "p1", "p3"), ("q1", "p1", "p4"),
+       ("q1", "p6", "p5"), ("q1", "p6", "p3"), ("q1", "p6", "p4"),
+       ("q2", "p3", "p4"), ("q2", "p3", "p5")]  # fmt: skip
+HARD = [("q1", "p1", "p5"), ("q1", "p1", "p3"), ("q1", "p6", "p5"), ("q1", "p6", "p3"), ("q2", "p3", "p5")]
+
+
+def test_triplet_is_the_first_positive_with_the_first_negative_by_rank(tmp_path):
+    manifest = export(small(tmp_path), "triplet", tmp_path / "out")
+    assert loaded(tmp_path / "out", "triplet") == named(("q1", "p1", "p5"), ("q2", "p3", "p4"))
+    assert (manifest.rows, manifest.queries, manifest.negatives, manifest.left_out) == (2, 2, 2, 0)
+
+
+def test_triplet_all_is_every_positive_with_every_negative(tmp_path):
+    export(small(tmp_path), "triplet-all", tmp_path / "out")
+    assert loaded(tmp_path / "out", "triplet-all") == named(*ALL)
+
+
+def test_triplet_hard_is_those_that_pass_the_margin_of_the_cross_encoder(tmp_path):
+    """3 logits: q1's lowest positive has 2.0, so that what is below -1 stays; q2's has 4.0."""
+    manifest = export(small(tmp_path), "triplet-hard", tmp_path / "out")
+    assert loaded(tmp_path / "out", "triplet-hard") == named(*HARD)
+    assert manifest.inputs.filters == ["ce-margin=3,per=lowest"]
+
+
+def test_triplet_hard_takes_the_margin_that_is_asked_for(tmp_path):
+    export(small(tmp_path), "triplet-hard", tmp_path / "out", filters=["ce-margin=7"])
+    assert loaded(tmp_path / "out", "triplet-hard") == named(("q1", "p1", "p5"), ("q1", "p6", "p5"))
+
+
+def test_with_a_margin_per_positive_a_negative_stands_beside_those_that_it_is_far_from(tmp_path):
+    """p4 (.5) is 4.5 below p1, but only 1.5 below p6."""
+    export(small(tmp_path), "triplet-hard", tmp_path / "out", filters=["ce-margin=3,per=positive"])
+    beside_p1 = ("q1", "p1", "p4")
+    assert loaded(tmp_path / "out", "triplet-hard") == named(*HARD[:2], beside_p1, *HARD[2:])
+
+
+def test_triplet_hard_without_scores_says_what_makes_them(tmp_path):
+    with pytest.raises(NotFound, match="no scores") as caught:
+        plan(small(tmp_path, scored=False), request("triplet-hard", tmp_path / "out"))
+    assert "msmctl score" in caught.value.hint
+
+
+@pytest.mark.parametrize(("subset", "expected"), [("triplet-all-ids", ALL), ("triplet-hard-ids", HARD)])
+def test_the_twins_have_integer_ids(tmp_path, subset, expected):
+    export(small(tmp_path, integers=True), subset, tmp_path / "out")
+    table = pq.read_table(next((tmp_path / "out" / subset).iterdir()))
+    assert {str(field.type) for field in table.schema} == {"int64"}
+    assert [tuple(row.values()) for row in table.to_pylist()] == [
+        tuple(int(numbered(one)) for one in row) for row in expected
+    ]
+    assert not (tmp_path / "out" / subset / "ids.parquet").exists()
+
+
+def test_where_ids_are_no_integers_the_twins_have_ords_and_a_table_of_ids(tmp_path):
+    export(small(tmp_path), "triplet-all-ids", tmp_path / "out")
+    ids = pq.read_table(tmp_path / "out" / "triplet-all-ids" / "ids.parquet").to_pylist()
+    assert len(ids) == len(TEXTS) + len(QUERIES)
+    name = {(row["kind"], row["ord"]): row["id"] for row in ids}
+    rows = loaded(tmp_path / "out", "triplet-all-ids")
+    assert [
+        (name["query", row["query"]], name["passage", row["positive"]], name["passage", row["negative"]])
+        for row in rows
+    ] == ALL
+
+
+def test_triplet_50_leaves_out_queries_with_fewer_and_counts_them(tmp_path):
+    pids = [f"p{n}" for n in range(60)]
+    collection = make(
+        tmp_path, passages={pid: f"passage number {pid}" for pid in pids},
+        queries={"train": {"a": "one", "b": "two"}}, qrels={"train": [("a", "p0", 1), ("b", "p1", 1)]},
+    )  # fmt: skip
+    save_run(collection, "bm25", {"a": pids[:51], "b": pids[:50]}, depth=60)
+    manifest = export(collection, "triplet-50", tmp_path / "out")
+    assert (manifest.rows, manifest.queries, manifest.negatives, manifest.left_out) == (1, 1, 50, 1)
+    expected = {f"negative_{n}": f"passage number p{n}" for n in range(1, 51)}
+    assert loaded(tmp_path / "out", "triplet-50") == [
+        {"query": "one", "positive": "passage number p0"} | expected
+    ]
+
+
+def test_an_export_without_a_row_fails_with_the_histogram_of_margins_and_leaves_nothing(tmp_path):
+    with pytest.raises(CheckFailed, match=r"nothing is left of 12 candidates.*\n(.*\n)*-?\d.*#.*1") as caught:
+        export(small(tmp_path), "triplet-hard", tmp_path / "out", filters=["ce-margin=50"])
+    assert caught.value.exit_code == 1
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(CheckFailed, match="no query has enough of the 7 negatives"):
+        export(small(tmp_path / "more"), "triplet-50", tmp_path / "out")
+
+
+# -- the folder ----------------------------------------------------------------------------------------
+
+
+def test_subsets_and_splits_share_a_folder_and_its_card_lists_them(tmp_path):
+    out = tmp_path / "out"
+    export(small(tmp_path), "triplet", out)
+    export(small(tmp_path / "b", split="dev"), "triplet", out, split="dev")
+    export(small(tmp_path / "c"), "triplet-all-ids", out)
+    assert set(files(out)) == {
+        "README.md",
+        "triplet.train.manifest.json", "triplet.dev.manifest.json", "triplet-all-ids.train.manifest.json",
+        "triplet/train-00000-of-00001.parquet", "triplet/dev-00000-of-00001.parquet",
+        "triplet-all-ids/train-00000-of-00001.parquet", "triplet-all-ids/ids.parquet",
+    }  # fmt: skip
+    head = yaml.safe_load((out / "README.md").read_text().split("---")[1])
+    assert [config["config_name"] for config in head["configs"]] == ["triplet", "triplet-all-ids"]
+    assert loaded(out, "triplet", "dev") == loaded(out, "triplet") == named(
+        ("q1", "p1", "p5"), ("q2", "p3", "p4")
+    )  # fmt: skip
+    assert len(loaded(out, "triplet-all-ids")) == 8
+
+
+def test_a_subset_that_is_there_is_fresh_until_one_of_its_files_or_the_card_changes(tmp_path):
+    collection, out = small(tmp_path), tmp_path / "out"
+    export(collection, "triplet", out)
+    planned = plan(collection, request("triplet", out))
+    assert planned.fresh
+    assert summary(planned, None)["files"] == ["triplet/train-00000-of-00001.parquet"]
+    (out / "README.md").unlink()
+    assert not plan(collection, request("triplet", out)).fresh
+    export(collection, "triplet", out)
+    (out / "triplet" / "train-00000-of-00001.parquet").write_bytes(b"x")
+    assert not plan(collection, request("triplet", out)).fresh
+
+
+def test_another_export_of_a_subset_takes_the_place_of_all_its_shards(tmp_path, monkeypatch):
+    collection, out = small(tmp_path), tmp_path / "out"
+    monkeypatch.setattr("services.negatives.reader.BLOCK", 1)
+    with monkeypatch.context() as smaller:
+        smaller.setattr(writer, "SHARD_BYTES", 1)
+        export(collection, "triplet-all", out)
+    assert len(list((out / "triplet-all").iterdir())) == 2
+    assert loaded(out, "triplet-all") == named(*ALL)
+    export(collection, "triplet-all", out, depth=1)
+    assert [path.name for path in (out / "triplet-all").iterdir()] == ["train-00000-of-00001.parquet"]
+    shutil.rmtree(tmp_path / "out-cache")
+    assert loaded(out, "triplet-all") == named(
+        ("q1", "p1", "p5"), ("q1", "p1", "p3"), ("q1", "p6", "p5"), ("q1", "p6", "p3"), ("q2", "p3", "p4")
+    )
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("name", ["triplet-all", "triplet-hard-ids"])
+def test_a_killed_export_goes_on_behind_the_last_whole_shard_and_has_the_same_bytes(
+    tmp_path, monkeypatch, name
+):
+    monkeypatch.setattr("services.negatives.reader.BLOCK", 1)
+    monkeypatch.setattr(writer, "SHARD_BYTES", 1)
+    collection = small(tmp_path)
+    export(collection, name, tmp_path / "whole")
+
+    def kill(queries: int) -> None:
+        if queries:
+            raise Killed
+
+    with pytest.raises(Killed):
+        write(plan(collection, request(name, tmp_path / "cut")), kill)
+    assert [path.name for path in (tmp_path / "cut").iterdir()] == [f".{name}.train.partial"]
+    again: list[int] = []
+    write(plan(collection, request(name, tmp_path / "cut")), again.append)
+    assert again[0] == 1, "the first shard is not written again"
+    whole, cut = files(tmp_path / "whole"), files(tmp_path / "cut")
+    manifests = [json.loads(some.pop(f"{name}.train.manifest.json")) for some in (whole, cut)]
+    assert whole == cut
+    assert manifests[0] | {"file": "cut"} == manifests[1]
+
+
+def test_killed_while_files_are_put_in_place_the_same_command_finishes_it(tmp_path, monkeypatch):
+    collection, out = small(tmp_path), tmp_path / "out"
+    export(collection, "triplet", out)
+    whole = files(out)
+
+    def die(*_):
+        raise Killed
+
+    with monkeypatch.context() as dying:
+        dying.setattr("services.exports.place.shutil.rmtree", die)
+        with pytest.raises(Killed):
+            export(collection, "triplet", out, force=True)
+    assert "README.md" not in files(out), "what is not in place yet is not listed"
+    assert not plan(collection, request("triplet", out)).fresh
+    export(collection, "triplet", out)
+    assert files(out) == whole
+
+
+def test_two_exports_of_one_subset_do_not_mix(tmp_path):
+    collection, out = small(tmp_path), tmp_path / "out"
+    planned = plan(collection, request("triplet", out))
+    with planned.place.sink(planned.outputs[0], "x"), pytest.raises(Conflict, match="another process"):
+        write(planned)
+
+
+def test_what_is_no_export_of_ours_is_not_overwritten(tmp_path):
+    collection, out = small(tmp_path), tmp_path / "out"
+    out.mkdir()
+    (out / "README.md").write_text("# My own words")
+    with pytest.raises(Conflict, match=r"README\.md: exists"):
+        export(collection, "triplet", out)
+    assert (out / "README.md").read_text() == "# My own words"
+    (out / "README.md").unlink()
+    (out / "triplet").mkdir()
+    (out / "triplet" / "train-00000-of-00001.parquet").write_text("precious")
+    with pytest.raises(Conflict, match="exists"):
+        export(collection, "triplet", out)
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="is no folder"):
+        export(collection, "triplet", tmp_path / "file")
+    with pytest.raises(InputError, match="no such folder"):
+        export(collection, "triplet", tmp_path / "missing" / "out")
