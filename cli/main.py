@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "mine": ("cli.mine:mine", "Mine candidates for hard negatives."),
     "score": ("cli.score:score", "Score candidates with a cross-encoder."),
     "negatives": ("cli.negatives:negatives", "Look at candidates and their verdicts; mark them."),
+    "publish": ("cli.publish:publish", "Put judged candidates into Elasticsearch, for Kibana."),
     "export": ("cli.export:export", "Export negatives in the field's formats."),
     "import": ("cli.import_:import_", "Import scores and negatives that others made."),
     "train": ("cli.train:train", "Train a model on mined negatives."),

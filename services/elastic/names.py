@@ -1,11 +1,14 @@
-"""The names of a collection's indices: `<prefix>-<c>-passages-vN`, `<prefix>-<c>-queries-vN`, two aliases."""
+"""The names of a collection's indices: `<prefix>-<c>-{passages,queries,negatives}-vN`, and their aliases."""
 
 from __future__ import annotations
 
 import re
+from typing import Literal, cast
 
 from services.errors import UsageError
 from services.settings import Settings
+
+Content = Literal["passages", "queries", "negatives"]
 
 
 def passages_index(settings: Settings, collection: str, n: int) -> str:
@@ -28,10 +31,20 @@ def queries_alias(settings: Settings, collection: str) -> str:
     return settings.index(collection, "queries")
 
 
-def parse(settings: Settings, name: str) -> tuple[str, str, int] | None:
-    """Collection, "passages" or "queries", and version number of a concrete index; None for other names."""
-    found = re.fullmatch(rf"{re.escape(settings.prefix)}-(.+)-(passages|queries)-v([1-9]\d*)", name)
-    return (found[1], found[2], int(found[3])) if found else None
+def negatives_index(settings: Settings, collection: str, n: int) -> str:
+    """Version n of the published negatives."""
+    return settings.index(collection, "negatives", f"v{n}")
+
+
+def negatives_alias(settings: Settings, collection: str) -> str:
+    """What people ask in Kibana: the newest published negatives."""
+    return settings.index(collection, "negatives")
+
+
+def parse(settings: Settings, name: str) -> tuple[str, Content, int] | None:
+    """Collection, content and version number of a concrete index; None for other names."""
+    found = re.fullmatch(rf"{re.escape(settings.prefix)}-(.+)-(passages|queries|negatives)-v([1-9]\d*)", name)
+    return (found[1], cast(Content, found[2]), int(found[3])) if found else None
 
 
 def version_number(text: str) -> int:

@@ -63,7 +63,7 @@ def differences(one: dict[str, Any], other: dict[str, Any]) -> list[dict[str, An
 
 
 def _summary(client: Elasticsearch, version: Version) -> dict[str, Any]:
-    passages, queries = _size(client, version.passages), _size(client, version.queries)
+    passages, queries = size(client, version.passages), size(client, version.queries)
     return {
         "collection": version.collection,
         "version": version.n,
@@ -84,7 +84,7 @@ def _summary(client: Elasticsearch, version: Version) -> dict[str, Any]:
     }
 
 
-def _size(client: Elasticsearch, index: str) -> tuple[int, int]:
+def size(client: Elasticsearch, index: str) -> tuple[int, int]:
     """Documents that can be found, and bytes on disk; zeros for an index that is not there yet."""
     with translated(f"reading the size of {index}"):
         try:

@@ -11,19 +11,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from elasticsearch import BadRequestError, Elasticsearch, NotFoundError
+from elasticsearch import Elasticsearch
 from pydantic import ValidationError
 
 from services.collections.collection import Collection
 from services.elastic import names
 from services.elastic.errors import translated
 from services.elastic.mapping import passages_body, queries_body
+from services.elastic.numbered import create, next_number, point, superseded
 from services.elastic.provenance import Provenance
 from services.errors import Conflict, NotFound
 from services.settings import Settings
-
-KEPT = 2
-"""Old complete versions that stay after a swap, to roll back to."""
 
 
 @dataclass(frozen=True)
@@ -132,36 +130,14 @@ def allocate(client: Elasticsearch, settings: Settings, meta: Provenance) -> Ver
     meta = meta.model_copy(update={"built": {"passages": body}})
     created = ""
     while (mine := of_job(client, settings, meta.collection, meta.job)) is None:
-        index = names.passages_index(settings, meta.collection, _next(client, settings, meta))
-        created = index if _create(client, index, body, meta) else ""
+        n = next_number(client, settings, meta.collection, ("passages", "queries"))
+        index = names.passages_index(settings, meta.collection, n)
+        created = index if create(client, index, body, meta) else ""
     if created not in ("", mine.passages):  # another process was between our look and our number
         with translated(f"removing {created}"):
             client.indices.delete(index=created)
-    _create(client, mine.queries, queries_body(list(mine.meta.systems.values())), mine.meta)
+    create(client, mine.queries, queries_body(list(mine.meta.systems.values())), mine.meta)
     return mine
-
-
-def _next(client: Elasticsearch, settings: Settings, meta: Provenance) -> int:
-    """One more than every number in use, those of half-made and foreign indices included."""
-    with translated("listing index versions"):
-        there = client.indices.get(
-            index=settings.index(meta.collection, "*"), features=["aliases"], allow_no_indices=True
-        ).body
-    parsed = (names.parse(settings, index) for index in there)
-    return max((p[2] for p in parsed if p and p[0] == meta.collection), default=0) + 1
-
-
-def _create(client: Elasticsearch, index: str, body: dict[str, Any], meta: Provenance) -> bool:
-    """Make an index; False where it is there already."""
-    mappings = body["mappings"] | {"_meta": meta.model_dump(mode="json")}
-    with translated(f"creating {index}"):
-        try:
-            client.indices.create(index=index, settings=body["settings"], mappings=mappings)
-        except BadRequestError as error:
-            if error.error != "resource_already_exists_exception":
-                raise
-            return False
-    return True
 
 
 def mark(client: Elasticsearch, version: Version, **changes: Any) -> Version:
@@ -186,29 +162,13 @@ def swap(client: Elasticsearch, settings: Settings, target: Version) -> None:
             f"{target.passages} is {target.meta.state}: {target.meta.reason or 'its gate has not passed'}",
             hint=f"`msmctl index verify v{target.n} --collection {target.collection}` runs its gate",
         )
-    pairs = (
-        (names.passages_alias(settings, target.collection), target.passages),
-        (names.queries_alias(settings, target.collection), target.queries),
+    point(
+        client,
+        {
+            names.passages_alias(settings, target.collection): target.passages,
+            names.queries_alias(settings, target.collection): target.queries,
+        },
     )
-    actions: list[dict[str, Any]] = []
-    for alias, index in pairs:
-        # must_exist false: the client may send the call twice.
-        actions += [
-            {"remove": {"index": old, "alias": alias, "must_exist": False}}
-            for old in _pointed(client, alias)
-            if old != index
-        ]
-        actions.append({"add": {"index": index, "alias": alias}})
-    with translated(f"swapping '{target.collection}' to v{target.n}"):
-        client.indices.update_aliases(actions=actions)
-
-
-def _pointed(client: Elasticsearch, alias: str) -> list[str]:
-    with translated(f"reading the alias {alias}"):
-        try:
-            return sorted(client.indices.get_alias(name=alias).body)
-        except NotFoundError:
-            return []
 
 
 def previous(client: Elasticsearch, settings: Settings, collection: str) -> Version:
@@ -262,12 +222,7 @@ def prune(
     Returns:
         Names of the passages indices that were removed.
     """
-    there = versions(client, settings, collection)
-    now = next((v.n for v in there if v.served), 0)
-    old = [v for v in there if v.n < now and v.meta.state != "building"]
-    kept = {v.n for v in [v for v in old if v.meta.state == "complete"][-KEPT:]}
-    ruins = [v for v in there if v.meta.state == "building" and ended(v.meta.job)]
-    removed = [v for v in old if v.n not in kept] + ruins
+    removed = superseded(versions(client, settings, collection), ended)
     for v in removed:
         remove(client, v)
     return [v.passages for v in removed]

@@ -13,6 +13,7 @@ _KINDS = {
     "index": "services.jobs.kinds.index:IndexKind",
     "mine": "services.jobs.kinds.mine:MineKind",
     "probe": "services.jobs.kinds.probe:ProbeKind",
+    "publish": "services.jobs.kinds.publish:PublishKind",
     "score": "services.jobs.kinds.score:ScoreKind",
     "train": "services.jobs.kinds.train:TrainKind",
 }

@@ -79,14 +79,14 @@ def test_a_version_removed_under_its_job_is_a_clear_failure(bench: Bench, unique
 def test_plans_that_race_make_one_version(bench: Bench, unique: str, monkeypatch: pytest.MonkeyPatch) -> None:
     collection = bench.make(unique, passages(5))
     spec, context = bench.spec(collection), bench.job(1)
-    number = versions._next
+    number = versions.next_number
 
     def overtaken(*arguments: Any) -> int:
-        monkeypatch.setattr(versions, "_next", number)
+        monkeypatch.setattr(versions, "next_number", number)
         KIND.plan(context, spec)  # a second attempt, while the first one looks for a number
         return number(*arguments)
 
-    monkeypatch.setattr(versions, "_next", overtaken)
+    monkeypatch.setattr(versions, "next_number", overtaken)
     KIND.plan(context, spec)
     assert [v.n for v in versions.versions(bench.client, bench.settings, unique)] == [1]
 

@@ -34,6 +34,7 @@ def test_a_version_is_two_indices_behind_two_aliases(settings: Settings) -> None
     [
         ("msm-squad-passages-v12", ("squad", "passages", 12)),
         ("msm-a-passages-b-queries-v1", ("a-passages-b", "queries", 1)),
+        ("msm-squad-negatives-v2", ("squad", "negatives", 2)),
         ("msm-squad-passages-v0", None),
         ("msm-squad-passages-v1x", None),
         ("msm-jobs", None),

@@ -1,0 +1,1 @@
+"""Judged candidates in Elasticsearch, where people look at them with Kibana."""

@@ -1,0 +1,138 @@
+"""Versions of a collection's published negatives: which there are, how one is made, served and removed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from elasticsearch import Elasticsearch
+from pydantic import ValidationError
+
+from services.elastic import names
+from services.elastic.errors import translated
+from services.elastic.mapping import template
+from services.elastic.numbered import create, next_number, point, superseded
+from services.elastic.report import size
+from services.publishing.publication import Publication
+from services.settings import Settings
+
+
+@dataclass(frozen=True)
+class Version:
+    """One index of published negatives.
+
+    Attributes:
+        index: Its concrete name.
+        served: Whether the alias points to it.
+    """
+
+    n: int
+    index: str
+    meta: Publication
+    served: bool
+
+
+def versions(client: Elasticsearch, settings: Settings, collection: str | None = None) -> list[Version]:
+    """All versions of a collection, or of all, ascending; an index without our `_meta` is none of ours."""
+    with translated("listing published negatives"):
+        found = client.indices.get(
+            index=settings.index(collection or "*", "negatives", "v*"),
+            features=["mappings", "aliases"],
+            allow_no_indices=True,
+        ).body
+    listed = []
+    for index, parts in found.items():
+        parsed = names.parse(settings, index)
+        if parsed is None or parsed[1] != "negatives" or (collection and parsed[0] != collection):
+            continue
+        try:
+            meta = Publication.model_validate(parts["mappings"].get("_meta"))
+        except ValidationError:
+            continue
+        served = names.negatives_alias(settings, parsed[0]) in parts.get("aliases", {})
+        listed.append(Version(parsed[2], index, meta, served))
+    return sorted(listed, key=lambda version: (version.meta.collection, version.n))
+
+
+def served(client: Elasticsearch, settings: Settings, collection: str) -> Version | None:
+    """The version that the alias points to."""
+    return next((v for v in versions(client, settings, collection) if v.served), None)
+
+
+def of_job(client: Elasticsearch, settings: Settings, collection: str, job: str) -> Version | None:
+    """The version that a job builds: the lowest, should two processes have made one each just now."""
+    return next((v for v in versions(client, settings, collection) if v.meta.job == job), None)
+
+
+def allocate(client: Elasticsearch, settings: Settings, meta: Publication) -> Version:
+    """The version that the job of `meta` builds: the one it has, else an empty index with a new number."""
+    created = ""
+    while (mine := of_job(client, settings, meta.collection, meta.job)) is None:
+        n = next_number(client, settings, meta.collection, ("negatives",))
+        index = names.negatives_index(settings, meta.collection, n)
+        created = index if create(client, index, body(meta), meta) else ""
+    if created not in ("", mine.index):  # another process was between our look and our number
+        with translated(f"removing {created}"):
+            client.indices.delete(index=created)
+    return mine
+
+
+def body(meta: Publication) -> dict[str, Any]:
+    """`settings` and `mappings`: strict, with the fields of each system."""
+    made = template("negatives")
+    of_system = template("fields")["system"]
+    made["mappings"]["properties"]["systems"] = {
+        "properties": {slug: {"properties": of_system} for slug in sorted(meta.systems)}
+    }
+    return made
+
+
+def mark(client: Elasticsearch, version: Version, **changes: Any) -> Version:
+    """Write changed facts into a version's `_meta`."""
+    meta = version.meta.model_copy(update=changes)
+    with translated(f"marking {version.index}"):
+        client.indices.put_mapping(index=version.index, meta=meta.model_dump(mode="json"))
+    return replace(version, meta=meta)
+
+
+def serve(client: Elasticsearch, settings: Settings, version: Version) -> None:
+    """Point the alias at a version."""
+    point(client, {names.negatives_alias(settings, version.meta.collection): version.index})
+
+
+def prune(
+    client: Elasticsearch, settings: Settings, collection: str, ended: Callable[[str], bool]
+) -> list[str]:
+    """Remove what is old and what ended jobs left behind; returns the names."""
+    removed = [v.index for v in superseded(versions(client, settings, collection), ended)]
+    for index in removed:
+        with translated(f"removing {index}"):
+            client.options(ignore_status=404).indices.delete(index=index)
+    return removed
+
+
+def summary(client: Elasticsearch, version: Version) -> dict[str, Any]:
+    """A version as `publish ls` prints it."""
+    there, bytes_ = size(client, version.index)
+    meta = version.meta
+    return {
+        "collection": meta.collection,
+        "version": version.n,
+        "state": meta.state,
+        "served": version.served,
+        "split": meta.split,
+        "systems": [system.name for system in meta.systems.values()],
+        "ce": (meta.described["ce"] or {}).get("name"),
+        "queries": meta.queries,
+        "of_queries": meta.of_queries,
+        "documents": there,
+        "texts": meta.texts,
+        "filters": meta.described["filters"],
+        "bytes": bytes_,
+        "index": version.index,
+        "collection_version": meta.collection_version,
+        "job": meta.job,
+        "created": meta.created,
+        "completed": meta.completed,
+    }
