@@ -22,6 +22,7 @@ DOCS = ROOT / "docs"
 OWN_TEST = {  # pages whose commands bring their own files
     "collections.md": "tests/unit/test_collection_docs.py",
     "systems.md": "tests/unit/test_systems_docs.py",
+    "score.md": "tests/integration/test_score.py",
     "import.md": "tests/unit/test_import_docs.py",
     "negatives.md": "tests/integration/test_negatives_docs.py",
 }

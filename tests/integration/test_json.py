@@ -66,6 +66,8 @@ COMMANDS = {
         "search steam --collection {c} --mode bm25",
         "search qqqq --collection {c} --mode bm25",
     ],
+    "ce-list": ["ce ls"],
+    "ce": ["ce show ms-marco-MiniLM-L6-v2"],
     "jobs-list": ["jobs ls"],
     "logs": ["logs worker -n 1"],
     "config": ["config show", "config show --origin"],
@@ -175,6 +177,7 @@ def test_every_schema_is_valid_documented_and_checked() -> None:
     names = {path.stem for path in SCHEMAS.glob("*.json")}
     assert names == set(re.findall(r"\(schemas/([a-z-]+)\.json\)", page))
     others = {"systems-convert", "job", "error", "down", "collection-rm", "jobs-logs"}
+    others |= {"ce-pull", "ce-verify"}  # test_score.py
     others |= {"import-scores", "import-negatives", "run-import", "run-rm"}
     assert names == {*COMMANDS, *others, "index-diff", "index-served", "index-rm"}
     for name in names:
