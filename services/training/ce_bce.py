@@ -64,7 +64,7 @@ class CeBce:
             device=device,
             local_files_only=True,
             model_kwargs=WEIGHTS,
-            config_kwargs={"num_hidden_layers": recipe.layers} if recipe.layers else None,
+            config_kwargs=config(recipe),
         )
 
     def reopened(self, folder: str, device: str) -> Any:
@@ -92,3 +92,14 @@ class CeBce:
 
 
 WEIGHTS = {"use_safetensors": True, "dtype": "float32"}
+
+
+def config(recipe: Recipe) -> dict[str, Any]:
+    """What the recipe changes in the base's config.json; architectures spell it differently."""
+    changes: dict[str, Any] = {}
+    if recipe.layers:
+        changes["num_hidden_layers"] = recipe.layers
+    if recipe.attention_dropout is not None:
+        for name in ("attention_probs_dropout_prob", "attention_dropout"):
+            changes[name] = recipe.attention_dropout
+    return changes

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.negatives.block import CandidateBlock, Index
-from services.training.ce_bce import WEIGHTS
+from services.training.ce_bce import WEIGHTS, config
 from services.training.methods import Drawn, Rows, Texts
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Mnrl:
             base.transformer,
             max_seq_length=recipe.max_length,
             model_kwargs=WEIGHTS | {"local_files_only": True},
-            config_kwargs={"num_hidden_layers": recipe.layers} if recipe.layers else {},
+            config_kwargs=config(recipe),
         )
         modules: list[Any] = [encoder, Pooling(encoder.get_embedding_dimension(), base.pooling)]
         if base.normalize:

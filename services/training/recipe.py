@@ -76,6 +76,8 @@ class Recipe(_Section):
         method: How examples become batches, and batches a loss (`services/training/methods.py`).
         base: System, cross-encoder or trained model to start from.
         layers: Only the first so many layers of the base; None: all.
+        attention_dropout: Share of the attention that a step leaves out; None: as the base says. Without
+            any, torch has a fused kernel for it: twice the speed on CPUs.
         max_length: Tokens after which a text (of a cross-encoder: a pair) is cut.
         batch: Examples per step.
         steps: How many; or `minutes` of training on the machine that trains, which fixes the number.
@@ -92,6 +94,7 @@ class Recipe(_Section):
     source: str = ""
     base: str
     layers: int | None = Field(default=None, ge=1)
+    attention_dropout: float | None = Field(default=None, ge=0, lt=1)
     max_length: int = Field(default=256, ge=8, le=8192)
     data: Data = Data()
     loss: Loss = Loss()

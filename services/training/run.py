@@ -269,7 +269,8 @@ class Run:
                         f"step {event.step}: the loss or its gradient is no number any more",
                         hint="a lower rate (--set learning_rate=…), or --set precision=fp32",
                     )
-                self.context.status(f"step {event.step:,} of {task.total:,}, loss {event.loss:.4f}")
+                if task.work == "train":
+                    self.context.status(f"step {event.step:,} of {task.total:,}, loss {event.loss:.4f}")
         return found
 
     # -- the end -----------------------------------------------------------------------------------

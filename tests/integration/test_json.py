@@ -55,6 +55,7 @@ COMMANDS = {
         "export hard-negatives --collection {c} -o shape.jsonl.gz --filter rank-range=1:9 --dry-run",
     ],
     "verify": ["verify shape.jsonl.gz --collection {c}"],
+    "models-list": ["models ls"],
     "evaluate": [
         "evaluate --collection {c} --system bm25",
         f"evaluate --collection {{c}} --system bm25,{MODEL},hybrid",
