@@ -1,4 +1,4 @@
-"""`msmctl verify FILE`: is every negative in it one?"""
+"""`msmctl verify FILE`: is what is in it what it claims to be?"""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ def verify(
     require_depth: int | None,
     as_json: bool,
 ) -> None:
-    """Check a file of negatives, ours or not, against a collection.
+    """Check a file of any format, ours or not, against a collection; of a folder, all its files.
 
-    Counts positives among the negatives, exact and near copies of positives, repeats and unknown ids,
-    with examples; exit code 1 when there is any. The file's own `pos` count besides the judgements.
+    The format is told by the content. Counts positives among the negatives, exact and near copies of
+    positives, repeats and unknown ids, with examples; exit code 1 when there is any. The file's own
+    positives count besides the judgements.
 
     \b
     Example:
@@ -38,11 +39,11 @@ def verify(
       msmctl verify negatives.jsonl.gz --require-depth 50 --json
     """
     from services.errors import CheckFailed
-    from services.exports.verify import KINDS, Report
+    from services.exports.verify import KINDS, Report, files_of
     from services.exports.verify import verify as check
 
     chosen = opened(ctx, collection)
-    size = max(file.stat().st_size, 1) if file.is_file() else 1
+    size = max(sum(one.stat().st_size for one in files_of(file)), 1) if file.exists() else 1
     with progress(None, f"verify {file.name}", "lines") as bar:
         report: Report = check(
             file,
@@ -70,8 +71,11 @@ def _print(report: dict[str, Any], kinds: dict[str, str]) -> None:
     ]
     emit_rows(rows, ["check", "found"], as_json=False)
     for example in report["examples"]:
-        where = f"{report['file']}:{example['line']}"
+        inside = f"/{example['file']}" if "file" in example else ""
+        where = f"{report['file']}{inside}:{example['line']}"
         say(
             f"{where}: {example['finding']}: "
-            + ", ".join(f"{key} {value}" for key, value in example.items() if key not in ("finding", "line"))
+            + ", ".join(
+                f"{key} {value}" for key, value in example.items() if key not in ("finding", "line", "file")
+            )
         )

@@ -1,4 +1,4 @@
-"""Check any file of negatives against a collection: what in it is no negative?"""
+"""Check any file of the field's formats against a collection: what in it is not what it claims to be?"""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import numpy as np
 
 from services.collections.collection import Collection, Ords
 from services.errors import InputError
-from services.exports.lines import Entry, Malformed, read_entries
+from services.exports.claims.claim import Claims, Entry, Malformed
+from services.exports.claims.detect import open_claims
+from services.exports.claims.texts import TextIndex, named_by_ord
 from services.mining.exclusion import Judgements, Reason, Sketches, judged_lists
 
 EXAMPLES = 5
@@ -75,17 +77,21 @@ class Report:
     file: str
     collection: str
     required: int | None
+    formats: list[str] = field(default_factory=list)
     lines: int = 0
     queries: int = 0
     systems: dict[str, SystemLists] = field(default_factory=dict)
     findings: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
     examples: list[dict[str, Any]] = field(default_factory=list)
+    part: str | None = None
+    """Of a folder, the file that is being read."""
 
     def add(self, kind: str, line: int, **what: Any) -> None:
         """Count a finding."""
         self.findings[kind] += 1
         if self.findings[kind] <= EXAMPLES:
-            self.examples.append({"finding": kind, "line": line} | what)
+            where = {"file": self.part} if self.part else {}
+            self.examples.append({"finding": kind, **where, "line": line} | what)
 
     @property
     def negatives(self) -> int:
@@ -129,6 +135,7 @@ class Report:
         return {
             "file": self.file,
             "collection": self.collection,
+            "formats": self.formats,
             "lines": self.lines,
             "negatives": self.negatives,
             "systems": {name: system.as_dict() for name, system in self.systems.items()},
@@ -148,38 +155,52 @@ def verify(
     required: int | None = None,
     read: Callable[[int], None] = lambda size: None,
 ) -> Report:
-    """Read a file of negatives and count what is wrong in it.
+    """Read a file, or all files of a folder, and count what is wrong in it.
 
     Args:
-        file: JSON lines as the reference file has them, plain, gzip or zstd; ids integers or strings.
+        file: Of any format that is exported or imported, told by its content; ids integers or strings.
         collection: Whose texts and judgements count.
-        splits: Whose judgements count; default: every split's. The file's own `pos` always count too.
+        splits: Whose judgements count; default: every split's. The file's own positives always count too.
         required: Negatives that every query must have from every system in the file.
-        read: Called with the bytes of the file read so far.
+        read: Called with the bytes read so far.
 
     Raises:
-        InputError: the file cannot be read at all, or there is nothing in it.
+        InputError: the file cannot be read at all, is of no known format, or there is nothing in it.
         NotFound: no such split.
     """
     report = Report(str(file), collection.name, required)
     check = _Check(report, collection, splits)
-    entries: list[Entry] = []
-    size = 0
-    for entry in read_entries(file, read):
-        report.lines += 1
-        if isinstance(entry, Malformed):
-            report.add("malformed", entry.line, what=entry.why)
-            continue
-        report.queries += 1
-        entries.append(entry)
-        size += 1 + len(entry.pos) + sum(map(len, entry.neg.values()))
-        if size >= _IDS:
-            check.take(entries)
-            entries, size = [], 0
-    check.take(entries)
+    done = 0
+    for one in files_of(file):
+        claims = open_claims(
+            one, lambda ids: float((collection.ords_of(ids) >= 0).mean()), _after(done, read)
+        )
+        if claims.format not in report.formats:
+            report.formats.append(claims.format)
+        report.part = str(one.relative_to(file)) if one != file else None
+        check.all(claims)
+        done += one.stat().st_size
     if not report.lines:
         raise InputError(f"{file}: there is no line in it but blank ones", hint="check how it was made")
     return report
+
+
+def files_of(file: Path) -> list[Path]:
+    """The file itself; of a folder, its files but hidden ones, manifests and the card."""
+    if not file.is_dir():
+        return [file]
+    found = [
+        one
+        for one in sorted(file.rglob("*"))
+        if one.is_file() and not one.name.startswith(".") and not one.name.endswith((".manifest.json", ".md"))
+    ]
+    if not found:
+        raise InputError(f"{file}: there is no file in the folder", hint="name a file, or an export's folder")
+    return found
+
+
+def _after(done: int, read: Callable[[int], None]) -> Callable[[int], None]:
+    return lambda size: read(done + size)
 
 
 class _Check:
@@ -192,13 +213,39 @@ class _Check:
         self._collection = collection
         self._judgements = Judgements(collection, splits)
         self._sketches = Sketches(collection)
+        self._texts = TextIndex(collection)
         self._seen = np.zeros(collection.state.query_count, np.bool_)
+        self._whole = True
+
+    def all(self, claims: Claims) -> None:
+        """Check all that a file claims."""
+        self._seen[:] = False
+        self._whole = claims.whole
+        entries: list[Entry] = []
+        size = 0
+        for entry in claims.entries:
+            self._report.lines += 1
+            if isinstance(entry, Malformed):
+                self._report.add("malformed", entry.line, what=entry.why)
+                continue
+            self._report.queries += entry.qid is not None
+            entries.append(self._with_ids(claims, entry))
+            size += 1 + len(entry.pos) + len(entry.other) + sum(map(len, entry.neg.values()))
+            if size >= _IDS:
+                self.take(entries)
+                entries, size = [], 0
+        self.take(entries)
+
+    def _with_ids(self, claims: Claims, entry: Entry) -> Entry:
+        if claims.texts:
+            return self._texts.with_ids(entry)
+        return named_by_ord(self._collection, entry) if claims.ords else entry
 
     def take(self, entries: list[Entry]) -> None:
         """Check some entries and count what is found."""
-        pids = sorted({pid for entry in entries for ids in (entry.pos, *entry.neg.values()) for pid in ids})
+        pids = sorted({pid for entry in entries for _, ids in _lists(entry) for pid in ids})
         known = dict(zip(pids, self._collection.ords_of(pids).tolist(), strict=True))
-        qords = self._collection.qords_of([entry.qid for entry in entries]).tolist()
+        qords = self._collection.qords_of([entry.qid or "" for entry in entries]).tolist()
         lists: list[tuple[Ords, Ords, Ords]] = []
         for entry, qord in zip(entries, qords, strict=True):
             self._ids(entry, qord, known)
@@ -219,9 +266,11 @@ class _Check:
     def _ids(self, entry: Entry, qord: int, known: dict[str, int]) -> None:
         """What can be said without looking at texts: unknown ids, repeats, lengths."""
         report, line = self._report, entry.line
-        if qord < 0:
+        if entry.qid is None:
+            pass
+        elif qord < 0:
             report.add("unknown_qids", line, qid=entry.qid)
-        elif self._seen[qord]:
+        elif self._seen[qord] and self._whole:
             report.add("repeats", line, qid=entry.qid)
         else:
             self._seen[qord] = True
@@ -230,7 +279,7 @@ class _Check:
                 report.systems.setdefault(name, SystemLists(report.required)).add(len(ids))
             else:
                 report.add("malformed", line, qid=entry.qid, what=f"more than {_SYSTEMS:,} systems")
-        for name, ids in [("pos", entry.pos), *entry.neg.items()]:
+        for name, ids in _lists(entry):
             seen: set[str] = set()
             for pid in ids:
                 if pid in seen:
@@ -246,6 +295,11 @@ class _Check:
             kind = _OF_REASON.get(Reason(reasons.get(known[pid], Reason.KEPT)))
             if kind:
                 self._report.add(kind, entry.line, qid=entry.qid, pid=pid, list=name)
+
+
+def _lists(entry: Entry) -> list[tuple[str, list[str]]]:
+    """All lists of an entry with their names."""
+    return [("pos", entry.pos), *entry.neg.items(), ("passages", entry.other)]
 
 
 def _ords(ids: list[str], known: dict[str, int]) -> Ords:

@@ -18,7 +18,8 @@ import numpy as np
 from services.collections.bad_row import BadRow, Rejects
 from services.collections.collection import Collection
 from services.errors import InputError, NotFound
-from services.exports.lines import Entry, Malformed, read_entries
+from services.exports.claims.claim import Entry, Malformed
+from services.exports.claims.jsonl import read_entries
 from services.imports.rejects import OnError, RejectedRows, rejecting
 from services.imports.run_sorter import RunSorter
 from services.imports.runs import RunOutcome, new_system, register
@@ -195,7 +196,7 @@ class _Lists:
     def _take(self, entries: list[Entry]) -> None:
         pids = sorted({pid for entry in entries for ids in (entry.pos, *entry.neg.values()) for pid in ids})
         known = dict(zip(pids, self._collection.ords_of(pids).tolist(), strict=True))
-        qords = self._collection.qords_of([entry.qid for entry in entries]).tolist()
+        qords = self._collection.qords_of([entry.qid or "" for entry in entries]).tolist()
         rows: dict[str, list[tuple[int, int, float, int]]] = {}
         for entry, qord in zip(entries, qords, strict=True):
             if not self._is_ours(entry, qord):

@@ -29,7 +29,7 @@ def make_files(folder: Path) -> None:
     train = judged("train")
     scores = {qid: {pid: 8.5, train[n - 1][1]: -3.25} for n, (qid, pid) in enumerate(train)}
     (folder / "scores.pkl.gz").write_bytes(gzip.compress(pickle.dumps(scores)))
-    lists = {"query_id": [], "corpus_id": [], "score": []}
+    lists: dict[str, list[object]] = {"query_id": [], "corpus_id": [], "score": []}
     for qid, row in scores.items():
         for name, value in zip(lists, (qid, list(row), list(row.values())), strict=True):
             lists[name].append(value)

@@ -334,7 +334,7 @@ def test_an_imported_system_is_exported_and_evaluated_but_not_mined_or_encoded(
     measured = msmctl("evaluate", "--system", "theirs", "--measure", "RR@10", "--json")
     assert measured.code == 0, measured.stderr
     assert json.loads(measured.stdout)["measures"]["RR@10"] == pytest.approx(0.5 / 3)
-    for words in (["mine"], ["encode"], ["index", "build"]):
+    for words in (["mine", "--split", "test"], ["encode"], ["index", "build"]):
         refused = msmctl(*words, "--system", "theirs")
         assert refused.code == 2
         assert "known by imported runs only" in refused.stderr

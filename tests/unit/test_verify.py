@@ -49,7 +49,8 @@ def test_a_good_file(tmp_path, collection):
     report = checked(tmp_path, collection, line(bm25=[4, 5]), line(qid="11", pos=["5"], bm25=["4", "6"]))
     assert report.ok
     assert report.as_dict() == {
-        "file": str(tmp_path / "file.jsonl"), "collection": "small", "lines": 2, "negatives": 4,
+        "file": str(tmp_path / "file.jsonl"), "collection": "small",
+        "formats": ["hard-negatives"], "lines": 2, "negatives": 4,
         "systems": {"bm25": {"lists": 2, "negatives": 4, "min": 2, "max": 2}},
         "findings": dict.fromkeys(["positives", "judged", "exact_copies", "near_copies", "repeats",
                                    "unknown_pids", "unknown_qids", "malformed"], 0),

@@ -7,7 +7,7 @@ from typing import IO
 
 from services.errors import InputError
 
-_WINDOW = 1 << 20
+_WINDOW = 1 << 19
 
 
 class Refused(Exception):

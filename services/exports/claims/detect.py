@@ -1,0 +1,65 @@
+"""Which format a file is of, told by its content: its first bytes, columns or keys."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterator
+from pathlib import Path
+
+from services.collections.sources.lines import LONGEST_LINE, open_plain
+from services.exports.claims.claim import Claims, Entry, Malformed, Read, refused_as_malformed
+from services.exports.claims.jsonl import open_jsonl
+from services.exports.claims.lines import Known, open_lines
+from services.exports.claims.table import open_table
+from services.imports.pickle_scores import read_pickle_scores
+from services.imports.scored import QueryScores
+
+_LINES = 50
+
+
+def open_claims(file: Path, known: Known, read: Read) -> Claims:
+    """The file, recognised.
+
+    Args:
+        file: A file of any format that is exported or imported; its name says nothing.
+        known: Which share of some ids are passages of the collection.
+        read: Told of the bytes read so far.
+
+    Raises:
+        InputError: it cannot be read, or is of no known format.
+    """
+    with open_plain(file) as (stream, raw):
+        size = raw.size()
+        try:
+            head = stream.peek(8)[:8]
+            if head.startswith(b"PAR1"):
+                return open_table(file, read)
+            if _is_pickle(head):
+                return Claims("scores-pickle", _of_pickle(file, size, read), whole=True)
+            lines: list[bytes] = []
+            while len(lines) < _LINES and (line := stream.readline(LONGEST_LINE)):
+                line = line.removeprefix(codecs.BOM_UTF8) if not lines else line
+                if line.strip():
+                    lines.append(line)
+        except OSError:  # damaged: the reader says where
+            lines = []
+    first = lines[0].lstrip() if lines else b""
+    if not first or first[:1] in b'{["' or not _is_columns(lines):
+        return open_jsonl(file, first, read)
+    return open_lines(file, [line.decode("utf-8", "replace").rstrip("\r\n") for line in lines], known, read)
+
+
+def _is_pickle(head: bytes) -> bool:
+    return head[:1] == b"\x80" and head[1:2] <= b"\x05"
+
+
+def _is_columns(lines: list[bytes]) -> bool:
+    return 3 <= len(lines[0].split(b"\t") if b"\t" in lines[0] else lines[0].split()) <= 6
+
+
+def _of_pickle(file: Path, size: int, read: Read) -> Iterator[Entry | Malformed]:
+    def entry(scores: QueryScores) -> Entry | Malformed:
+        pids = scores.pids if isinstance(scores.pids, list) else scores.pids.tolist()
+        return Entry(scores.place, str(scores.qid), other=[str(pid) for pid in pids])
+
+    return refused_as_malformed(read_pickle_scores(file, lambda share: read(int(share * size))), entry)

@@ -1,0 +1,174 @@
+"""JSON lines of any file, ours or not: plain, gzip or zstd, bounded in memory, damage told as a finding."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+
+from services.collections.sources.lines import LONGEST_LINE, open_plain
+from services.exports.claims.claim import BadLine, Claims, Entry, Malformed, Read, id_of, ids, member, what
+
+_KEY = re.compile(rb'"\s*:')
+"""The end of every key; of a string's inside too, where it has an escaped quote."""
+
+
+class Layout(NamedTuple):
+    """One shape of lines.
+
+    Attributes:
+        format: Its name.
+        keys: What a line of it has.
+        parse: The entry of a line.
+        texts: Whether it has texts instead of ids.
+    """
+
+    format: str
+    keys: frozenset[str]
+    parse: Callable[[dict[str, Any], int], Entry]
+    texts: bool = False
+
+
+def open_jsonl(file: Path, first: bytes, read: Read) -> Claims:
+    """The file; where its first line is of no known layout, it is held against that of `hard-negatives`.
+
+    Args:
+        file: The file.
+        first: Its first line.
+        read: Told of the bytes read so far.
+    """
+    layout = _layout(first)
+    entries = read_entries(file, read, layout)
+    return Claims(layout.format, entries, whole=layout.format in _WHOLE, texts=layout.texts)
+
+
+def read_entries(
+    file: Path, read: Read = lambda size: None, layout: Layout | None = None
+) -> Iterator[Entry | Malformed]:
+    """The lines of a file; blank ones are passed over.
+
+    Args:
+        file: Its compression is told by its first bytes.
+        read: Called with the bytes of the file read so far, as they lie on disk.
+        layout: Of its lines; None: `hard-negatives`.
+
+    Raises:
+        InputError: there is no such file, it is empty, or its name promises another compression.
+    """
+    parse = (layout or HARD_NEGATIVES).parse
+    number = 0
+    with open_plain(file) as (stream, raw):
+        try:
+            while line := stream.readline(LONGEST_LINE):
+                number += 1
+                if number == 1:
+                    line = line.removeprefix(codecs.BOM_UTF8)
+                if len(line) == LONGEST_LINE and not line.endswith(b"\n"):
+                    while (more := stream.readline(LONGEST_LINE)) and not more.endswith(b"\n"):
+                        read(raw.tell())
+                    yield Malformed(number, f"longer than {LONGEST_LINE >> 20} MiB")
+                elif line.strip():
+                    yield _parsed(line, number, parse)
+                read(raw.tell())
+        except OSError as error:
+            yield Malformed(number + 1, f"the file ends early or is damaged here: {error}")
+
+
+def _parsed(line: bytes, number: int, parse: Callable[[dict[str, Any], int], Entry]) -> Entry | Malformed:
+    try:
+        row = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        return Malformed(number, f"no JSON: {error}")
+    try:
+        if len(_KEY.findall(line)) != _keys(row):
+            _refuse_repeated_keys(line)
+        return parse(row, number)
+    except BadLine as error:
+        return Malformed(number, str(error))
+
+
+def _layout(first: bytes) -> Layout:
+    try:
+        row = orjson.loads(first)
+    except orjson.JSONDecodeError:
+        return HARD_NEGATIVES
+    keys = set(row) if isinstance(row, dict) else set()
+    return next((one for one in _LAYOUTS if one.keys <= keys), HARD_NEGATIVES)
+
+
+def _keys(row: Any) -> int:
+    """Keys of the object and its `neg`; where a line has more, they are elsewhere or there twice."""
+    neg = row.get("neg") if isinstance(row, dict) else None
+    return (len(row) if isinstance(row, dict) else 0) + (len(neg) if isinstance(neg, dict) else 0)
+
+
+def _refuse_repeated_keys(line: bytes) -> None:
+    """A reader keeps one value of a key that is there twice, and which one is anybody's guess."""
+
+    def distinct(pairs: list[tuple[str, Any]]) -> None:
+        names: set[str] = set()
+        for name, _ in pairs:
+            if name in names:
+                raise BadLine(f"has '{name}' twice")
+            names.add(name)
+
+    try:
+        json.loads(line, object_pairs_hook=distinct)
+    except RecursionError:
+        raise BadLine("nested too deep") from None
+
+
+def _hard_negatives(row: Any, line: int) -> Entry:
+    qid, pos, neg = id_of(member(row, "qid")), ids(member(row, "pos"), "pos"), member(row, "neg")
+    if not isinstance(neg, dict):
+        raise BadLine(f"'neg' is {what(neg)} instead of an object")
+    return Entry(line, qid, pos, {name: ids(found, f"neg.{name}") for name, found in neg.items()})
+
+
+def _flagembedding(row: Any, line: int) -> Entry:
+    pos, neg = ids(member(row, "pos"), "pos"), ids(member(row, "neg"), "neg")
+    for name, passages in (("pos_scores", pos), ("neg_scores", neg)):
+        scores = row.get(name)
+        if scores is not None and (not isinstance(scores, list) or len(scores) != len(passages)):
+            raise BadLine(f"'{name}' is not as long as its passages")
+    return Entry(line, id_of(member(row, "query")), pos, {"neg": neg})
+
+
+def _tevatron(row: Any, line: int) -> Entry:
+    def docids(name: str) -> list[str]:
+        passages = member(row, name)
+        if not isinstance(passages, list):
+            raise BadLine(f"'{name}' is {what(passages)} instead of a list")
+        return [id_of(member(passage, "docid")) for passage in passages]
+
+    pos, neg = docids("positive_passages"), docids("negative_passages")
+    return Entry(line, id_of(member(row, "query_id")), pos, {"negative_passages": neg})
+
+
+def _pylate(row: Any, line: int) -> Entry:
+    documents, scores = ids(member(row, "document_ids"), "document_ids"), member(row, "scores")
+    if not isinstance(scores, list) or len(scores) != len(documents):
+        raise BadLine("'scores' is not as long as 'document_ids'")
+    return Entry(line, id_of(member(row, "query_id")), other=documents)
+
+
+def _beir(row: Any, line: int) -> Entry:
+    """A passage, which has a title, be it empty, or a query."""
+    name = id_of(member(row, "_id"))
+    return Entry(line, other=[name]) if "title" in row else Entry(line, name)
+
+
+HARD_NEGATIVES = Layout("hard-negatives", frozenset({"qid", "pos", "neg"}), _hard_negatives)
+_LAYOUTS = (
+    HARD_NEGATIVES,
+    Layout("flagembedding", frozenset({"query", "pos", "neg"}), _flagembedding, texts=True),
+    Layout("tevatron", frozenset({"query_id", "positive_passages", "negative_passages"}), _tevatron),
+    Layout("pylate-kd", frozenset({"query_id", "document_ids", "scores"}), _pylate),
+    Layout("beir", frozenset({"_id", "text"}), _beir),
+)
+_WHOLE = {"hard-negatives", "tevatron", "pylate-kd"}

@@ -1,0 +1,124 @@
+"""Files of columns: runs, judgements, triples of ids, teacher scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from services.collections.bad_row import BadRow
+from services.collections.rows import Record
+from services.collections.sources.lines import LineSource
+from services.exports.claims.claim import Claims, Entry, Malformed, Read
+
+_HEADERS = ("qid", "query-id", "query_id", "pos_score")
+_GRADES = ("0", "1", "2", "3", "4")
+_MOST = 0.5
+Cells = list[str]
+Known = Callable[[list[str]], float]
+"""Which share of some ids the collection has as passages."""
+
+
+def open_lines(file: Path, sample: Sequence[str], known: Known, read: Read) -> Claims:
+    """The file.
+
+    Args:
+        file: The file.
+        sample: Its first lines.
+        known: Tells triples of ids from runs and judgements.
+        read: Told of the bytes read so far.
+    """
+    format_name = _recognised(sample, known)
+    return Claims(format_name, _entries(_Columns(file, format_name), read))
+
+
+def _recognised(sample: Sequence[str], known: Known) -> str:
+    rows = [line.split("\t") if "\t" in line else line.split() for line in sample]
+    if len(rows) > 1 and rows[0] and rows[0][0].lower() in _HEADERS:
+        header, rows = rows[0], rows[1:]
+        if len(header) == 3:
+            return "beir-qrels"
+    columns = len(rows[0]) if rows else 0
+    if columns == 3:
+        return _of_three([row for row in rows if len(row) == 3], known)
+    if columns == 4:
+        return "qrels" if all(_is_grade(row[-1]) for row in rows) else "top1000"
+    return {5: "kd", 6: "trec-run"}.get(columns, "trec-run")
+
+
+def _of_three(rows: list[Cells], known: Known) -> str:
+    """Ranks count up from 1 within a query, grades are small, and what else is mostly known are passages."""
+    seen: dict[str, int] = {}
+    ranks = True
+    for qid, _, cell in rows:
+        seen[qid] = seen.get(qid, 0) + 1
+        ranks &= cell == str(seen[qid])
+    third = [row[2] for row in rows]
+    if all(cell in _GRADES for cell in third) and not (ranks and max(seen.values()) > 1):
+        return "beir-qrels"
+    return "qidpidtriples" if not ranks and known(third) >= _MOST else "msmarco-run"
+
+
+def _is_grade(cell: str) -> bool:
+    return cell.removeprefix("-").isdecimal() and len(cell) <= 2
+
+
+class _Columns(LineSource):
+    """Lines of a known format."""
+
+    typed = False
+
+    def __init__(self, path: Path, format_name: str) -> None:
+        super().__init__(path)
+        self._format = format_name
+
+    def parse(self, line: str, number: int) -> Record | None:
+        """The cells; none of a header."""
+        cells = line.split("\t") if self._format == "top1000" else line.split()
+        if number == 1 and cells and cells[0].lower() in _HEADERS:
+            return None
+        width = _WIDTHS[self._format]
+        if len(cells) != width:
+            raise BadRow(f"{len(cells)} columns, not {width}", "")
+        for place in _NUMBERS.get(self._format, ()):
+            try:
+                float(cells[place])
+            except ValueError:
+                raise BadRow(f"{cells[place][:40]!r} is no number", "") from None
+        return {"cells": cells}
+
+
+def _entries(source: _Columns, read: Read) -> Iterator[Entry | Malformed]:
+    parse = _PARSERS[source._format]
+    for number, record in source.records():
+        if isinstance(record, BadRow):
+            yield Malformed(number, record.found)
+        else:
+            yield parse(record["cells"], number)
+        read(source.done)
+
+
+def _run(cells: Cells, line: int) -> Entry:
+    return Entry(line, cells[0], other=[cells[2] if len(cells) == 6 else cells[1]])
+
+
+def _qrels(cells: Cells, line: int) -> Entry:
+    return Entry(line, cells[0], other=[cells[-2]])
+
+
+def _triple(cells: Cells, line: int) -> Entry:
+    return Entry(line, cells[0], [cells[1]], {"negative": [cells[2]]})
+
+
+def _kd(cells: Cells, line: int) -> Entry:
+    return Entry(line, cells[2], [cells[3]], {"negative": [cells[4]]})
+
+
+_PARSERS: dict[str, Any] = {
+    "trec-run": _run, "msmarco-run": _run, "top1000": _run, "qrels": _qrels, "beir-qrels": _qrels,
+    "qidpidtriples": _triple, "kd": _kd,
+}  # fmt: skip
+_WIDTHS = {
+    "trec-run": 6, "msmarco-run": 3, "top1000": 4, "qrels": 4, "beir-qrels": 3, "qidpidtriples": 3, "kd": 5,
+}  # fmt: skip
+_NUMBERS = {"trec-run": (4,), "msmarco-run": (2,), "qrels": (3,), "beir-qrels": (2,), "kd": (0, 1)}

@@ -1,0 +1,141 @@
+"""Parquet files, known by their columns: triplets and tuples of texts or ids, lists with labels, scores."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pyarrow.types as pt
+
+from services.errors import InputError, first_line
+from services.exports.claims.claim import Claims, Entry, Malformed, Read
+
+_BATCH = 1024
+_NEGATIVE = re.compile(r"negative(_\d+)?(_id)?")
+_QUERIES = ("query", "anchor", "query_id", "qid")
+_POSITIVES = ("positive", "positive_id")
+_LABELS = ("label", "labels")
+_DOCUMENTS = ("passage_id", "corpus_id", "document_ids", "doc_ids", "document", "passage", "positive", "text")
+Parse = Callable[[dict[str, Any], int], Entry]
+
+
+def open_table(file: Path, read: Read) -> Claims:
+    """The file.
+
+    Raises:
+        InputError: it is no parquet file, or its columns are none that are known.
+    """
+    try:
+        source = pq.ParquetFile(file)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise InputError(
+            f"{file}: no parquet file, or a damaged one: {first_line(error)}", hint="make or fetch it again"
+        ) from error
+    schema = source.schema_arrow
+    name, parse, columns = _recognised(file, schema)
+    text = _is_text(schema.field(columns[-1]).type) and not columns[-1].endswith(("_id", "_ids"))
+    ords = not text and name.startswith("triplet") and (file.parent / "ids.parquet").is_file()
+    entries = _entries(file, source, columns + _lists(schema), parse, read)
+    return Claims(name, entries, texts=text and name != "texts", ords=ords)
+
+
+def _recognised(file: Path, schema: pa.Schema) -> tuple[str, Parse, list[str]]:
+    """The format, how a row of it is read, and the columns that hold query and passages."""
+    names = schema.names
+    query = next((name for name in _QUERIES if name in names), None)
+    positive = next((name for name in _POSITIVES if name in names), None)
+    negatives = [name for name in names if _NEGATIVE.fullmatch(name)]
+    if query and positive and negatives:
+        kind = "triplet" if len(negatives) == 1 else "n-tuple"
+        return kind, _tuples(query, positive, negatives), [query, positive, *negatives]
+    document = next((name for name in _DOCUMENTS if name in names), None)
+    label = next((name for name in _LABELS if name in names), None)
+    if query and document and label:
+        return "labeled-list", _labelled(query, document, label), [query, label, document]
+    if query and document and ("score" in names or "scores" in names):
+        return "scores-parquet", _scored(query, document), [query, document]
+    if query == "query_id" and "query" in names:
+        return "texts", lambda row, line: Entry(line, str(row["query_id"])), ["query_id"]
+    if {"passage_id", "passage"} <= set(names):
+        return "texts", lambda row, line: Entry(line, other=[str(row["passage_id"])]), ["passage_id"]
+    if names == ["kind", "ord", "id"]:
+        return "texts", _named, ["kind", "id"]
+    raise InputError(
+        f"{file}: its columns are {', '.join(names)[:200]}, which is no format that is known",
+        hint="docs/export.md lists the formats",
+    )
+
+
+def _named(row: dict[str, Any], line: int) -> Entry:
+    """A row of `ids.parquet`: what a number of an `-ids` subset stands for."""
+    passage = row["kind"] == "passage"
+    return Entry(line, other=[row["id"]]) if passage else Entry(line, qid=row["id"])
+
+
+def _lists(schema: pa.Schema) -> list[str]:
+    """Columns whose lengths must fit, besides those that are read."""
+    return [name for name in ("scores",) if name in schema.names]
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    if pt.is_list(kind) or pt.is_large_list(kind):
+        kind = kind.value_type
+    if pt.is_dictionary(kind):
+        kind = kind.value_type
+    return bool(pt.is_string(kind) or pt.is_large_string(kind))
+
+
+def _tuples(query: str, positive: str, negatives: list[str]) -> Parse:
+    return lambda row, line: Entry(
+        line, str(row[query]), [str(row[positive])], {"negative": [str(row[name]) for name in negatives]}
+    )
+
+
+def _labelled(query: str, document: str, label: str) -> Parse:
+    def parse(row: dict[str, Any], line: int) -> Entry:
+        documents, labels = _as_lists(row[document], row[label])
+        pos = [name for name, value in zip(documents, labels, strict=True) if value > 0]
+        neg = [name for name, value in zip(documents, labels, strict=True) if value <= 0]
+        return Entry(line, str(row[query]), pos, {"negative": neg})
+
+    return parse
+
+
+def _scored(query: str, document: str) -> Parse:
+    def parse(row: dict[str, Any], line: int) -> Entry:
+        documents, _ = _as_lists(row[document], row.get("scores", row[document]))
+        return Entry(line, str(row[query]), other=documents)
+
+    return parse
+
+
+def _as_lists(documents: Any, values: Any) -> tuple[list[str], list[Any]]:
+    found = [str(one) for one in documents] if isinstance(documents, list) else [str(documents)]
+    listed = values if isinstance(values, list) else [values]
+    if len(found) != len(listed):
+        raise ValueError(f"{len(found):,} passages and {len(listed):,} values")
+    return found, listed
+
+
+def _entries(
+    file: Path, source: pq.ParquetFile, columns: list[str], parse: Parse, read: Read
+) -> Iterator[Entry | Malformed]:
+    total, size, number = max(1, source.metadata.num_rows), file.stat().st_size, 0
+    try:
+        for batch in source.iter_batches(_BATCH, columns=list(dict.fromkeys(columns))):
+            for row in batch.to_pylist():
+                number += 1
+                if any(value is None for value in row.values()):
+                    yield Malformed(number, "something in the row is null")
+                    continue
+                try:
+                    yield parse(row, number)
+                except (ValueError, TypeError) as error:
+                    yield Malformed(number, first_line(error))
+            read(size * number // total)
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+        yield Malformed(number + 1, f"cannot be read from here on: {first_line(error)}")

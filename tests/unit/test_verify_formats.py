@@ -1,0 +1,230 @@
+"""`verify` knows every format by its content, and finds in each what is wrong."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from services.collections.collection import Collection
+from services.errors import InputError
+from services.exports.verify import Report, verify
+from tests.unit.small_collection import make
+
+TEXTS = {
+    "1": "The moon pulls the water.",
+    "4": "Rivers carry minerals.",
+    "5": "Dew settles.",
+    "6": "Thunder.",
+}
+QUERIES = {"10": "tides?", "11": "dew?"}
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Collection:
+    return make(
+        tmp_path,
+        passages=TEXTS,
+        queries={"train": QUERIES},
+        qrels={"train": [("10", "1", 1), ("11", "5", 1)]},
+    )
+
+
+def found(report: Report) -> dict[str, int]:
+    return {kind: n for kind, n in report.findings.items() if n}
+
+
+def jsonl(row: dict[str, Any]) -> Callable[[Path], Path]:
+    def write(folder: Path) -> Path:
+        path = folder / "any.file"
+        path.write_text(json.dumps(row) + "\n")
+        return path
+
+    return write
+
+
+def text(content: str) -> Callable[[Path], Path]:
+    def write(folder: Path) -> Path:
+        path = folder / "any.file"
+        path.write_text(content)
+        return path
+
+    return write
+
+
+def table(**columns: Any) -> Callable[[Path], Path]:
+    def write(folder: Path) -> Path:
+        path = folder / "any.file"
+        pq.write_table(pa.table({name: [value] for name, value in columns.items()}), path)
+        return path
+
+    return write
+
+
+def pickled(scores: Any) -> Callable[[Path], Path]:
+    def write(folder: Path) -> Path:
+        path = folder / "any.file"
+        path.write_bytes(gzip.compress(pickle.dumps(scores)))
+        return path
+
+    return write
+
+
+def passages(*pids: str) -> list[dict[str, str]]:
+    return [{"docid": pid, "title": "", "text": "whatever"} for pid in pids]
+
+
+def three(negative: str) -> dict[str, tuple[str, Callable[[Path], Path]]]:
+    """Every format in which passage 1 stands as the positive and this one as a negative of query 10."""
+    n, shown = int(negative), TEXTS.get(negative, "a text that nobody has")
+    question, answer = QUERIES["10"], TEXTS["1"]
+    return {
+        "hard-negatives": ("hard-negatives", jsonl({"qid": 10, "pos": [1], "neg": {"bm25": [n]}})),
+        "flagembedding": (
+            "flagembedding",
+            jsonl({"query": question, "pos": [answer], "neg": [shown], "pos_scores": [1], "neg_scores": [0]}),
+        ),
+        "tevatron": (
+            "tevatron",
+            jsonl({"query_id": "10", "query": question, "positive_passages": passages("1"),
+                   "negative_passages": passages(negative)}),
+        ),
+        "triplet": ("triplet", table(query=question, positive=answer, negative=shown)),
+        "triplet-ids": ("triplet", table(query=10, positive=1, negative=n)),
+        "msmarco-triplets": ("triplet", table(query_id=10, positive_id=1, negative_id=n)),
+        "msmarco-margins": ("triplet", table(query_id=10, positive_id=1, negative_id=n, score=2.5)),
+        "n-tuple-scores": (
+            "n-tuple",
+            table(query=question, positive=answer, negative_1=TEXTS["4"], negative_2=shown,
+                  scores=[1.0, 0, 0]),
+        ),
+        "labeled-list": ("labeled-list", table(query_id=10, doc_ids=[1, n], labels=[1, 0])),
+        "labeled-list-texts": ("labeled-list", table(query=question, text=[answer, shown], labels=[1, 0])),
+        "labeled-pair": ("labeled-list", table(query=question, document=shown, label=0)),
+        "qidpidtriples": ("qidpidtriples", text(f"10\t1\t{negative}\n10\t1\t6\n")),
+        "kd": ("kd", text(f"8.5\t-1.0\t10\t1\t{negative}\n")),
+    }  # fmt: skip
+
+
+def neither(pid: str) -> dict[str, tuple[str, Callable[[Path], Path]]]:
+    """Every format in which this passage stands with query 10, and nothing is said of it."""
+    return {
+        "scores-pickle": ("scores-pickle", pickled({10: {int(pid): 0.5}})),
+        "scores-pickle-numpy": ("scores-pickle", pickled({"10": {pid: np.float32(0.5)}})),
+        "scores-list": ("scores-parquet", table(query_id=10, corpus_id=[int(pid)], score=[0.5])),
+        "scores-long": ("scores-parquet", table(query_id=10, passage_id=int(pid), score=0.5)),
+        "pylate-kd": ("pylate-kd", jsonl({"query_id": "10", "document_ids": [pid], "scores": [0.5]})),
+        "pylate-table": ("scores-parquet", table(query_id=10, document_ids=[int(pid)], scores=[0.5])),
+        "trec-run": ("trec-run", text(f"10 Q0 {pid} 1 2.5 x\n")),
+        "msmarco-runs": ("msmarco-run", text(f"10\t{pid}\t1\n10\t4\t2\n11\t4\t1\n11\t5\t2\n")),
+        "beir-qrels-bare": ("beir-qrels", text(f"10\t{pid}\t1\n11\t4\t1\n")),
+        "msmarco-run": ("msmarco-run", text(f"10\t{pid}\t1\n10\t4\t2\n")),
+        "top1000": ("top1000", text(f"10\t{pid}\ttides?\tsome text of it\n")),
+        "qrels": ("qrels", text(f"10 0 {pid} 1\n")),
+        "beir-qrels": ("beir-qrels", text(f"query-id\tcorpus-id\tscore\n10\t{pid}\t1\n")),
+        "beir-corpus": ("beir", jsonl({"_id": pid, "title": "", "text": "x"})),
+        "msmarco-corpus": ("texts", table(passage_id=int(pid), passage="x")),
+    }
+
+
+@pytest.mark.parametrize("kind", [*three("6"), *neither("6")])
+def test_each_format_is_known_by_its_content(small: Collection, tmp_path: Path, kind: str) -> None:
+    format_name, write = (three("6") | neither("6"))[kind]
+    report = verify(write(tmp_path), small)
+    assert report.formats == [format_name]
+    assert found(report) == {}
+    assert report.ok
+    assert report.lines >= 1
+
+
+@pytest.mark.parametrize("kind", three("1"))
+def test_a_positive_among_the_negatives_is_found_in_each(
+    small: Collection, tmp_path: Path, kind: str
+) -> None:
+    report = verify(three("1")[kind][1](tmp_path), small)
+    assert set(found(report)) == {"positives"}
+
+
+@pytest.mark.parametrize("kind", three("99"))
+def test_an_unknown_negative_is_found_in_each(small: Collection, tmp_path: Path, kind: str) -> None:
+    report = verify(three("99")[kind][1](tmp_path), small)
+    assert set(found(report)) == {"unknown_pids"}
+
+
+@pytest.mark.parametrize("kind", neither("99"))
+def test_an_unknown_passage_is_found_in_each(small: Collection, tmp_path: Path, kind: str) -> None:
+    report = verify(neither("99")[kind][1](tmp_path), small)
+    assert set(found(report)) == {"unknown_pids"}
+
+
+@pytest.mark.parametrize(
+    ("write", "says"),
+    [
+        (pickled({10: {1: float("nan")}}), "no finite number"),
+        (pickled({10: {1: Path("x")}}), "nothing was run"),
+        (table(query_id=10, positive_id=1, negative_id=None), "null"),
+        (table(query_id=10, doc_ids=[1, 4], labels=[1]), "2 passages and 1 values"),
+        (jsonl({"query_id": "10", "document_ids": ["1"], "scores": []}), "not as long"),
+        (text("10 Q0 1 1 2.5 x\n10 Q0 4 2 x\n"), "5 columns, not 6"),
+        (text("10 Q0 1 1 high x\n"), "'high' is no number"),
+    ],
+)
+def test_what_cannot_be_read_is_malformed(
+    small: Collection, tmp_path: Path, write: Callable[[Path], Path], says: str
+) -> None:
+    report = verify(write(tmp_path), small)
+    assert set(found(report)) == {"malformed"}
+    assert says in report.examples[0]["what"]
+
+
+def test_columns_that_are_no_format_are_an_error(small: Collection, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="its columns are a, b, which is no format that is known"):
+        verify(table(a=1, b=2)(tmp_path), small)
+
+
+def test_all_files_of_a_folder_are_checked(small: Collection, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    for subset, negative in (("triplet", "6"), ("triplet-all", "1")):
+        (folder / subset).mkdir(parents=True)
+        three(negative)["triplet"][1](folder / subset).rename(
+            folder / subset / "train-00000-of-00001.parquet"
+        )
+    (folder / "README.md").write_text("# card")
+    (folder / "train.manifest.json").write_text("{}")
+    report = verify(folder, small)
+    assert found(report) == {"positives": 1}
+    assert report.examples[0]["file"] == "triplet-all/train-00000-of-00001.parquet"
+    assert report.lines == 2
+
+
+def test_ids_that_are_positions_are_read_through_the_table_beside_them(tmp_path: Path) -> None:
+    named = make(
+        tmp_path,
+        passages={f"p{pid}": text for pid, text in TEXTS.items()},
+        queries={"train": {"q": "tides?"}},
+        qrels={"train": [("q", "p1", 1)]},
+    )
+    folder = tmp_path / "triplet-ids"
+    folder.mkdir()
+    pq.write_table(pa.table({"query": [0], "positive": [0], "negative": [2]}), folder / "train.parquet")
+    pq.write_table(
+        pa.table({"kind": ["passage", "query"], "ord": [0, 0], "id": ["p1", "q"]}), folder / "ids.parquet"
+    )
+    assert found(verify(folder, named)) == {}
+    pq.write_table(pa.table({"query": [0], "positive": [0], "negative": [0]}), folder / "train.parquet")
+    assert found(verify(folder, named)) == {"positives": 1}
+    pq.write_table(pa.table({"query": [0], "positive": [0], "negative": [9]}), folder / "train.parquet")
+    assert found(verify(folder, named)) == {"unknown_pids": 1}
+
+
+def test_a_list_named_like_ours_hides_nothing(small: Collection, tmp_path: Path) -> None:
+    report = verify(jsonl({"qid": 10, "pos": [1], "neg": {"pos": [99], "passages": [98]}})(tmp_path), small)
+    assert found(report) == {"unknown_pids": 2}
