@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -86,6 +87,20 @@ class Lookup:
         distinct, back = np.unique(ords, return_inverse=True)
         rows = self.collection.take_passages(distinct, ["title", "text"])
         return pa.DictionaryArray.from_arrays(pa.array(back.astype(np.int32)), whole_texts(rows))
+
+    def texts_of(self, ords: Ords) -> list[str]:
+        """Of passages, a string for each."""
+        found = self.texts(ords)
+        texts = found.dictionary.to_pylist()
+        return [texts[n] for n in found.indices.to_pylist()]
+
+    def passages_of(self, ords: Ords, keys: Sequence[str]) -> list[dict[str, str]]:
+        """Of passages, an object for each with id, title (may be empty) and text under these keys."""
+        distinct, back = np.unique(ords, return_inverse=True)
+        rows = self.collection.take_passages(distinct, ["pid", "title", "text"])
+        columns = [rows["pid"], pc.fill_null(rows["title"].cast(pa.string()), ""), rows["text"]]
+        objects = pa.table(columns, list(keys)).to_pylist()
+        return [objects[n] for n in back.tolist()]
 
     def query_texts(self, block: CandidateBlock) -> pa.Array:
         """Of a block's queries."""

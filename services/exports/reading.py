@@ -149,10 +149,23 @@ class OneRun:
 
 @dataclass(frozen=True)
 class Whole:
-    """A collection, or one split of it."""
+    """A collection."""
 
     collection: Collection
-    split: str | None = None
+    split: None = None
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """See `Reading`."""
+        return {}
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A split that has judgements."""
+
+    collection: Collection
+    split: str
 
     @property
     def described(self) -> dict[str, Any]:
@@ -199,19 +212,19 @@ def _one_run(collection: Collection, asked: Asked) -> OneRun:
     return OneRun(collection, asked.split, runs[0], qords)
 
 
-def _split(collection: Collection, asked: Asked) -> Whole:
+def _split(collection: Collection, asked: Asked) -> Judged:
     collection.split_members(asked.split)
     if not collection.state.qrels.get(asked.split):
         raise CheckFailed(
             f"split '{asked.split}' of collection '{collection.name}' has no judgements",
             hint="add some: `msmctl collection update --qrels SPLIT=FILE`",
         )
-    return Whole(collection, asked.split)
+    return Judged(collection, asked.split)
 
 
 SCORES: Reads[StoredScores] = Reads("scores", _scores)
 ONE_RUN: Reads[OneRun] = Reads("run", _one_run)
-SPLIT: Reads[Whole] = Reads("split", _split)
+SPLIT: Reads[Judged] = Reads("split", _split)
 COLLECTION: Reads[Whole] = Reads("collection", lambda collection, asked: Whole(collection))
 
 

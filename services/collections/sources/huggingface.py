@@ -1,13 +1,15 @@
 """Data sets of the Hugging Face hub (or a local folder in its layout), by id.
 
-The layout is BEIR's, as BeIR/* and mteb/* publish it: a configuration `corpus` (_id, title, text), one
-`queries` (_id, text), and judgements (query-id, corpus-id, score) by split in a configuration `qrels` or
-`default`, or in a second data set `<id>-qrels`.
+Two layouts are read. BEIR's, as BeIR/* and mteb/* publish it: a configuration `corpus` (_id, title, text),
+one `queries` (_id, text), and judgements (query-id, corpus-id, score) by split in a configuration `qrels`
+or `default`, or in a second data set `<id>-qrels`. And that of `sentence-transformers/msmarco`: `corpus`
+(passage_id, passage), `queries` (query_id, query), and the positives in `labeled-list` (query_id, doc_ids,
+labels).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,9 @@ from services.collections.rows import Record
 from services.collections.sources.catalogue import CatalogueSource
 from services.collections.sources.source import Given
 from services.errors import InputError, MsmError, Unavailable
+
+_LISTS = "labeled-list"
+_Read = Callable[[Iterable[Record]], Iterable[Record]]
 
 
 def hf_dataset(name: str) -> Given:
@@ -37,12 +42,26 @@ def hf_dataset(name: str) -> Given:
             f"data set '{name}' has no configuration 'corpus', but: {', '.join(configs)}",
             hint="export it to .jsonl or .parquet and use --passages, --queries, --qrels",
         )
+    passages: _Read = _as_passages if _LISTS in configs else iter
     queries = [(None, source) for _, source in hub.tables(name, "queries")] if "queries" in configs else []
     return Given(
-        passages=[source for _, source in hub.tables(name, "corpus")],
+        passages=[source for _, source in hub.tables(name, "corpus", passages)],
         queries=list(queries),
         qrels=hub.judgements(configs) if queries else [],
     )
+
+
+def _as_passages(rows: Iterable[Record]) -> Iterator[Record]:
+    for row in rows:
+        yield {"pid": row.get("passage_id"), "text": row.get("passage")}
+
+
+def _as_judgements(rows: Iterable[Record]) -> Iterator[Record]:
+    """The positives of each list; all else in it is not known to be none."""
+    for row in rows:
+        for pid, label in zip(row["doc_ids"], row["labels"], strict=True):
+            if label > 0:
+                yield {"qid": row["query_id"], "pid": pid, "grade": label}
 
 
 class _Hub:
@@ -58,26 +77,30 @@ class _Hub:
         except (OSError, ValueError) as error:
             raise self._explain(error) from error
 
-    def tables(self, name: str, config: str) -> list[tuple[str, CatalogueSource]]:
+    def tables(self, name: str, config: str, read: _Read = iter) -> list[tuple[str, CatalogueSource]]:
         """(split of the data set, its rows) of one configuration."""
         try:
             splits = self._datasets.load_dataset(name, config, streaming=True)
         except (OSError, ValueError) as error:
             raise self._explain(error) from error
-        return [(split, self._source(f"{name}/{config}/{split}", rows)) for split, rows in splits.items()]
+        return [
+            (split, self._source(f"{name}/{config}/{split}", rows, read)) for split, rows in splits.items()
+        ]
 
     def judgements(self, configs: list[str]) -> list[tuple[str, Any]]:
         """(split, source) of the qrels, wherever this data set keeps them."""
         config = next((config for config in ("qrels", "default") if config in configs), None)
         if config is not None:
             tables = self.tables(self._name, config)
+        elif _LISTS in configs:
+            tables = self.tables(self._name, _LISTS, _as_judgements)
         else:
             other = f"{self._name}-qrels"
             tables = self.tables(other, self.configs(other)[0])
         return [(check_split(split.lower()), source) for split, source in tables]
 
-    def _source(self, label: str, rows: Iterable[Record]) -> CatalogueSource:
-        return CatalogueSource(label, lambda: rows, (OSError, ValueError, RuntimeError), self._explain)
+    def _source(self, label: str, rows: Iterable[Record], read: _Read) -> CatalogueSource:
+        return CatalogueSource(label, lambda: read(rows), (OSError, ValueError, RuntimeError), self._explain)
 
     def _explain(self, error: Exception) -> MsmError:
         hint = "is the id right, and is there a network? A local folder works too"
