@@ -331,3 +331,32 @@ def test_many_pairs_come_in_any_order(tmp_path: Path, monkeypatch: pytest.Monkey
     opened = collection(tmp_path, scores)
     imported(opened, as_pairs(tmp_path, scores), "scores-parquet")
     assert stored(opened) == scores
+
+
+@pytest.mark.parametrize("scores", [INTEGERS, TEXTS], ids=["integers", "texts"])
+@pytest.mark.parametrize(
+    ("format_name", "name", "options"),
+    [
+        ("scores-pickle", "again.pkl.gz", []),
+        ("scores-parquet", "again", ["--form", "list"]),
+        ("scores-parquet", "again", ["--form", "long"]),
+    ],
+)
+def test_what_is_exported_is_imported_as_the_same_scores(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    scores: Nested,
+    format_name: str,
+    name: str,
+    options: list[str],
+) -> None:
+    monkeypatch.setenv("MSM_HOME", str(tmp_path))
+    opened = collection(tmp_path, scores)
+    first = imported(opened, as_pickle(tmp_path, scores))
+    path = tmp_path / name
+    done = run_main(monkeypatch, capsys, "export", format_name, "-o", path, "--ce", "teacher", *options)
+    assert done.code == 0, done.stderr
+    again = imported(opened, path, format_name, name="again")
+    assert again.fingerprint == first.fingerprint
+    assert stored(opened, "again") == scores

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,14 @@ from services.exports.claims.claim import Claims, Entry, Malformed, Read
 
 _BATCH = 1024
 _NEGATIVE = re.compile(r"negative(_\d+)?(_id)?")
-_QUERIES = ("query", "anchor", "query_id", "qid")
+_QUERIES = ("query_id", "qid", "query", "anchor")
 _POSITIVES = ("positive", "positive_id")
 _LABELS = ("label", "labels")
 _DOCUMENTS = ("passage_id", "corpus_id", "document_ids", "doc_ids", "document", "passage", "positive", "text")
+_QUERY_TEXTS = ({"query_id", "query"}, {"query_id", "text"})
+_PASSAGE_TEXTS = ({"passage_id", "passage"}, {"document_id", "text"})
+_NAMES = "ids.parquet"
+"""Beside shards whose integers are positions: what they stand for."""
 Parse = Callable[[dict[str, Any], int], Entry]
 
 
@@ -38,8 +43,8 @@ def open_table(file: Path, read: Read) -> Claims:
     schema = source.schema_arrow
     name, parse, columns = _recognised(file, schema)
     text = _is_text(schema.field(columns[-1]).type) and not columns[-1].endswith(("_id", "_ids"))
-    ords = not text and name.startswith("triplet") and (file.parent / "ids.parquet").is_file()
-    entries = _entries(file, source, columns + _lists(schema), parse, read)
+    ords = not text and file.name != _NAMES and (file.parent / _NAMES).is_file()
+    entries = _entries(file, source, columns, parse, read)
     return Claims(name, entries, texts=text and name != "texts", ords=ords)
 
 
@@ -57,11 +62,13 @@ def _recognised(file: Path, schema: pa.Schema) -> tuple[str, Parse, list[str]]:
     if query and document and label:
         return "labeled-list", _labelled(query, document, label), [query, label, document]
     if query and document and ("score" in names or "scores" in names):
-        return "scores-parquet", _scored(query, document), [query, document]
-    if query == "query_id" and "query" in names:
+        score = "scores" if "scores" in names else "score"
+        return "scores-parquet", _scored(query, document, score), [query, score, document]
+    if set(names) in _QUERY_TEXTS:
         return "texts", lambda row, line: Entry(line, str(row["query_id"])), ["query_id"]
-    if {"passage_id", "passage"} <= set(names):
-        return "texts", lambda row, line: Entry(line, other=[str(row["passage_id"])]), ["passage_id"]
+    if set(names) in _PASSAGE_TEXTS:
+        column = next(name for name in names if name.endswith("_id"))
+        return "texts", _passage(column), [column]
     if names == ["kind", "ord", "id"]:
         return "texts", _named, ["kind", "id"]
     raise InputError(
@@ -70,15 +77,14 @@ def _recognised(file: Path, schema: pa.Schema) -> tuple[str, Parse, list[str]]:
     )
 
 
+def _passage(column: str) -> Parse:
+    return lambda row, line: Entry(line, other=[str(row[column])])
+
+
 def _named(row: dict[str, Any], line: int) -> Entry:
     """A row of `ids.parquet`: what a number of an `-ids` subset stands for."""
     passage = row["kind"] == "passage"
     return Entry(line, other=[row["id"]]) if passage else Entry(line, qid=row["id"])
-
-
-def _lists(schema: pa.Schema) -> list[str]:
-    """Columns whose lengths must fit, besides those that are read."""
-    return [name for name in ("scores",) if name in schema.names]
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -105,9 +111,11 @@ def _labelled(query: str, document: str, label: str) -> Parse:
     return parse
 
 
-def _scored(query: str, document: str) -> Parse:
+def _scored(query: str, document: str, score: str) -> Parse:
     def parse(row: dict[str, Any], line: int) -> Entry:
-        documents, _ = _as_lists(row[document], row.get("scores", row[document]))
+        documents, scores = _as_lists(row[document], row[score])
+        if not all(map(isfinite, scores)):
+            raise ValueError("a score that is no finite number")
         return Entry(line, str(row[query]), other=documents)
 
     return parse
