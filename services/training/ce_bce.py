@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.negatives.block import CandidateBlock, Index
+from services.training.loading import WEIGHTS, config
 from services.training.methods import Drawn, Rows, Texts
 
 if TYPE_CHECKING:
@@ -89,17 +90,3 @@ class CeBce:
         """Logits."""
         found = model.predict(list(zip(queries, passages, strict=True)), show_progress_bar=False)
         return np.asarray(found, np.float32)
-
-
-WEIGHTS = {"use_safetensors": True, "dtype": "float32"}
-
-
-def config(recipe: Recipe) -> dict[str, Any]:
-    """What the recipe changes in the base's config.json; architectures spell it differently."""
-    changes: dict[str, Any] = {}
-    if recipe.layers:
-        changes["num_hidden_layers"] = recipe.layers
-    if recipe.attention_dropout is not None:
-        for name in ("attention_probs_dropout_prob", "attention_dropout"):
-            changes[name] = recipe.attention_dropout
-    return changes

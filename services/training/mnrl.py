@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.negatives.block import CandidateBlock, Index
-from services.training.ce_bce import WEIGHTS, config
+from services.training.loading import WEIGHTS, config
 from services.training.methods import Drawn, Rows, Texts
 
 if TYPE_CHECKING:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,6 +18,7 @@ from services.jobs.kind import Context, Receipt
 from services.negatives.marks import Marks
 from services.negatives.opening import Asked, Opened, open_negatives
 from services.store import Part, fingerprint
+from services.store.fingerprint import short
 from services.training import checkpoints, data, plan, process
 from services.training.base import Base, open_base
 from services.training.curve import Curve
@@ -31,6 +33,7 @@ from services.training.trained import CURVE
 CHUNK_SECONDS = 120.0
 _WARM, _MEASURED = 2, 6
 """Steps that are run to measure one: the first ones, which are slower, do not count."""
+_DECIDE_SPEED = {"method", "layers", "attention_dropout", "max_length", "batch", "precision"}
 
 
 @dataclass(frozen=True)
@@ -134,6 +137,45 @@ class Run:
             "negatives": opened.described,
         }
 
+    # -- what it costs -----------------------------------------------------------------------------
+
+    @property
+    def room(self) -> int:
+        """Bytes in the store at a time: two checkpoints (weights, and twice as much of the optimizer's)."""
+        weights = sum(path.stat().st_size for path in Path(self.base.transformer).glob("*.safetensors"))
+        return 2 * 3 * weights
+
+    def estimate(self) -> tuple[int, float | None]:
+        """Steps and seconds. What the recipe leaves open is known (else 0, None) once a run was measured."""
+        speed = self.context.store.read_json(self._speed_key)
+        each = float(speed["seconds_per_step"]) if speed else None
+        if self.recipe.steps is not None:
+            return self.recipe.steps, None if each is None else each * self.recipe.steps
+        seconds = (self.recipe.minutes or 0.0) * 60
+        return max(1, round(seconds / each)) if each else 0, seconds
+
+    @property
+    def _speed_key(self) -> str:
+        """Where the speed of runs like this one lies."""
+        alike = self.recipe.model_dump(mode="json", include=_DECIDE_SPEED) | {"base": self.base.fingerprint}
+        return f"speeds/train-{short(fingerprint(alike))}.json"
+
+    def _require_room(self) -> None:
+        """See that checkpoints have room, in the store and where they are made.
+
+        Raises:
+            MsmError: the disk is too full.
+        """
+        store = self.context.store
+        places = [Path(tempfile.gettempdir()), *([Path(store.url)] if store.is_local else [])]
+        for place in places:
+            free = shutil.disk_usage(place).free
+            if free < self.room:
+                raise MsmError(
+                    f"{place}: {free / 1e9:.1f} GB free; checkpoints take up to {self.room / 1e9:.1f} GB",
+                    hint="make room, or set TMPDIR and MSM_STORE to where there is some",
+                )
+
     # -- planning ----------------------------------------------------------------------------------
 
     def fix_plan(self) -> TrainingPlan:
@@ -141,6 +183,7 @@ class Run:
         done = plan.read(self.context.store, self.key)
         if done is not None:
             return done
+        self._require_room()
         opened = self.opened()
         self.context.status("making examples")
         made = data.make(opened, self.method, self.recipe, self.context.checkpoint)
@@ -150,6 +193,7 @@ class Run:
         if self.recipe.steps is None or self.recipe.chunk_steps is None:
             seconds = self.measure(made.examples, precision, threads)
             self.context.log(f"{seconds:.3f} s per step of {self.recipe.batch} examples, {precision}")
+            self.context.store.write_json(self._speed_key, {"seconds_per_step": round(seconds, 4)})
         steps = self.recipe.steps or max(1, round((self.recipe.minutes or 0) * 60 / (seconds or 1)))
         chunk = self.recipe.chunk_steps or max(1, round(CHUNK_SECONDS / (seconds or 1)))
         store = self.context.store

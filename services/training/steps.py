@@ -11,6 +11,7 @@ import torch
 from torch.utils.data import BatchSampler
 from transformers import TrainerCallback
 
+from services.meter import PeakMemory
 from services.training.task import Failed, Step, Task
 
 _STRIDE = 1_000_003  # seeds of neighbouring runs do not meet
@@ -31,6 +32,7 @@ class Steps(TrainerCallback):
         self._task = task
         self._tell = tell
         self._began = time.monotonic()
+        self._peak = PeakMemory()
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Seed the step."""
@@ -56,6 +58,8 @@ class Steps(TrainerCallback):
                 loss=loss if sound else None,
                 rate=float(logs.get("learning_rate", 0.0)),
                 seconds=time.monotonic() - self._began,
+                memory=self._peak.bytes,
+                device_memory=self._peak.device_bytes,
             )
         )
         if not sound:

@@ -44,13 +44,15 @@ class Task(_Message):
 
 
 class Step(_Message):
-    """A step is done. `loss` is None where it is no number any more."""
+    """A step is done. `loss` is None where it is no number any more; memory is in bytes, at its peak."""
 
     event: Literal["step"] = "step"
     step: int
     loss: float | None
     rate: float
     seconds: float
+    memory: int
+    device_memory: int | None
 
 
 class Saved(_Message):

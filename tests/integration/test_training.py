@@ -25,6 +25,7 @@ SMALL = (
     "precision=fp32",
     "learning_rate=0.002",
     "evaluation.queries=2",
+    "max_length=64",
 )
 
 

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -225,6 +226,26 @@ def test_a_cross_encoder_is_no_base_of_a_bi_encoder(context: Context, uncut: Tra
 def test_what_is_no_name_is_refused(context: Context, name: str) -> None:
     with pytest.raises(UsageError, match="cannot be the name"):
         submit(kit.ledger_of(context), context, [kit.spec(context, name=name)])
+
+
+@pytest.mark.parametrize(
+    ("override", "complaint"),
+    [("layers=3", "has 2 layers, not 3"), ("max_length=65", "beyond the 64 positions")],
+)
+def test_what_the_base_has_not_is_refused(context: Context, override: str, complaint: str) -> None:
+    with pytest.raises(InputError, match=complaint):
+        submit(kit.ledger_of(context), context, [kit.spec(context, "ce-bce", override, name="unfit")])
+
+
+def test_a_disk_without_room_for_checkpoints_is_noticed_before_the_first_step(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.training.run.shutil.disk_usage", lambda path: SimpleNamespace(free=1000))
+    job = kit.train(context, kit.spec(context, name="full"))
+    assert job.state == "failed"
+    assert job.error is not None
+    assert "GB free" in job.error.message
+    assert job.done == 0
 
 
 # -- the process -----------------------------------------------------------------------------------

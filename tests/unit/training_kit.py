@@ -31,6 +31,7 @@ SMALL = (
     "precision=fp32",
     "learning_rate=0.002",
     "evaluation.queries=6",
+    "max_length=64",
 )
 
 

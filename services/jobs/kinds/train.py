@@ -15,6 +15,7 @@ from services.models.entry import slug_of
 from services.training import register
 from services.training.card import CARD, card, software
 from services.training.curve import Curve
+from services.training.loading import require_fitting
 from services.training.recipe import Recipe
 from services.training.run import CHUNK_SECONDS, Run
 from services.training.trained import CURVE, PICTURE, TrainedModel, find_trained, keep
@@ -71,7 +72,7 @@ class TrainKind(Kind[TrainSpec]):
             )
         run = _run(context, spec)
         register.check(context.store, spec.name, run.method.makes, ours=model is not None)
-        run.base  # noqa: B018 - opened for its errors
+        require_fitting(run.base, spec.recipe)
         run.opened()
         return []
 
@@ -84,29 +85,37 @@ class TrainKind(Kind[TrainSpec]):
         return _run(context, spec).train(chunk.lo, chunk.hi, context.previous)
 
     def finish(self, context: Context, spec: TrainSpec, receipts: Sequence[Receipt]) -> dict[str, Any]:
-        """Evaluate, write the card, keep and register the model; remove the checkpoints."""
+        """Evaluate, write the card, keep and register the model; remove the checkpoints.
+
+        Raises:
+            Conflict: another job has made a model of that name meanwhile.
+        """
         run = _run(context, spec)
         kept = find_trained(context.store, spec.name)
+        if kept is not None and kept.job != context.job_id and not spec.nonce:
+            raise Conflict(
+                f"a model '{spec.name}' was made meanwhile by {kept.job}",
+                hint="train under another --name, or with --force",
+            )
         if kept is None or kept.job != context.job_id:  # else: a second execution
             ends = [hi for _, hi in run.plan.ranges]
             for step in run.plan.snapshots:
-                share = f"{spec.name}-{step}"
-                _kept(run, spec, share, receipts[: ends.index(step) + 1])
+                snapshot = _kept(run, spec, f"{spec.name}-{step}", receipts[: ends.index(step) + 1])
+                register.add(context.store, snapshot)
             kept = _kept(run, spec, spec.name, receipts)
+        register.add(context.store, kept)
         _remove_checkpoints(context, spec.name)
         return _result(context, kept)
 
     def estimate(self, context: Context, spec: TrainSpec) -> Estimate:
-        """Steps, examples and bytes of a checkpoint; seconds where the recipe says minutes."""
+        """Chunks, examples, bytes in the store; what no run like this has measured yet is 0 or None."""
         run = _run(context, spec)
-        queries = len(run.opened().candidates.qords)
-        minutes, steps = spec.recipe.minutes, spec.recipe.steps
-        seconds = None if minutes is None else minutes * 60
-        per_query = spec.recipe.data.negatives + 1 if run.method.makes == "cross-encoder" else 1
-        rows = steps * spec.recipe.batch if steps else queries * per_query
-        chunks = 1 if seconds is None else max(1, round(seconds / CHUNK_SECONDS))
-        weights = sum(path.stat().st_size for path in Path(run.base.transformer).glob("*.safetensors"))
-        return Estimate(chunks=chunks, rows=rows, bytes=3 * weights, seconds=seconds)
+        steps, seconds = run.estimate()
+        if spec.recipe.chunk_steps:
+            chunks = -(-steps // spec.recipe.chunk_steps)
+        else:
+            chunks = max(1, round((seconds or 0.0) / CHUNK_SECONDS))
+        return Estimate(chunks=chunks, rows=steps * spec.recipe.batch, bytes=run.room, seconds=seconds)
 
 
 def _run(context: Context, spec: TrainSpec) -> Run:
@@ -121,7 +130,7 @@ def _same(model: TrainedModel, spec: TrainSpec) -> bool:
 
 
 def _kept(run: Run, spec: TrainSpec, name: str, receipts: Sequence[Receipt]) -> TrainedModel:
-    """Put a model together from the checkpoint of the last receipt, with card and curve, and register it."""
+    """Put a model together from the checkpoint of the last receipt, with card and curve."""
     context, fixed = run.context, run.plan
     with tempfile.TemporaryDirectory(prefix="msmctl-train-") as scratch:
         folder = run.assemble(receipts[-1], Path(scratch) / "model")
@@ -159,7 +168,6 @@ def _kept(run: Run, spec: TrainSpec, name: str, receipts: Sequence[Receipt]) -> 
         curve.draw(folder / PICTURE, name)
         (folder / CARD).write_text(card(about, spec.recipe, run.base), "utf-8")
         model = keep(context.store, folder, about)
-        register.add(context.store, model)
     context.log(f"model '{name}' lies in {context.store.location(model.folder)}")
     return model
 
