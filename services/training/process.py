@@ -49,7 +49,7 @@ def run(task: Task, alive: Callable[[], None]) -> Iterator[Step | Saved | Scored
         InputError: the task cannot be done as it is.
         ChildDied: the process ended without a word.
     """
-    with tempfile.TemporaryFile() as errors, _started(errors) as process:
+    with tempfile.TemporaryFile() as errors, _Running(errors) as process:
         if process.stdin is None or process.stdout is None:
             raise ChildDied("no pipes to the training process")
         with suppress(BrokenPipeError):
@@ -68,7 +68,7 @@ def run(task: Task, alive: Callable[[], None]) -> Iterator[Step | Saved | Scored
             raise ChildDied(f"the training process {how}" + (f": {said.splitlines()[-1]}" if said else ""))
 
 
-class _started:  # noqa: N801 - used as a function
+class _Running:
     """A child in a group of its own; the group is gone afterwards."""
 
     def __init__(self, errors: IO[bytes]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,13 +12,11 @@ from typing import Any
 import numpy as np
 
 from services.collections.collection import Collection
-from services.errors import MsmError, Unavailable
+from services.errors import MsmError
 from services.jobs.kind import Context, Receipt
-from services.negatives.marks import Marks
-from services.negatives.opening import Asked, Opened, open_negatives
-from services.store import Part, fingerprint
-from services.store.fingerprint import short
-from services.training import checkpoints, data, plan, process
+from services.negatives.opening import Opened
+from services.store import Part
+from services.training import checkpoints, costs, data, plan, process
 from services.training.base import Base, open_base
 from services.training.curve import Curve
 from services.training.evaluate import reranked
@@ -27,13 +24,13 @@ from services.training.methods import Method, Rows, Texts, method_named
 from services.training.plan import TrainingPlan
 from services.training.precision import fitting
 from services.training.recipe import Recipe
+from services.training.sources import fingerprints, open_candidates
 from services.training.task import Saved, Scored, Step, Task
 from services.training.trained import CURVE
 
 CHUNK_SECONDS = 120.0
 _WARM, _MEASURED = 2, 6
 """Steps that are run to measure one: the first ones, which are slower, do not count."""
-_DECIDE_SPEED = {"method", "layers", "attention_dropout", "max_length", "batch", "precision"}
 
 
 @dataclass(frozen=True)
@@ -84,97 +81,13 @@ class Run:
         """Examples, or the lists for the evaluation."""
         return data.read_rows(self.context.store, self.key, part)
 
-    # -- what it starts from -----------------------------------------------------------------------
-
     def opened(self) -> Opened:
-        """The candidates and the negatives among them.
-
-        Raises:
-            NotFound, UsageError, CheckFailed: they are not there, or do not fit the recipe.
-        """
-        wanted = self.recipe.data
-        return open_negatives(
-            self.collection,
-            Asked(
-                split=self.split,
-                systems=wanted.systems,
-                ce=wanted.ce,
-                filters=wanted.filters,
-                relabel=wanted.relabel,
-                marks=self._marks() if wanted.marks else None,
-            ),
-        )
-
-    def _marks(self) -> Marks:
-        """People's marks, read as whom this process is; none where no stack was ever set up.
-
-        Raises:
-            Unavailable: they cannot be read.
-        """
-        from services.negatives.marks_store import MarksStore
-        from services.stack.endpoints import remembered
-
-        settings = self.context.settings
-        if not settings.es_url and not remembered(settings):
-            return Marks(self.collection, [])
-        try:
-            return MarksStore(self.context.elastic(), settings).of(self.collection)
-        except Unavailable as error:
-            raise Unavailable(
-                f"people's marks cannot be read: {error.message}",
-                hint="`msmctl up` starts the local stack; `--no-marks` leaves marks out of account",
-            ) from error
+        """The candidates and the negatives among them (see `open_candidates`)."""
+        return open_candidates(self.context, self.collection, self.split, self.recipe)
 
     def inputs(self, opened: Opened) -> dict[str, Any]:
         """Fingerprints of all that decides the result besides the recipe."""
-        return {
-            "collection": self.collection.state.fingerprint,
-            "base": self.base.fingerprint,
-            "runs": {
-                one.system.name: fingerprint([part.sha256 for part in one.run.manifest.parts])
-                for one in opened.runs
-            },
-            "negatives": opened.described,
-        }
-
-    # -- what it costs -----------------------------------------------------------------------------
-
-    @property
-    def room(self) -> int:
-        """Bytes in the store at a time: two checkpoints (weights, and twice as much of the optimizer's)."""
-        weights = sum(path.stat().st_size for path in Path(self.base.transformer).glob("*.safetensors"))
-        return 2 * 3 * weights
-
-    def estimate(self) -> tuple[int, float | None]:
-        """Steps and seconds. What the recipe leaves open is known (else 0, None) once a run was measured."""
-        speed = self.context.store.read_json(self._speed_key)
-        each = float(speed["seconds_per_step"]) if speed else None
-        if self.recipe.steps is not None:
-            return self.recipe.steps, None if each is None else each * self.recipe.steps
-        seconds = (self.recipe.minutes or 0.0) * 60
-        return max(1, round(seconds / each)) if each else 0, seconds
-
-    @property
-    def _speed_key(self) -> str:
-        """Where the speed of runs like this one lies."""
-        alike = self.recipe.model_dump(mode="json", include=_DECIDE_SPEED) | {"base": self.base.fingerprint}
-        return f"speeds/train-{short(fingerprint(alike))}.json"
-
-    def _require_room(self) -> None:
-        """See that checkpoints have room, in the store and where they are made.
-
-        Raises:
-            MsmError: the disk is too full.
-        """
-        store = self.context.store
-        places = [Path(tempfile.gettempdir()), *([Path(store.url)] if store.is_local else [])]
-        for place in places:
-            free = shutil.disk_usage(place).free
-            if free < self.room:
-                raise MsmError(
-                    f"{place}: {free / 1e9:.1f} GB free; checkpoints take up to {self.room / 1e9:.1f} GB",
-                    hint="make room, or set TMPDIR and MSM_STORE to where there is some",
-                )
+        return fingerprints(self.collection, self.base, opened)
 
     # -- planning ----------------------------------------------------------------------------------
 
@@ -183,7 +96,7 @@ class Run:
         done = plan.read(self.context.store, self.key)
         if done is not None:
             return done
-        self._require_room()
+        costs.require_room(self.context.store, self.base)
         opened = self.opened()
         self.context.status("making examples")
         made = data.make(opened, self.method, self.recipe, self.context.checkpoint)
@@ -193,7 +106,7 @@ class Run:
         if self.recipe.steps is None or self.recipe.chunk_steps is None:
             seconds = self.measure(made.examples, precision, threads)
             self.context.log(f"{seconds:.3f} s per step of {self.recipe.batch} examples, {precision}")
-            self.context.store.write_json(self._speed_key, {"seconds_per_step": round(seconds, 4)})
+            costs.remember_speed(self.context.store, self.recipe, self.base, seconds)
         steps = self.recipe.steps or max(1, round((self.recipe.minutes or 0) * 60 / (seconds or 1)))
         chunk = self.recipe.chunk_steps or max(1, round(CHUNK_SECONDS / (seconds or 1)))
         store = self.context.store

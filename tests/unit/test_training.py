@@ -240,7 +240,7 @@ def test_what_the_base_has_not_is_refused(context: Context, override: str, compl
 def test_a_disk_without_room_for_checkpoints_is_noticed_before_the_first_step(
     context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.training.run.shutil.disk_usage", lambda path: SimpleNamespace(free=1000))
+    monkeypatch.setattr("services.training.costs.shutil.disk_usage", lambda path: SimpleNamespace(free=1000))
     job = kit.train(context, kit.spec(context, name="full"))
     assert job.state == "failed"
     assert job.error is not None

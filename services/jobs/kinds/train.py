@@ -12,7 +12,7 @@ from services.collections.collection import Collection
 from services.errors import Conflict
 from services.jobs.kind import Chunk, Context, Estimate, Kind, Queue, Receipt, Spec
 from services.models.entry import slug_of
-from services.training import register
+from services.training import costs, register
 from services.training.card import CARD, card, software
 from services.training.curve import Curve
 from services.training.loading import require_fitting
@@ -110,12 +110,14 @@ class TrainKind(Kind[TrainSpec]):
     def estimate(self, context: Context, spec: TrainSpec) -> Estimate:
         """Chunks, examples, bytes in the store; what no run like this has measured yet is 0 or None."""
         run = _run(context, spec)
-        steps, seconds = run.estimate()
+        steps, seconds = costs.estimate(context.store, spec.recipe, run.base)
         if spec.recipe.chunk_steps:
             chunks = -(-steps // spec.recipe.chunk_steps)
         else:
             chunks = max(1, round((seconds or 0.0) / CHUNK_SECONDS))
-        return Estimate(chunks=chunks, rows=steps * spec.recipe.batch, bytes=run.room, seconds=seconds)
+        return Estimate(
+            chunks=chunks, rows=steps * spec.recipe.batch, bytes=costs.room(run.base), seconds=seconds
+        )
 
 
 def _run(context: Context, spec: TrainSpec) -> Run:
