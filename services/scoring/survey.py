@@ -8,16 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from services.collections.collection import Ords
+from services.encoding.shards import TableName
+from services.meter import pace
 from services.scoring.ragged import Index
 from services.scoring.scorer import Scorer
-from services.scoring.scores import Scores
+from services.scoring.scores import Mask, Scores
 from services.scoring.select import Wanted, to_do
 from services.scoring.tokenizer import PairTokenizer
 from services.scoring.tokens import TokenCache
 
 _SAMPLE = 512
-_PROBE_SECONDS = 4.0
-_PROBE_PAIRS = 64
+_TEXTS = 256
 
 
 @dataclass(frozen=True)
@@ -28,14 +29,18 @@ class Survey:
         asked: Pairs as systems and positives name them.
         unique: Distinct ones.
         left: int64 [queries], those of each query that are to be scored.
+        passages: bool [passages], which of them are in a pair that is to be scored.
         qords: Of a sample of the pairs to be scored, spread over all of them; likewise `ords`.
+        seconds: That it took to look at every pair.
     """
 
     asked: int
     unique: int
     left: Index
+    passages: Mask
     qords: Ords
     ords: Ords
+    seconds: float
 
     @property
     def todo(self) -> int:
@@ -45,18 +50,21 @@ class Survey:
     @classmethod
     def of(cls, wanted: Wanted, scores: Scores | None) -> Survey:
         """Look at every pair. `scores`: those that there are; None where all shall be scored anew."""
+        began = time.perf_counter()
         asked = unique = 0
+        passages = np.zeros(wanted.collection.passage_count, np.bool_)
         left = np.zeros(len(wanted.qords), np.int64)
         sample: list[tuple[Ords, Ords]] = [(np.empty(0, np.int32), np.empty(0, np.int32))]
         for pairs in wanted.blocks():
             asked, unique = asked + pairs.asked, unique + len(pairs.ords)
             rows = np.flatnonzero(to_do(pairs, scores))
             left += np.bincount(pairs.query[rows], minlength=len(left))
+            passages[pairs.ords[rows]] = True
             sample.append((pairs.qords[rows], pairs.ords[rows]))
             if len(sample) > 2:  # a share of every block, so that the sample stays small
                 sample = [sample[0], _spread(sample[1:], 64 * _SAMPLE)]
         qords, ords = _spread(sample, _SAMPLE)
-        return cls(asked, unique, left, qords, ords)
+        return cls(asked, unique, left, passages, qords, ords, time.perf_counter() - began)
 
     def tokens(self, wanted: Wanted, tokenizer: PairTokenizer) -> float:
         """Tokens of a pair, on average over the sample."""
@@ -78,20 +86,38 @@ def _spread(parts: list[tuple[Ords, Ords]], most: int) -> tuple[Ords, Ords]:
     return qords[places], ords[places]
 
 
-def measured_speed(wanted: Wanted, scorer: Scorer, survey: Survey) -> float | None:
-    """Tokens per second that the model takes here, from a few seconds' work; None where nothing is left.
+@dataclass(frozen=True)
+class Pace:
+    """Seconds that scoring takes here: of the model per token, of the tokenizer for all that lack ids."""
 
-    The first pairs are computed twice, as a model's first blocks are slower than all later ones.
+    token: float
+    texts: float
+
+
+def measured(wanted: Wanted, scorer: Scorer, survey: Survey) -> Pace:
+    """The pace of a few seconds' work on the survey's sample, which keeps nothing.
+
+    Args:
+        wanted: The pairs.
+        scorer: The model.
+        survey: At least one pair is to be scored.
     """
-    if not len(survey.qords):
-        return None
+    cache = TokenCache(wanted.collection, scorer.engine.tokenizer, whole=False)
     order = np.random.default_rng(0).permutation(len(survey.qords))
-    turns = [order[lo : lo + _PROBE_PAIRS] for lo in range(0, len(order), _PROBE_PAIRS)]
-    scorer.pairs(wanted.collection, survey.qords[turns[0]], survey.ords[turns[0]])
-    tokens, seconds, began = 0, 0.0, time.monotonic()
-    for turn in turns:
-        scored = scorer.pairs(wanted.collection, survey.qords[turn], survey.ords[turn])
-        tokens, seconds = tokens + scored.tokens, seconds + scored.seconds
-        if time.monotonic() - began > _PROBE_SECONDS:
-            break
-    return tokens / max(seconds, 1e-9)
+    of_queries, q = np.unique(survey.qords[order].astype(np.int64), return_inverse=True)
+    of_passages, p = np.unique(survey.ords[order].astype(np.int64), return_inverse=True)
+    queries, passages = cache.of("queries", of_queries), cache.of("passages", of_passages)
+
+    def score(lo: int, hi: int) -> float:
+        return scorer.engine.score(queries, passages, q[lo:hi], p[lo:hi]).tokens
+
+    def tokenising(table: TableName, all_rows: Index, sample: Index) -> float:
+        def tokenise(lo: int, hi: int) -> float:
+            return len(cache.made(table, sample[lo:hi]))
+
+        missing = cache.missing(table, all_rows)
+        return missing * pace(len(sample), tokenise, 1.0) if missing else 0.0
+
+    texts = tokenising("queries", wanted.qords[survey.left > 0].astype(np.int64), of_queries[:_TEXTS])
+    texts += tokenising("passages", np.flatnonzero(survey.passages), of_passages[:_TEXTS])
+    return Pace(pace(len(order), score), texts)

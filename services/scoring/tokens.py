@@ -54,19 +54,32 @@ class TokenCache:
         """The ids of some rows (ascending, each once) of a table."""
         found, rest = [], []
         for lo, hi in ranges(row_count(self._collection, table)):
-            inside = rows[(rows >= lo) & (rows < hi)]
+            inside = rows[slice(*np.searchsorted(rows, [lo, hi]))]
             if not len(inside):
                 continue
-            mapped = self._mapped(table, lo, hi, make=self._whole and len(inside) * _WORTH >= hi - lo)
+            mapped = self._mapped(table, lo, hi, make=self._whole and _worth(len(inside), hi - lo))
             if mapped is None:
                 rest.append(inside)
             else:
                 found.append((inside, mapped.take(inside - lo)))
         if rest:
             few = np.concatenate(rest)
-            found.append((few, self._made(table, self._texts(table, few))))
+            found.append((few, self.made(table, few)))
         order = np.argsort(np.concatenate([np.empty(0, np.int64), *(inside for inside, _ in found)]))
         return Ragged.joined(ids for _, ids in found).take(order)
+
+    def made(self, table: TableName, rows: Index) -> Ragged:
+        """The ids of some rows (ascending, each once), tokenised now, whatever is kept."""
+        return self._made(table, self._texts(table, rows))
+
+    def missing(self, table: TableName, rows: Index) -> int:
+        """How many texts `of` would tokenise for some rows."""
+        total = 0
+        for lo, hi in ranges(row_count(self._collection, table)):
+            wanted = int(((rows >= lo) & (rows < hi)).sum())
+            if wanted and self._load(self._name(table, lo, hi), hi - lo) is None:
+                total += hi - lo if _worth(wanted, hi - lo) else wanted
+        return total
 
     def _mapped(self, table: TableName, lo: int, hi: int, *, make: bool) -> Ragged | None:
         """A range from the store; made first, or None, where it is not there."""
@@ -125,3 +138,8 @@ class TokenCache:
         if starts.shape != (2, rows + 1) or ids.shape != (starts[0, -1],):
             return None
         return Ragged(ids, starts[0], starts[1, :-1])
+
+
+def _worth(wanted: int, rows: int) -> bool:
+    """Whether a whole range is tokenised and kept for so many of its rows."""
+    return wanted * _WORTH >= rows

@@ -17,7 +17,7 @@ _TEXTS = ("Rivers carry minerals to the sea, where they stay behind as salt.", "
 
 
 class Report(BaseModel):
-    """What was found. `answer` and `other` are scores of a fixed query, with an answer and with another text."""
+    """What was found. `answer` and `other` are scores of a question, with an answer and with another text."""
 
     model_config = ConfigDict(extra="forbid")
 
