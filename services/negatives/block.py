@@ -152,9 +152,12 @@ class CandidateBlock:
     def merged(self, kept: Mask) -> Index:
         """The kept pairs, each once, by query; within a query by best rank, ties by system."""
         rows = np.flatnonzero(kept)
-        order = rows[np.lexsort((self.system[rows], self.rank[rows], self.query[rows]))]
-        _, first = np.unique(self.pair[order], return_index=True)
-        return self.pair[order[np.sort(first)]]
+        none = np.iinfo(np.int64).max
+        best = np.full(len(self.pairs), none)
+        place = self.rank[rows].astype(np.int64) * len(self.systems) + self.system[rows]
+        np.minimum.at(best, self.pair[rows], place)
+        found = np.flatnonzero(best < none)
+        return found[np.argsort((self.pairs.query[found] << 40) | best[found])]
 
     def by_system(self, kept: Mask, system: int) -> tuple[Index, Index]:
         """The kept rows of one system in order, and where each query's begin [queries + 1]."""

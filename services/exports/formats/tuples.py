@@ -2,7 +2,7 @@
 
 The losses go by the order of the columns, and take the first of `label`, `labels`, `score`, `scores` as
 the label (sentence-transformers, training overview, dataset format). Scores are the cross-encoder's own,
-float32, in logits.
+in logits.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from services.exports import columns
@@ -24,9 +25,9 @@ _Label = Callable[[Scores, Scores], pa.Array]
 """From the scores of the positives [rows] and of the negatives [rows, n]."""
 
 
-def _rows_of(values: Scores) -> pa.Array:
+def _rows_of(values: npt.NDArray[np.floating]) -> pa.Array:
     flat = pa.array(np.ascontiguousarray(values).ravel())
-    return pa.FixedSizeListArray.from_arrays(flat, values.shape[1]).cast(pa.list_(pa.float32()))
+    return pa.FixedSizeListArray.from_arrays(flat, values.shape[1]).cast(pa.list_(flat.type))
 
 
 def _all_scores(positive: Scores, negative: Scores) -> pa.Array:
@@ -34,7 +35,7 @@ def _all_scores(positive: Scores, negative: Scores) -> pa.Array:
 
 
 def _margins(positive: Scores, negative: Scores) -> pa.Array:
-    margins: Scores = positive[:, None] - negative
+    margins = positive[:, None].astype(np.float64) - negative
     return pa.array(margins[:, 0]) if margins.shape[1] == 1 else _rows_of(margins)
 
 
