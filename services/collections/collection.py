@@ -188,7 +188,9 @@ class Collection:
     def pids(self) -> pa.ChunkedArray:
         """Per ord, the pid (about 12 bytes a passage in memory)."""
         chunks = [self._table("passages", part, ["pid"])["pid"] for part in self.state.passages]
-        return pa.chunked_array([chunk for column in chunks for chunk in column.chunks], type=pa.string())
+        found = pa.chunked_array([chunk for column in chunks for chunk in column.chunks], type=pa.string())
+        # Few chunks: a look-up builds a hash table per chunk.
+        return pa.table({"pid": found}).combine_chunks()["pid"]
 
     def pids_of(self, ords: Ords) -> list[str]:
         """The pids of some ords."""

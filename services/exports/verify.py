@@ -214,12 +214,12 @@ class _Check:
         self._judgements = Judgements(collection, splits)
         self._sketches = Sketches(collection)
         self._texts = TextIndex(collection)
-        self._seen = np.zeros(collection.state.query_count, np.bool_)
+        self._seen = np.zeros(collection.state.query_count, np.int64)  # its line
         self._whole = True
 
     def all(self, claims: Claims) -> None:
         """Check all that a file claims."""
-        self._seen[:] = False
+        self._seen[:] = 0
         self._whole = claims.whole
         entries: list[Entry] = []
         size = 0
@@ -270,10 +270,10 @@ class _Check:
             pass
         elif qord < 0:
             report.add("unknown_qids", line, qid=entry.qid)
-        elif self._seen[qord] and self._whole:
+        elif self._whole and self._seen[qord] not in (0, line):
             report.add("repeats", line, qid=entry.qid)
         else:
-            self._seen[qord] = True
+            self._seen[qord] = line
         for name, ids in entry.neg.items():
             if name in report.systems or len(report.systems) < _SYSTEMS:
                 report.systems.setdefault(name, SystemLists(report.required)).add(len(ids))

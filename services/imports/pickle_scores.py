@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-
 from services.collections.sources.lines import open_plain
 from services.imports.pickled.machine import Machine
 from services.imports.pickled.stream import Refused, Stream, refusal
@@ -36,8 +34,7 @@ def read_pickle_scores(file: Path, read: Read = lambda share: None) -> Iterator[
         machine = Machine(stream)
         try:
             for scores in machine.queries():
-                for pids, numbers in scores.taken() or [([], np.empty(0))]:
-                    yield QueryScores(scores.qid, pids, numbers, scores.offset)
+                yield QueryScores(scores.qid, *scores.taken(), scores.offset)
         except Refused as refused:
             raise refusal(file, machine.opcode_at, refused) from None
         finally:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from services.collections.bad_row import BadRow, Rejects
 from services.collections.collection import Collection
@@ -39,6 +41,7 @@ class Resolver:
         self._source = source
         self._collection = collection
         self._rejects = rejects
+        self._pids = _PassageIds(collection)
         self._seen = np.full(collection.state.query_count, -1, np.int64)
         self.unknown_queries = 0
         self.unknown_pairs = 0
@@ -65,7 +68,7 @@ class Resolver:
 
     def _resolved(self, queries: list[QueryScores]) -> Triples:
         qords = self._collection.qords_of([str(one.qid) for one in queries])
-        ords = _ords(self._collection, queries)
+        ords = self._pids.ords(queries)
         counts = np.array([len(one.pids) for one in queries], np.int64)
         row = np.repeat(np.arange(len(queries)), counts)
         known = (qords[row] >= 0) & (ords >= 0) & self._first(queries, qords)[row]
@@ -123,16 +126,31 @@ class Resolver:
         self._rejects.add(self._file, place, bad, self._source.unit)
 
 
-def _ords(collection: Collection, queries: Sequence[QueryScores]) -> Ords:
-    """The ords of all pids, one after the other; integers are looked up once each."""
-    arrays = [one.pids for one in queries if not isinstance(one.pids, list)]
-    if len(arrays) == len(queries):
-        distinct, back = np.unique(np.concatenate([np.empty(0, np.int64), *arrays]), return_inverse=True)
-        return collection.ords_of([str(pid) for pid in distinct.tolist()])[back]
-    return collection.ords_of(
-        [
-            str(pid)
-            for one in queries
-            for pid in (one.pids if isinstance(one.pids, list) else one.pids.tolist())
-        ]
-    )
+class _PassageIds:
+    """Looks pids up as the files have them: integers or text."""
+
+    def __init__(self, collection: Collection) -> None:
+        self._collection = collection
+
+    def ords(self, queries: Sequence[QueryScores]) -> Ords:
+        """The ords of all pids, one after the other; -1 where there is none."""
+        arrays = [one.pids for one in queries if not isinstance(one.pids, list)]
+        if len(arrays) == len(queries) and self._collection.state.integer_ids:
+            return self._of_integers(np.concatenate([np.empty(0, np.int64), *arrays]))
+        lists = (one.pids if isinstance(one.pids, list) else one.pids.tolist() for one in queries)
+        return self._collection.ords_of([str(pid) for pids in lists for pid in pids])
+
+    def _of_integers(self, pids: Ints) -> Ords:
+        numbers, ords = self._numbers
+        if not len(numbers):
+            return np.full(len(pids), -1, np.int32)
+        places = np.minimum(np.searchsorted(numbers, pids), len(numbers) - 1)
+        return np.where(numbers[places] == pids, ords[places], np.int32(-1))
+
+    @cached_property
+    def _numbers(self) -> tuple[Ints, Ords]:
+        """The pids of the live passages as integers, ascending, and their ords."""
+        live = np.flatnonzero(self._collection.live).astype(np.int32)
+        numbers = self._collection.pids.cast(pa.int64()).to_numpy()[live]
+        order = np.argsort(numbers)
+        return numbers[order], live[order]

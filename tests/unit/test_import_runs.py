@@ -347,3 +347,21 @@ def test_the_command_imports_negatives(msmctl: Msmctl, tmp_path: Path) -> None:
     done = msmctl("import", "hard-negatives", path, "--split", "test", "--json")
     assert done.code == 0, done.stderr
     assert [run["system"] for run in json.loads(done.stdout)["runs"]] == ["bm25", "their-model"]
+
+
+def test_an_import_that_is_killed_at_the_end_leaves_the_run_before(
+    small: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    imported(small, written(tmp_path, "q0 Q0 p7 1 1.0 x\n", "before.run"))
+    path = written(tmp_path, RUN)
+
+    def killed(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("services.imports.stored_run.make_current", killed)
+        with pytest.raises(KeyboardInterrupt):
+            imported(small, path, replace=True)
+    assert stored(small) == {"q0": [("p7", 1, 1.0)]}
+    imported(small, path, replace=True)
+    assert len(stored(small)) == 2

@@ -360,3 +360,21 @@ def test_what_is_exported_is_imported_as_the_same_scores(
     again = imported(opened, path, format_name, name="again")
     assert again.fingerprint == first.fingerprint
     assert stored(opened, "again") == scores
+
+
+def test_an_import_that_is_killed_at_the_end_is_not_there_and_can_be_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = collection(tmp_path, INTEGERS)
+    path = as_pickle(tmp_path, INTEGERS)
+    with monkeypatch.context() as patch:
+        patch.setattr("services.scoring.score_folder.ScoreFolder.add", _killed)
+        with pytest.raises(KeyboardInterrupt):
+            imported(opened, path)
+    assert list_scores(opened) == []
+    imported(opened, path)
+    assert stored(opened) == INTEGERS
+
+
+def _killed(*_: Any, **__: Any) -> None:
+    raise KeyboardInterrupt

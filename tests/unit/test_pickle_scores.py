@@ -206,7 +206,7 @@ def test_broken_and_hostile_files_are_refused(tmp_path: Path, data: bytes, says:
     [
         ({1: {2: float("nan")}}, "finite"),
         ({1: {2: float("inf")}}, "finite"),
-        ({1: {n: float("nan") if n == 70 else 1.0 for n in range(90)}}, "query 1, passage 70"),
+        ({1: {n: float("nan") if n == 70 else 1.0 for n in range(90)}}, "passage 70: a score of nan"),
         ({1: {n: np.float32("inf") if n == 70 else np.float32(1) for n in range(90)}}, "finite"),
         ({1: 0.5}, "a number where the scores of a query"),
         ({1: {2: {3: 0.5}}}, "a dict that is not the scores"),

@@ -20,6 +20,7 @@ from services.imports.pickled.memo import Memo
 from services.imports.pickled.numpy_scalar import Dtype, Global
 from services.imports.pickled.runs import FLOAT, Floats, Ints, Runs, Shape
 from services.imports.pickled.stream import Refused, Stream
+from services.imports.pickled.texts import text_pairs
 
 Id = int | str
 LONGEST_TEXT = 512
@@ -61,17 +62,25 @@ class Scores:
         self._scores.append(score)
         self.size += 1
 
-    def extend(self, pids: Ints, scores: Floats) -> None:
+    def extend(self, pids: Ints | list[Id], scores: Floats) -> None:
         """Many pairs."""
         self._close()
         self._runs.append((pids, scores))
         self.size += len(pids)
 
-    def taken(self) -> list[tuple[Ints | list[Id], Floats]]:
+    def taken(self) -> tuple[Ints | list[Id], Floats]:
         """The pairs so far; they are gone from here."""
         self._close()
         runs, self._runs, self.size = self._runs, [], 0
-        return runs
+        if len(runs) == 1:
+            return runs[0]
+        numbers = np.concatenate([np.empty(0), *(numbers for _, numbers in runs)])
+        arrays = [pids for pids, _ in runs if not isinstance(pids, list)]
+        if runs and len(arrays) == len(runs):
+            return np.concatenate(arrays), numbers
+        return [
+            pid for pids, _ in runs for pid in (pids if isinstance(pids, list) else pids.tolist())
+        ], numbers
 
     def _close(self) -> None:
         if self._pids:
@@ -127,18 +136,11 @@ class Machine:
             raise Refused("something follows the end of the pickle", "write one dict to a file of its own")
 
     def _read_runs(self, scores: Scores) -> Iterator[Scores]:
-        """All pairs and whole queries that follow and are of the common form, many at a time."""
+        """All pairs and whole queries that follow and are of a common form, many at a time."""
         stream, stack = self._stream, self._stack
-        if self._runs is None or self._runs_of != (stream.number, self._shape):
-            self._runs = Runs(stream.window, self._shape)
-            self._runs_of = stream.number, self._shape
-        runs, shape = self._runs, self._shape
-        while found := runs.after(stream.at):
+        while found := self._run():
             pids, numbers, stream.at = found
-            if not runs.finite:
-                _check_finite(scores.qid, pids, numbers)
             scores.extend(pids, numbers)
-            self.memo.skip(shape.memos * len(pids))
             self._last = None
             following = _NEXT_QUERY.match(stream.window, stream.at)
             if following is None or stack[-4] is not MARK:
@@ -154,6 +156,26 @@ class Machine:
             stack[-3:] = [scores.qid, scores, MARK]
         if scores.size > _PIECE:
             yield scores
+
+    def _run(self) -> tuple[Ints | list[Id], Floats, int] | None:
+        """The pairs that begin here, and the position behind them; None where there are none."""
+        stream = self._stream
+        if self._runs is None or self._runs_of != (stream.number, self._shape):
+            self._runs = Runs(stream.window, self._shape)
+            self._runs_of = stream.number, self._shape
+        found = self._runs.after(stream.at)
+        if found is not None:
+            pids, numbers, end = found
+            self.memo.skip(self._shape.memos * len(pids))
+            if not self._runs.finite:
+                _check_finite(pids, numbers)
+            return found
+        texts, values, end = text_pairs(stream.window, stream.at, self.memo, LONGEST_TEXT)
+        if not texts:
+            return None
+        numbers = np.array(values, np.float64)
+        _check_finite(texts, numbers)
+        return list(texts), numbers, end
 
     def _table(self) -> dict[int, Callable[[], None]]:
         stream = self._stream
@@ -353,8 +375,8 @@ def _named(code: int) -> str:
     return f"{known} (0x{code:02x})"
 
 
-def _check_finite(qid: Id, pids: Ints, numbers: Floats) -> None:
+def _check_finite(pids: Ints | list[str], numbers: Floats) -> None:
     bad = np.flatnonzero(~np.isfinite(numbers))
     if len(bad):
-        where = f"query {qid}, passage {pids[bad[0]]}"
+        where = f"passage {pids[int(bad[0])]}"
         raise Refused(f"{where}: a score of {numbers[bad[0]]}, which is no finite number", _NOT_FINITE)

@@ -35,14 +35,20 @@ class Memo:
         if index is not None and index != self.count:
             raise Refused(f"memo number {index:,} where {self.count:,} is next: no pickler writes that")
         if isinstance(value, str):
-            self._texts[self.count] = value
-            if len(self._texts) > _TEXTS:
-                self._spill()
-        elif value is not None:
+            self.put_text(value)
+            return
+        if value is not None:
             self._objects[self.count] = value
             if len(self._objects) > _OBJECTS:
                 raise Refused(f"more than {_OBJECTS} objects that are neither dicts nor numbers nor ids")
         self.count += 1
+
+    def put_text(self, text: str) -> None:
+        """Keep a text under the next number."""
+        self._texts[self.count] = text
+        self.count += 1
+        if len(self._texts) > _TEXTS:
+            self._spill()
 
     def get(self, index: int) -> object:
         """What was put under a number."""
@@ -67,6 +73,8 @@ class Memo:
     def _spill(self) -> None:
         if self._spilled is None:
             self._spilled = sqlite3.connect("")  # a file of its own, gone with the connection
+            self._spilled.execute("PRAGMA journal_mode = OFF")  # nobody reads it after a crash
+            self._spilled.execute("PRAGMA synchronous = OFF")
             self._spilled.execute("CREATE TABLE memo (n INTEGER PRIMARY KEY, text TEXT)")
         self._spilled.executemany("INSERT INTO memo VALUES (?, ?)", self._texts.items())
         self._spilled.commit()
