@@ -30,7 +30,8 @@ class Survey:
         unique: Distinct ones.
         left: int64 [queries], those of each query that are to be scored.
         passages: bool [passages], which of them are in a pair that is to be scored.
-        qords: Of a sample of the pairs to be scored, spread over all of them; likewise `ords`.
+        qords: Of a sample of the pairs to be scored, spread evenly over all of them.
+        ords: Likewise.
         seconds: That it took to look at every pair.
     """
 
@@ -49,22 +50,28 @@ class Survey:
 
     @classmethod
     def of(cls, wanted: Wanted, scores: Scores | None) -> Survey:
-        """Look at every pair. `scores`: those that there are; None where all shall be scored anew."""
+        """Look at every pair.
+
+        Args:
+            wanted: The pairs.
+            scores: Those that there are; None where all shall be scored anew.
+        """
         began = time.perf_counter()
         asked = unique = 0
         passages = np.zeros(wanted.collection.passage_count, np.bool_)
         left = np.zeros(len(wanted.qords), np.int64)
-        sample: list[tuple[Ords, Ords]] = [(np.empty(0, np.int32), np.empty(0, np.int32))]
+        sample = np.empty((2, 0), np.int32)
+        step = 1  # every so many-th pair is in the sample
         for pairs in wanted.blocks():
             asked, unique = asked + pairs.asked, unique + len(pairs.ords)
             rows = np.flatnonzero(to_do(pairs, scores))
+            taken = rows[-int(left.sum()) % step :: step]
             left += np.bincount(pairs.query[rows], minlength=len(left))
             passages[pairs.ords[rows]] = True
-            sample.append((pairs.qords[rows], pairs.ords[rows]))
-            if len(sample) > 2:  # a share of every block, so that the sample stays small
-                sample = [sample[0], _spread(sample[1:], 64 * _SAMPLE)]
-        qords, ords = _spread(sample, _SAMPLE)
-        return cls(asked, unique, left, passages, qords, ords, time.perf_counter() - began)
+            sample = np.concatenate([sample, [pairs.qords[taken], pairs.ords[taken]]], axis=1)
+            while sample.shape[1] > 2 * _SAMPLE:
+                sample, step = sample[:, ::2], 2 * step
+        return cls(asked, unique, left, passages, sample[0], sample[1], time.perf_counter() - began)
 
     def tokens(self, wanted: Wanted, tokenizer: PairTokenizer) -> float:
         """Tokens of a pair, on average over the sample."""
@@ -76,14 +83,6 @@ class Survey:
         queries, passages = cache.of("queries", of_queries), cache.of("passages", of_passages)
         layout = tokenizer.layout
         return float(layout.totals(layout.truncated(queries.lengths[q], passages.lengths[p])).mean())
-
-
-def _spread(parts: list[tuple[Ords, Ords]], most: int) -> tuple[Ords, Ords]:
-    """At most so many of the pairs, evenly over all."""
-    qords = np.concatenate([qords for qords, _ in parts])
-    ords = np.concatenate([ords for _, ords in parts])
-    places = np.unique(np.linspace(0, len(qords) - 1, min(most, len(qords))).astype(np.int64))
-    return qords[places], ords[places]
 
 
 @dataclass(frozen=True)
