@@ -27,6 +27,7 @@ class OwnSettings(BaseModel):
         transformer: Sub-folder of the model, "" for the folder itself.
         max_length: Tokens that it takes; None where nothing says so.
         lowercase: Whether texts are lowercased before the tokenizer's own normalisation.
+        answers: The tokens for yes and no that a decoder was saved with.
         flops_per_token: Multiply-adds (times two) that a token costs, attention aside.
         width: Layers times hidden size: attention costs 4 of it per token and token attended to.
     """
@@ -37,6 +38,7 @@ class OwnSettings(BaseModel):
     kind: Kind
     max_length: int | None = None
     lowercase: bool = False
+    answers: tuple[int, int] | None = None
     flops_per_token: int
     width: int
 
@@ -65,6 +67,7 @@ def own_settings(folder: Path) -> OwnSettings:
         kind=_kind(folder, config),
         max_length=sentence.get("max_seq_length", int) or tokenizer_length(folder / transformer, config),
         lowercase=bool(sentence.get("do_lower_case", bool)),
+        answers=_answers(folder, parts.get("LogitScore")),
         flops_per_token=2 * layers * (4 * hidden * hidden + 2 * hidden * inner),
         width=layers * hidden,
     )
@@ -100,6 +103,20 @@ def _refuse_prompt(folder: Path) -> None:
             f"{folder}: config_sentence_transformers.json names a default prompt, which is not supported",
             hint="use a model without one; a decoder's instruction goes into its template",
         )
+
+
+def _answers(folder: Path, module: str | None) -> tuple[int, int] | None:
+    """What sentence-transformers' LogitScore compares."""
+    if module is None:
+        return None
+    config = ConfigFile.read(folder / module / "config.json")
+    yes, no = (config.get(key, int) for key in ("true_token_id", "false_token_id"))
+    if yes is None or no is None:
+        raise InputError(
+            f"{config.path}: scores by the logit of one token, not of two",
+            hint="use a model that was trained to answer yes or no",
+        )
+    return yes, no
 
 
 def _size(config: ConfigFile, *names: str) -> int:

@@ -120,5 +120,11 @@ def _loaded(key: _Key, profile: Profile, device: str, threads: int) -> Scorer:
     tokenizer = PairTokenizer(folder, model.own, profile)
     template = profile.template
     answers = (tokenizer.token(template.yes), tokenizer.token(template.no)) if template else None
+    if answers is not None and model.own.answers not in (None, answers):
+        raise InputError(
+            f"cross-encoder '{model.ce}': its template's answers are the tokens {answers}, the model was "
+            f"saved with {model.own.answers}",
+            hint="register it with the template that it was trained with",
+        )
     backend = load_backend(BACKEND, folder, model.own, profile, answers, device, threads)
     return Scorer(Engine(tokenizer, backend), key.by)

@@ -199,3 +199,17 @@ def test_answers_that_are_no_single_token_are_refused(scorer, folders, tmp_path)
     ce, _ = add(store, "odd", str(folders["qwen"]), template=template)
     with pytest.raises(InputError, match="tokens of 'certainly so' instead of one"):
         load_scorer(store, ce, Settings(home=tmp_path, device="cpu"))
+
+
+def test_a_saved_decoder_scores_alike_and_only_with_the_answers_that_it_was_saved_with(
+    scorer, folders, tmp_path
+):
+    CrossEncoder(str(folders["qwen"]), device="cpu").save_pretrained(str(tmp_path / "saved"))
+    store = Store(str(tmp_path / "other"))
+    ce, _ = add(store, "same", str(tmp_path / "saved"), template=Template(**TEMPLATE))
+    saved = load_scorer(store, ce, Settings(home=tmp_path, device="cpu", threads=1))
+    assert np.abs(saved.score("who", SENTENCES) - scorer("qwen").score("who", SENTENCES)).max() < 1e-6
+    swapped = Template(**TEMPLATE, yes="no", no="yes")
+    ce, _ = add(store, "swapped", str(tmp_path / "saved"), template=swapped)
+    with pytest.raises(InputError, match="the model was saved with"):
+        load_scorer(store, ce, Settings(home=tmp_path, device="cpu"))
