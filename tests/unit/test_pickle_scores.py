@@ -190,7 +190,7 @@ def test_a_payload_is_refused_and_not_run(tmp_path: Path, protocol: int, place: 
         (b"\x80\x04t", "tuple"),
         (b"\x80\x04\x87", "tuple"),
         (b"\x80\x04b", "empty stack"),
-        (b"\x80\x04\x94", "ends in the middle"),
+        (b"\x80\x04\x94", "puts nothing"),
         (b"\x80\x04}(K\x01}(\x88G" + bytes(8), "bool as an id"),
         (b"\x80\x04}(K\x01}(NG" + bytes(8), "NoneType as an id"),
         (b"\x80\x04}\x8c\x02\xff\xfe", "not UTF-8"),
@@ -265,6 +265,31 @@ def test_damaged_files_are_read_as_pickle_reads_them_or_refused(
     except InputError:
         return
     assert found == _unpickled(bytes(whole))
+
+
+PIECES = [
+    b"\x80\x04", b"}", b"}\x94", b"(", b"u", b"s", b".", b"K\x01", b"K\x02", b"M\x00\x01",
+    b"J\x00\x00\x01\x00", b"G" + struct.pack(">d", 1.5), b"K\x03G" + struct.pack(">d", 2.5),
+    b"\x8c\x01a", b"\x8c\x01b\x94", b"\x8c\x01cG" + struct.pack(">d", 3.5), b"h\x00", b"h\x01", b"\x94",
+    b"q\x00", b"N", b"\x88", b"t", b"\x86", b"\x87", b"R", b"b", b"cnumpy\ndtype\n", b"C\x01x", b"K\x05}(",
+    b"\x8a\x01\x07", b"X\x01\x00\x00\x00d",
+]  # fmt: skip
+
+
+@settings(max_examples=1500)
+@given(pieces=st.lists(st.sampled_from(PIECES), max_size=24), ended=st.booleans())
+def test_any_opcodes_are_read_as_pickle_reads_them_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, pieces: list[bytes], ended: bool
+) -> None:
+    data = b"\x80\x04}(" + b"".join(pieces) + (b"u." if ended else b"")
+    path = tmp_path_factory.getbasetemp() / "soup.pkl"
+    path.write_bytes(data)
+    try:
+        queries = list(read_pickle_scores(path))
+    except InputError:
+        return
+    if len({one.qid for one in queries}) == len(queries):
+        assert read(path) == _unpickled(data)
 
 
 def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:

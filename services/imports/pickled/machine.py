@@ -39,7 +39,12 @@ class Outer:
     """The dict of all queries."""
 
 
+class Nothing:
+    """What a put would keep where nothing has been pushed."""
+
+
 MARK: Final = Mark()
+NOTHING: Final = Nothing()
 OUTER: Final = Outer()
 
 
@@ -100,7 +105,7 @@ class Machine:
         self.memo = Memo()
         self.opcode_at = 0
         self._stack: list[object] = []
-        self._last: object = None  # what the next put would keep
+        self._last: object = NOTHING  # what a put would keep; None: what is never fetched
         self._protocol = 0
         self._frame_end = 0
         self._ended = False
@@ -149,6 +154,7 @@ class Machine:
                 index = int.from_bytes(following[2][1:], "little") if len(following[2]) > 1 else None
                 self.memo.put(None, index)
             yield scores
+            self._last = NOTHING
             key = following[1]
             self.opcode_at = stream.offset
             stream.at = following.end()
@@ -206,9 +212,9 @@ class Machine:
             b"\x8c": lambda: self._text(1),
             b"\x8d": lambda: self._text(8),
             b"C": lambda: self._push(stream.take(self._int(1))),
-            b"q": lambda: self.memo.put(self._last, self._int(1)),
-            b"r": lambda: self.memo.put(self._last, self._int(4)),
-            b"\x94": lambda: self.memo.put(self._last),
+            b"q": lambda: self._put(self._int(1)),
+            b"r": lambda: self._put(self._int(4)),
+            b"\x94": self._put,
             b"h": lambda: self._push(self.memo.get(self._int(1))),
             b"j": lambda: self._push(self.memo.get(self._int(4))),
         }
@@ -219,6 +225,11 @@ class Machine:
     def _push(self, value: object) -> None:
         self._stack.append(value)
         self._last = value if isinstance(value, str | Global | Dtype) else None
+
+    def _put(self, index: int | None = None) -> None:
+        if self._last is NOTHING:
+            raise Refused("puts nothing into the memo")
+        self.memo.put(self._last, index)
 
     def _int(self, size: int, *, signed: bool = False) -> int:
         return int.from_bytes(self._stream.take(size), "little", signed=signed)
@@ -277,6 +288,7 @@ class Machine:
         if not self._stack or not isinstance(self._stack[-1], Outer | Scores | Dtype):
             raise Refused("MARK, but not for the items of a dict")
         self._stack.append(MARK)
+        self._last = NOTHING
 
     def _setitems(self) -> None:
         stack = self._stack
@@ -286,6 +298,7 @@ class Machine:
         if len(stack) < 2 or stack[-1] is not MARK or not isinstance(stack[-2], Outer | Scores):
             raise Refused("SETITEMS of something that is no pairs of ids and scores")
         stack.pop()
+        self._last = NOTHING
 
     def _setitem(self) -> None:
         match self._stack[-3:]:
@@ -296,6 +309,7 @@ class Machine:
             case _:
                 raise Refused("SETITEM of something that is no id and score")
         del self._stack[-2:]
+        self._last = NOTHING
 
     # -- what a numpy scalar is made of ------------------------------------------------------------
 
