@@ -218,22 +218,17 @@ def empty(planned: Planned, tally: Tally | None = None) -> CheckFailed:
         )
     steps = [f"{int(gone.sum()):,} by {step}" for step, gone in tally.removed.items() if gone.any()]
     candidates, left = int(tally.candidates.sum()), int(tally.negatives.sum())
-    message = f"nothing is left of {candidates:,} candidates: " + "; ".join(steps or ["-"])
     if left:
-        message = (
-            f"no query has enough of the {left:,} negatives left of {candidates:,} candidates for "
-            f"`{planned.request.format.name}`: " + "; ".join(steps or ["-"])
-        )
-    margins = tally.margins
-    if margins.total:
+        what = f"no query has enough of the {left:,} negatives that are left of {candidates:,} candidates"
+        hint = "mine deeper, or ask for fewer negatives per row; what has no score does not count as a label"
+    else:
+        what = f"nothing is left of {candidates:,} candidates"
+        hint = "choose filters that leave some; `msmctl negatives stats` shows what each removes"
+    message = f"{what}: {'; '.join(steps or ['-'])}"
+    if tally.margins.total:
         message += "\nmargins (lowest positive's ce_score - candidate's, in logits) of what verdicts leave:\n"
-        message += "\n".join(margins.lines())
-    return CheckFailed(
-        message,
-        hint="choose filters that leave some; `msmctl negatives stats` shows what each removes"
-        if tally.removed
-        else "mine deeper",
-    )
+        message += "\n".join(tally.margins.lines())
+    return CheckFailed(message, hint=hint if tally.removed else "mine deeper")
 
 
 def summary(planned: Planned, manifest: ExportManifest | None, tally: Tally | None = None) -> dict[str, Any]:

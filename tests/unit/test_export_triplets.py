@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from export_kit import QUERIES, TEXTS, export, files, loaded, numbered, request, small
+from export_kit import QUERIES, TAS_B, TEXTS, export, files, loaded, numbered, request, small
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from small_collection import make
 from small_runs import save_run
+from small_scores import save_scores
 
 from services.errors import CheckFailed, Conflict, InputError, NotFound
 from services.exports import writer
@@ -109,6 +113,56 @@ def test_an_export_without_a_row_fails_with_the_histogram_of_margins_and_leaves_
     assert not (tmp_path / "out").exists()
     with pytest.raises(CheckFailed, match="no query has enough of the 7 negatives"):
         export(small(tmp_path / "more"), "triplet-50", tmp_path / "out")
+
+
+# -- any runs, any judgements, any scores --------------------------------------------------------------
+
+PIDS = [str(n) for n in range(7)]
+
+
+def expected_rows(ranked, judged, scores, margin, per):
+    """The definition, pair by pair."""
+    for qid in ("100", "101"):
+        ranks: dict[str, tuple[int, int]] = {}
+        for system, lists in enumerate(ranked):
+            for rank, pid in enumerate(lists[qid]):
+                ranks[pid] = min(ranks.get(pid, (99, 99)), (rank, system))
+        positives = [pid for pid in PIDS if (qid, pid) in judged and (qid, pid) in scores]
+        bars = {pid: scores[qid, pid] for pid in positives}
+        for positive in positives:
+            for pid in sorted(ranks, key=ranks.__getitem__):
+                bar = bars[positive] if per == "positive" else min(bars.values())
+                if (qid, pid) not in judged and bar - scores.get((qid, pid), np.inf) > margin:
+                    yield int(qid), int(positive), int(pid)
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_triplet_hard_is_what_its_definition_says(tmp_path_factory, data):
+    folder = tmp_path_factory.mktemp("any")
+    pair = st.tuples(st.sampled_from(["100", "101"]), st.sampled_from(PIDS))
+    judged = data.draw(st.sets(pair, min_size=1))
+    scores = {
+        one: float(data.draw(st.integers(-4, 4))) for one in sorted(data.draw(st.sets(pair, min_size=1)))
+    }
+    ranking = st.lists(st.sampled_from(PIDS), unique=True)
+    ranked = [{qid: data.draw(ranking) for qid in ("100", "101")} for _ in range(2)]
+    per = data.draw(st.sampled_from(["lowest", "positive"]))
+    collection = make(
+        folder, passages={pid: f"text {pid}" for pid in PIDS}, queries={"train": {"100": "x", "101": "y"}},
+        qrels={"train": [(*one, 1) for one in judged]},
+    )  # fmt: skip
+    for system, lists in zip(("bm25", TAS_B), ranked, strict=True):
+        save_run(collection, system, lists)
+    save_scores(collection, scores)
+    rows = list(expected_rows(ranked, judged, scores, 1, per))
+    try:
+        export(collection, "triplet-hard-ids", folder / "out", filters=[f"ce-margin=1,per={per}"])
+    except CheckFailed:
+        assert not rows
+        return
+    found = pq.read_table(folder / "out" / "triplet-hard-ids" / "train-00000-of-00001.parquet")
+    assert [tuple(row.values()) for row in found.to_pylist()] == rows
 
 
 # -- the folder ----------------------------------------------------------------------------------------
