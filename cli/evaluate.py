@@ -14,7 +14,7 @@ from cli.progress import Progress, progress
 
 if TYPE_CHECKING:
     from services.collections.collection import Collection
-    from services.evaluation.evaluate import Evaluation
+    from services.evaluation.evaluate import Evaluation, RunKind
     from services.evaluation.measures import Measure
     from services.jobs.kind import Context
     from services.mining.ranking import Candidates
@@ -39,6 +39,10 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 )  # fmt: skip
 @click.option("--engine", type=click.Choice(["exact", "es"]), default="exact", show_default=True,
               help="Dense systems: exact products, or the kNN of the index.")  # fmt: skip
+@click.option(
+    "--reranking", is_flag=True,
+    help="The runs, or imported systems, are reranked lists; those of `msmctl rerank` say so.",
+)  # fmt: skip
 @click.option("--min", "thresholds", multiple=True, metavar="MEASURE=VALUE",
               help="Fail (exit code 1) when a value is lower; may be repeated.")  # fmt: skip
 @click.option("--local", is_flag=True, help="Make what is missing in this process, without a worker.")
@@ -53,12 +57,16 @@ def evaluate(
     split: str,
     measures: tuple[str, ...],
     engine: Any,
+    reranking: bool,
     thresholds: tuple[str, ...],
     local: bool,
     run_out: Path | None,
     as_json: bool,
 ) -> None:
-    """Measure retrieval: how well systems, or TREC runs, find what a split's judgements call relevant.
+    """Measure how well systems, or TREC runs, find what a split's judgements call relevant.
+
+    The result says whether it is retrieval (the whole collection was searched) or reranking (of a list that
+    something else had found).
 
     \b
     Examples:
@@ -79,26 +87,29 @@ def evaluate(
     chosen = opened(ctx, collection)
     wanted = parse_measures([*measures, *(bound.name for bound in least)], chosen.state.min_rel)
     found = (
-        _of_systems(ctx, context, chosen, split, wanted, systems, engine, local, run_out) if systems else []
+        _of_systems(ctx, context, chosen, split, wanted, systems, engine, local, run_out, reranking)
+        if systems
+        else []
     )
-    found += [_of_run(chosen, split, wanted, path) for path in runs]
+    found += [_of_run(chosen, split, wanted, path, reranking) for path in runs]
     _print(found, as_json)
     check(found, least)
 
 
 def _of_systems(
     ctx: click.Context, context: Context, collection: Collection, split: str, measures: list[Measure],
-    systems: list[str], engine: Any, local: bool, run_out: Path | None,
+    systems: list[str], engine: Any, local: bool, run_out: Path | None, reranking: bool,
 ) -> list[Evaluation]:  # fmt: skip
     from cli.waiting import run_specs
     from services.evaluation.evaluate import evaluate as measure
     from services.evaluation.evaluate import judged_qords
-    from services.evaluation.systems import canonical, needed, rankings
+    from services.evaluation.systems import canonical, kind_of, needed, rankings
     from services.evaluation.trec_run import write_run
 
     qords = judged_qords(collection, split)
     depth = max(one.depth for one in measures)
     names = [canonical(context, name) for name in systems]
+    kinds = {name: kind_of(context, name, reranking=reranking) for name in names}
     run_specs(ctx, needed(context, collection, names, engine), local=local, quiet=True)
     found = []
     for name in names:
@@ -106,7 +117,7 @@ def _of_systems(
             lists = _counted(rankings(context, collection, split, name, qords, depth, engine), bar)
             if run_out:
                 lists = write_run(run_out, collection, name, lists)
-            found.append(measure(collection, split, name, measures, lists))
+            found.append(measure(collection, split, name, measures, lists, kinds[name]))
     return found
 
 
@@ -116,15 +127,19 @@ def _counted(rankings: Iterator[Candidates], bar: Progress) -> Iterator[Candidat
         bar.advance()
 
 
-def _of_run(collection: Collection, split: str, measures: list[Measure], path: Path) -> Evaluation:
+def _of_run(
+    collection: Collection, split: str, measures: list[Measure], path: Path, reranking: bool
+) -> Evaluation:
     from services.evaluation.evaluate import evaluate as measure
     from services.evaluation.trec_run import read_run
+    from services.reranking.manifest import is_reranked
 
     run = read_run(path, collection)
     if run.unknown_queries or run.unknown_passages:
         say(f"{path}: {run.unknown_queries:,} queries and {run.unknown_passages:,} passages "
             f"are not in collection '{collection.name}'")  # fmt: skip
-    return measure(collection, split, run.tag, measures, run.rankings)
+    kind: RunKind = "reranking" if reranking or is_reranked(path) else "retrieval"
+    return measure(collection, split, run.tag, measures, run.rankings, kind)
 
 
 def _print(found: list[Evaluation], as_json: bool) -> None:

@@ -36,6 +36,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("cli.run:run", "Import, list and remove runs."),
     "verify": ("cli.verify:verify", "Check a file of negatives against a collection."),
     "evaluate": ("cli.evaluate:evaluate", "Measure a system or a run file."),
+    "rerank": ("cli.rerank:rerank", "Rerank the lists of a run file."),
     "search": ("cli.search:search", "Ask a collection: BM25 and kNN, fused."),
     "jobs": ("cli.jobs:jobs", "List, watch, pause, cancel and retry jobs."),
     "api": ("cli.api:api", "The HTTP service."),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from cli.options import (
@@ -14,8 +16,9 @@ from cli.options import (
     opened,
     settings,
     split_option,
+    store,
 )
-from cli.output import emit_rows
+from cli.output import emit_record, emit_rows
 
 _COLUMNS = (
     "collection", "version", "state", "served", "split", "systems", "ce", "queries", "documents", "bytes",
@@ -103,3 +106,34 @@ def ls(ctx: click.Context, collection: str | None, as_json: bool) -> None:
     client = connect(present)
     found = [summary(client, version) for version in versions(client, present, collection)]
     emit_rows(found, _COLUMNS, as_json=as_json)
+
+
+@publish.command()
+@click.argument("number", metavar="VERSION")
+@collection_option
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+@click.pass_context
+def rm(ctx: click.Context, number: str, collection: str | None, yes: bool, as_json: bool) -> None:
+    """Remove a version; with the served one, nothing is published until the next `publish negatives`.
+
+    \b
+    Example:
+      msmctl publish rm v1 --collection squad --yes
+    """
+    from services.collections.current import resolve
+    from services.elastic.client import connect
+    from services.elastic.names import version_number
+    from services.errors import UsageError
+    from services.publishing.versions import remove, version
+
+    present = settings(ctx)
+    client = connect(present)
+    # A named collection need not be in the store: what was published of it may have outlived it.
+    found = version(client, present, collection or resolve(store(ctx), None), version_number(number))
+    if not yes:
+        if as_json or not sys.stdin.isatty():
+            raise UsageError(f"{found.index} would be removed", hint="say --yes")
+        click.confirm(f"Remove {found.index}?", abort=True, err=True)
+    remove(client, found)
+    emit_record({"removed": [found.index]}, as_json=as_json)

@@ -1,11 +1,15 @@
-"""Measure ranked lists against a split's qrels. This is retrieval: the whole collection was searched."""
+"""Measure ranked lists against a split's qrels, and say what they are.
+
+Retrieval searches the whole collection; reranking orders a list that something else has found, so that its
+values say as much of that list. They are never to be compared without saying so.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, Literal
 
 import ir_measures
 import numpy as np
@@ -17,6 +21,8 @@ from services.mining.ranking import Candidates
 
 _BATCH = 512  # queries measured at a time: ir_measures takes dicts of dicts
 
+RunKind = Literal["retrieval", "reranking"]
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -25,6 +31,7 @@ class Evaluation:
     collection: str
     split: str
     system: str
+    kind: RunKind
     queries: int
     measures: dict[str, float]
 
@@ -49,7 +56,12 @@ def judged_qords(collection: Collection, split: str) -> Ords:
 
 
 def evaluate(
-    collection: Collection, split: str, system: str, measures: list[Measure], rankings: Iterable[Candidates]
+    collection: Collection,
+    split: str,
+    system: str,
+    measures: list[Measure],
+    rankings: Iterable[Candidates],
+    kind: RunKind = "retrieval",
 ) -> Evaluation:
     """Measure a system's rankings.
 
@@ -63,6 +75,7 @@ def evaluate(
         measures: At least one.
         rankings: At most one per query, in any order; consumed once, a batch of queries at a time. An
             ord below zero stands for a passage that the collection does not have.
+        kind: What the rankings are.
     """
     qrels = collection.qrels(split)
     missing = {int(qord) for qord in judged_qords(collection, split)}
@@ -75,7 +88,7 @@ def evaluate(
     for batch in _batches(Candidates(qord, *nothing) for qord in sorted(missing)):
         _measure(sums, qrels, batch)
     values = {measure.name: float(sums[measure.measure].result()) for measure in measures}
-    return Evaluation(collection.name, split, system, total, values)
+    return Evaluation(collection.name, split, system, kind, total, values)
 
 
 def check(found: Iterable[Evaluation], least: Iterable[Threshold]) -> None:

@@ -14,7 +14,8 @@ from services.collections.collection import Collection, Ords
 from services.elastic import versions
 from services.elastic.mapping import ServedSystem
 from services.encoding.vectors import open_vectors
-from services.errors import NotFound
+from services.errors import NotFound, UsageError
+from services.evaluation.evaluate import RunKind
 from services.jobs.kind import Context, Spec
 from services.mining.ranking import Candidates
 from services.mining.retrieve import retrieve
@@ -33,6 +34,22 @@ _BATCH = 256  # questions to a search at a time
 def canonical(context: Context, name: str) -> str:
     """A system's own name for any of its aliases; NotFound with the nearest names."""
     return name if name == HYBRID else Registry.load(context.store).get(name).name
+
+
+def kind_of(context: Context, name: str, *, reranking: bool) -> RunKind:
+    """What a system's rankings are: retrieval, unless an imported run is said to be reranking.
+
+    Raises:
+        UsageError: a system that searches the collection is said to rerank.
+    """
+    if not reranking:
+        return "retrieval"
+    if name == HYBRID or not Registry.load(context.store).get(name).is_imported:
+        raise UsageError(
+            f"'{name}' searches the whole collection: that is retrieval",
+            hint="--reranking is for --run, and for systems whose runs were imported",
+        )
+    return "reranking"
 
 
 def needed(context: Context, collection: Collection, systems: Sequence[str], engine: Engine) -> list[Spec]:

@@ -14,6 +14,7 @@ from services.elastic.errors import translated
 from services.elastic.mapping import template
 from services.elastic.numbered import create, next_number, point, superseded
 from services.elastic.report import size
+from services.errors import NotFound
 from services.publishing.publication import Publication
 from services.settings import Settings
 
@@ -60,6 +61,19 @@ def served(client: Elasticsearch, settings: Settings, collection: str) -> Versio
     return next((v for v in versions(client, settings, collection) if v.served), None)
 
 
+def version(client: Elasticsearch, settings: Settings, collection: str, n: int) -> Version:
+    """A version by number; NotFound where there is none."""
+    there = versions(client, settings, collection)
+    found = next((v for v in there if v.n == n), None)
+    if found is None:
+        numbers = ", ".join(f"v{v.n}" for v in there) or "none"
+        raise NotFound(
+            f"collection '{collection}' has no published version v{n} (there: {numbers})",
+            hint="`msmctl publish ls` lists them",
+        )
+    return found
+
+
 def of_job(client: Elasticsearch, settings: Settings, collection: str, job: str) -> Version | None:
     """The version that a job builds: the lowest, should two processes have made one each just now."""
     return next((v for v in versions(client, settings, collection) if v.meta.job == job), None)
@@ -101,15 +115,20 @@ def serve(client: Elasticsearch, settings: Settings, version: Version) -> None:
     point(client, {names.negatives_alias(settings, version.meta.collection): version.index})
 
 
+def remove(client: Elasticsearch, version: Version) -> None:
+    """Remove a version; the alias goes with the served one."""
+    with translated(f"removing {version.index}"):
+        client.options(ignore_status=404).indices.delete(index=version.index)
+
+
 def prune(
     client: Elasticsearch, settings: Settings, collection: str, ended: Callable[[str], bool]
 ) -> list[str]:
     """Remove what is old and what ended jobs left behind; returns the names."""
-    removed = [v.index for v in superseded(versions(client, settings, collection), ended)]
-    for index in removed:
-        with translated(f"removing {index}"):
-            client.options(ignore_status=404).indices.delete(index=index)
-    return removed
+    removed = superseded(versions(client, settings, collection), ended)
+    for old in removed:
+        remove(client, old)
+    return [old.index for old in removed]
 
 
 def summary(client: Elasticsearch, version: Version) -> dict[str, Any]:

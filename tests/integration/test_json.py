@@ -36,6 +36,7 @@ COMMANDS = {
     "jobs-outcome": [
         "jobs probe",
         f"mine --collection {{c}} --system bm25,{MODEL} --depth 5",
+        "publish negatives --collection {c}",
         f"encode --collection {{c}} --system {MODEL}",
         f"index build --collection {{c}} --system {MODEL}",
     ],
@@ -56,9 +57,14 @@ COMMANDS = {
     ],
     "verify": ["verify shape.jsonl.gz --collection {c}"],
     "models-list": ["models ls"],
+    "publish-list": ["publish ls --collection {c}", "publish ls"],
     "evaluate": [
-        "evaluate --collection {c} --system bm25",
+        "evaluate --collection {c} --system bm25 --run-out shape.trec",
         f"evaluate --collection {{c}} --system bm25,{MODEL},hybrid",
+    ],
+    "rerank": [
+        f"rerank --run shape.trec --collection {{c}} --system {MODEL} -o reranked.trec --force",
+        f"rerank --run shape.trec --collection {{c}} --system {MODEL} -o reranked.trec --dry-run",
     ],
     "run-list": ["run ls --collection {c}"],
     "run-show": ["run show bm25 --collection {c} --split train"],

@@ -10,9 +10,6 @@ from typing import Any
 
 import pytest
 from elasticsearch import ApiError, AuthorizationException, BadRequestError
-from small_collection import make, update
-from small_runs import save_run
-from small_scores import save_scores
 
 from services.collections.collection import Collection
 from services.elastic import names
@@ -25,7 +22,11 @@ from services.negatives.verdicts import Verdict
 from services.publishing import publication, versions
 from services.publishing.documents import document_id
 from tests.conftest import ROOT
+from tests.integration.conftest import Shell
 from tests.integration.index_kit import Bench
+from tests.unit.small_collection import make, update
+from tests.unit.small_runs import save_run
+from tests.unit.small_scores import save_scores
 
 KIND = PublishKind()
 TAS_B = "msmarco-distilbert-base-tas-b"
@@ -306,3 +307,22 @@ def test_the_index_of_passages_is_numbered_and_served_apart(publishing: Publishi
     bench._names.add(collection.name)
     assert bench.build(Collection.open(bench.store, collection.name))["version"] == 1
     assert publishing.documents().keys() == CANDIDATES
+
+
+def test_versions_are_listed_and_removed(
+    publishing: Publishing, shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MSM_STORE", str(publishing.folder / "store"))
+    publishing.publish()
+    publishing.publish(job=2, texts=False)
+    there = ["--collection", publishing.collection.name, "--json"]
+    listed = json.loads(shell.msmctl("publish", "ls", *there))
+    assert [(row["version"], row["served"], row["documents"]) for row in listed] == [
+        (1, False, 8),
+        (2, True, 8),
+    ]
+    assert json.loads(shell.msmctl("publish", "rm", "v1", "--yes", *there)) == {
+        "removed": [f"{publishing.alias}-v1"]
+    }
+    assert "would be removed" in shell.run("publish", "rm", "v2", *there).stderr
+    assert "no published version v1 (there: v2)" in shell.run("publish", "rm", "v1", "--yes", *there).stderr

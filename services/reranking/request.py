@@ -1,0 +1,92 @@
+"""What shall be reranked, by what, and where to."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from importlib.metadata import version as software_version
+from pathlib import Path
+
+from services.collections.collection import Collection
+from services.errors import Conflict, InputError
+from services.exports.writer import compression_of
+from services.imports.rejects import OnError
+from services.reranking.given import GivenFile
+from services.reranking.manifest import RerankInputs, RerankManifest, is_whole, read_manifest
+from services.reranking.rerankers import Reranker
+from services.store.fingerprint import file_sha256
+
+
+@dataclass(frozen=True)
+class RerankRequest:
+    """What to rerank.
+
+    Attributes:
+        file: The given run.
+        reranker: By what.
+        out: Where to; `.gz` and `.zst` are compressed.
+        collection: Gives the texts; None: the file brings them.
+        depth: Passages per query to rerank; None: all.
+        on_error: What to do about what is unknown or cannot be scored: `skip` keeps it below all else.
+        force: Write even if fresh, and over a file that is none of ours.
+    """
+
+    file: GivenFile
+    reranker: Reranker
+    out: Path
+    collection: Collection | None = None
+    depth: int | None = None
+    on_error: OnError = "fail"
+    force: bool = False
+
+    @property
+    def inputs(self) -> RerankInputs:
+        """What the bytes depend on. Reads the given file."""
+        reranker, collection = self.reranker, self.collection
+        return RerankInputs(
+            run=self.file.path.name,
+            run_sha256=file_sha256(self.file.path),
+            by=reranker.name,
+            noun=reranker.noun,
+            fingerprint=reranker.fingerprint,
+            vectors=reranker.vectors,
+            depth=self.depth,
+            collection=None if collection is None else collection.name,
+            collection_fingerprint=None if collection is None else collection.state.fingerprint,
+            on_error=self.on_error,
+            compression=compression_of(self.out.name),
+            software=software_version("msmctl"),
+        )
+
+
+def check_place(request: RerankRequest) -> None:
+    """Refuse a place where the run cannot be written, before any work is done.
+
+    Raises:
+        InputError: no such folder, no folder at all, or one that may not be written to.
+        Conflict: a file that is none of ours is there, or it is the given one.
+    """
+    out, folder = request.out, request.out.parent
+    if out.is_dir():
+        raise InputError(f"{out}: is a folder", hint=f"name a file, such as {out / 'reranked.trec'}")
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder", hint=f"mkdir -p {folder}")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise InputError(
+            f"{folder}: may not be written to", hint="choose another folder or change its permissions"
+        )
+    if out.exists() and out.samefile(request.file.path):
+        raise Conflict(f"{out}: is the run that is to be reranked", hint="choose another -o")
+    if out.exists() and not request.force and read_manifest(out) is None:
+        raise Conflict(
+            f"{out}: exists, and was not made by `msmctl rerank`",
+            hint="choose another name, or overwrite it with --force",
+        )
+
+
+def fresh(request: RerankRequest, inputs: RerankInputs) -> RerankManifest | None:
+    """The manifest of what is there already, unharmed and from the same inputs."""
+    manifest = read_manifest(request.out)
+    if request.force or manifest is None or manifest.inputs.hash != inputs.hash:
+        return None
+    return manifest if is_whole(request.out, manifest) else None
