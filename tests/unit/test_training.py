@@ -112,7 +112,7 @@ def test_nothing_in_the_folder_must_be_unpickled(context: Context, uncut: Traine
         "# uncut",
         "`tiny`",
         "run of bm25",
-        "negatives: 4",
+        "negatives: 2",
         "sentence-transformers",
         "| steps | 12 |",
     ):
