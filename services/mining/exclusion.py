@@ -9,9 +9,10 @@ with the same text that is no positive's both stay: they are different passages.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from enum import IntEnum
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ import numpy.typing as npt
 
 from services.collections.collection import Collection
 from services.mining.ranking import Candidates, Ords, pair_keys
-from services.mining.shingles import THRESHOLD, WORDS, Sketch, near_copies, sketch
+from services.mining.shingles import THRESHOLD, WORDS, Shingled, Sketch, near_copies, sketch
 
 _SKETCHES = 1 << 17  # kept at a time: about 1 KB each for passages of a hundred words
 _BATCH = 1 << 17  # passages whose texts are read in one pass over the collection
@@ -184,20 +185,52 @@ def judged_lists(
 def _judged(
     batch: list[tuple[Ords, Ords, Ords]], sketches: dict[int, Sketch]
 ) -> Iterator[tuple[Ords, Reasons]]:
-    for ords, positives, above_zero in batch:
-        reasons = np.zeros(len(ords), np.uint8)
-        if len(positives) and len(ords):
-            originals = [sketches[ord_] for ord_ in positives.tolist()]
-            copies = [sketches[ord_] for ord_ in ords.tolist()]
-            texts = {original.digest for original in originals}
-            for original in originals:
-                near = near_copies(original.shingles, [copy.shingles for copy in copies])
-                reasons[near] = Reason.NEAR_COPY
-            reasons[[copy.digest in texts for copy in copies]] = Reason.EXACT_COPY
-        for known, reason in ((above_zero, Reason.JUDGED), (positives, Reason.POSITIVE)):
-            among = set(known.tolist())
-            reasons[[ord_ in among for ord_ in ords.tolist()]] = reason
-        yield ords, reasons
+    candidates, positives, above_zero = (_Lists([one[n] for one in batch]) for n in range(3))
+    reasons = _copies(candidates, positives, sketches)
+    reasons[candidates.among(above_zero)] = Reason.JUDGED
+    reasons[candidates.among(positives)] = Reason.POSITIVE
+    for ords, (lo, hi) in zip(candidates.lists, pairwise(candidates.starts.tolist()), strict=True):
+        yield ords, reasons[lo:hi]
+
+
+class _Lists:
+    """Ords of several lists, one behind the other."""
+
+    def __init__(self, lists: Sequence[Ords]) -> None:
+        self.lists = lists
+        self.sizes = np.array([len(ords) for ords in lists], np.int64)
+        self.starts = np.concatenate([[0], np.cumsum(self.sizes)])
+        self.ords = np.concatenate([np.empty(0, np.int32), *lists])
+        self.of: Ords = np.repeat(np.arange(len(lists), dtype=np.int32), self.sizes)
+
+    def among(self, known: _Lists) -> npt.NDArray[np.bool_]:
+        """Per ord, whether it is in the other's list of the same place."""
+        keys, wanted = np.sort(pair_keys(known.of, known.ords)), pair_keys(self.of, self.ords)
+        if not len(keys):
+            return np.zeros(len(wanted), np.bool_)
+        found: npt.NDArray[np.bool_] = (
+            keys[np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)] == wanted
+        )
+        return found
+
+
+def _copies(candidates: _Lists, positives: _Lists, sketches: dict[int, Sketch]) -> Reasons:
+    """Per candidate, whether it is a copy of a positive of its list."""
+    reasons = np.zeros(len(candidates.ords), np.uint8)
+    concerned = np.flatnonzero(positives.sizes[candidates.of] > 0)
+    ords = np.unique(np.concatenate([candidates.ords[concerned], positives.ords]))
+    known = [sketches[ord_] for ord_ in ords.tolist()]
+    digests = np.fromiter((one.digest for one in known), np.uint64, len(known))
+    texts = Shingled.of(known)
+    exact = np.zeros(len(reasons), np.bool_)
+    for place in range(int(positives.sizes.max(initial=0))):
+        rows = concerned[positives.sizes[candidates.of[concerned]] > place]
+        one = np.searchsorted(ords, candidates.ords[rows])
+        other = np.searchsorted(ords, positives.ords[positives.starts[candidates.of[rows]] + place])
+        reasons[rows[near_copies(texts, one, other)]] = Reason.NEAR_COPY
+        exact[rows] |= digests[one] == digests[other]
+    reasons[exact] = Reason.EXACT_COPY
+    return reasons
 
 
 def depth_cut(reasons: Reasons, depth: int) -> int | None:

@@ -9,6 +9,7 @@ below .6 it is a coin's toss.
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -18,7 +19,9 @@ import numpy.typing as npt
 WORDS = 3
 THRESHOLD = 0.7
 _KNOWN_WORDS = 1 << 20
+_SEEN = np.uint64(1 << 21)
 Hashes = npt.NDArray[np.uint64]
+Index = npt.NDArray[np.int64]
 
 
 class _Folding(dict[int, int | str | None]):
@@ -85,21 +88,86 @@ def sketch(text: str) -> Sketch:
     return Sketch(_hash(" ".join(normal)), np.unique(grams))
 
 
+@dataclass(frozen=True)
+class Shingled:
+    """The 3-grams of many texts; those of text n are `shingles[starts[n]:starts[n + 1]]`, ascending."""
+
+    starts: Index
+    shingles: Hashes
+
+    @classmethod
+    def of(cls, sketches: Sequence[Sketch]) -> Shingled:
+        """Of some sketches, in order."""
+        sizes = np.fromiter((len(one.shingles) for one in sketches), np.int64, len(sketches))
+        flat = np.concatenate([np.empty(0, np.uint64), *(one.shingles for one in sketches)])
+        return cls(np.concatenate([[0], np.cumsum(sizes)]), flat)
+
+    @property
+    def sizes(self) -> Index:
+        """3-grams of each text."""
+        return np.diff(self.starts)
+
+    def take(self, texts: Index) -> Shingled:
+        """Some of the texts, in the order given."""
+        sizes = self.sizes[texts]
+        return Shingled(
+            np.concatenate([[0], np.cumsum(sizes)]), self.shingles[ranges(self.starts[texts], sizes)]
+        )
+
+
+def ranges(starts: Index, sizes: Index) -> Index:
+    """All of `starts[n], starts[n] + 1, …`, `sizes[n]` of them, for each n."""
+    within = np.arange(int(sizes.sum())) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    return np.repeat(starts, sizes) + within
+
+
 def near_copies(
-    positive: Hashes, candidates: list[Hashes], threshold: float = THRESHOLD
+    texts: Shingled, one: Index, other: Index, threshold: float = THRESHOLD
 ) -> npt.NDArray[np.bool_]:
-    """Per candidate, whether its Jaccard with the positive is at or above the threshold."""
-    near = np.zeros(len(candidates), np.bool_)
-    sizes = np.fromiter((len(shingles) for shingles in candidates), np.int64, len(candidates))
-    own = len(positive)
-    smaller, larger = np.minimum(sizes, own), np.maximum(sizes, own)
+    """Per pair of texts, whether their Jaccard is at or above the threshold.
+
+    Args:
+        texts: The texts.
+        one: Positions of texts, one for each pair.
+        other: As many positions, of few different texts.
+        threshold: Of the Jaccard.
+    """
+    a, b = texts.sizes[one], texts.sizes[other]
     # Sets of very different size cannot be alike: |a and b| <= smaller, |a or b| >= larger.
+    smaller, larger = np.minimum(a, b), np.maximum(a, b)
     possible = np.flatnonzero((smaller > 0) & (smaller / np.maximum(larger, 1) >= threshold))
-    if not len(possible):
-        return near
-    flat = np.concatenate([candidates[n] for n in possible])
-    places = np.minimum(np.searchsorted(positive, flat), own - 1)
-    starts = np.concatenate([[0], np.cumsum(sizes[possible])[:-1]])
-    shared = np.add.reduceat((positive[places] == flat).astype(np.int64), starts)
-    near[possible] = shared / (own + sizes[possible] - shared) >= threshold
+    near = np.zeros(len(one), np.bool_)
+    near[possible] = _shared_of(texts, one[possible], other[possible], threshold)
     return near
+
+
+def _shared_of(texts: Shingled, one: Index, other: Index, threshold: float) -> npt.NDArray[np.bool_]:
+    """As `near_copies`, of texts that have 3-grams."""
+    lefts, left = np.unique(one, return_inverse=True)
+    rights, right = np.unique(other, return_inverse=True)
+    ours, theirs = texts.take(lefts), texts.take(rights)
+    total = ours.sizes[left] + theirs.sizes[right]
+    # Only 3-grams of some `other` can be shared: few texts have any of them.
+    known, number = np.unique(theirs.shingles, return_inverse=True)
+    kept, numbers = _known_among(ours.shingles, known)
+    starts = np.searchsorted(kept, ours.starts)
+    most = np.diff(starts)[left]
+    near: npt.NDArray[np.bool_] = most / (total - most) >= threshold  # no more than these are shared
+    left, right, total, most = left[near], right[near], total[near], most[near]
+    keys = np.repeat(np.arange(len(rights)), theirs.sizes) * len(known) + number  # ascending
+    wanted = np.repeat(right, most) * len(known) + numbers[ranges(starts[left], most)]
+    found = keys[np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)] == wanted
+    shared = np.bincount(np.repeat(np.arange(len(left)), most), found, len(left))
+    near[near] = shared / (total - shared) >= threshold
+    return near
+
+
+def _known_among(shingles: Hashes, known: Hashes) -> tuple[Index, Index]:
+    """Which of some 3-grams are known ones (ascending), and their positions among these."""
+    # Nearly all are not: a table of their last bits says so sooner than a search.
+    seen = np.zeros(int(_SEEN), np.bool_)
+    seen[known % _SEEN] = True
+    maybe = np.flatnonzero(seen[shingles % _SEEN])
+    places = np.minimum(np.searchsorted(known, shingles[maybe]), max(len(known) - 1, 0))
+    there = known[places] == shingles[maybe]
+    return maybe[there], places[there]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_collection import make, update
 
-from services.mining.exclusion import Exclusion, Reason, depth_cut
+from services.mining.exclusion import Exclusion, Reason, depth_cut, judged_lists
 from services.mining.ranking import Candidates
-from services.mining.shingles import THRESHOLD, near_copies, sketch, words
+from services.mining.shingles import THRESHOLD, Shingled, near_copies, sketch, words
 
 OIL = "The 1973 oil crisis began in October 1973 when OAPEC proclaimed an oil embargo against several states."
 
@@ -112,8 +113,27 @@ TEXTS = st.lists(st.sampled_from(["oil", "Sea", "moon,", "tide", "1973"]), max_s
 @settings(max_examples=200, deadline=None)
 @given(TEXTS, st.lists(TEXTS, max_size=6))
 def test_near_copies_are_what_sets_of_trigrams_say(positive, others):
-    found = near_copies(sketch(positive).shingles, [sketch(other).shingles for other in others])
+    texts = Shingled.of([sketch(text) for text in [positive, *others]])
+    found = near_copies(texts, np.arange(1, len(others) + 1), np.zeros(len(others), np.int64))
     assert found.tolist() == [naive_near(positive, other) for other in others]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.lists(TEXTS, min_size=1, max_size=4), st.lists(TEXTS, max_size=3)), max_size=4))
+def test_lists_are_judged_together_as_each_would_be_alone(lists):
+    texts = sorted({text for pair in lists for side in pair for text in side})
+    ords = {text: n for n, text in enumerate(texts)}
+    batch = [tuple(np.array([ords[text] for text in side], np.int32) for side in pair) for pair in lists]
+    known = SimpleNamespace(of=lambda wanted: {ord_: sketch(texts[ord_]) for ord_ in wanted})
+    found = judged_lists([(candidates, positives, positives) for candidates, positives in batch], known)
+    for (_, reasons), (candidates, positives) in zip(found, lists, strict=True):
+        assert [Reason(reason) for reason in reasons] == [
+            Reason.POSITIVE if text in positives
+            else Reason.EXACT_COPY if words(text) in [words(one) for one in positives]
+            else Reason.NEAR_COPY if any(naive_near(text, one) for one in positives)
+            else Reason.KEPT
+            for text in candidates
+        ]  # fmt: skip
 
 
 def test_the_cut_stands_where_the_depth_th_survivor_does():
