@@ -10,8 +10,7 @@ import pyarrow as pa
 
 from services.exports.lookup import Lookup
 from services.exports.selected import Selected
-from services.negatives.block import Index
-from services.negatives.block import Positives as _Positives
+from services.negatives.block import Index, Positives
 
 Columns = dict[str, pa.Array]
 
@@ -27,7 +26,7 @@ class Rows(NamedTuple):
     positive: Index
     negatives: Index
 
-    def query(self, positives: _Positives) -> Index:
+    def query(self, positives: Positives) -> Index:
         """Per row, the position of its query."""
         return positives.query[self.positive]
 

@@ -139,8 +139,11 @@ def write(planned: Planned, done: Callable[[int], None] = lambda read: None) -> 
         ]
         read = 0
         for output, sink in zip(planned.outputs, sinks, strict=True):
-            _fill(output, sink, lambda now, before=read: done(before + now))  # type: ignore[misc]
-            read += sum(output.sizes)
+            for n, size in enumerate(output.sizes):
+                if n >= sink.blocks:
+                    done(read)
+                    sink.add(*output.encode(n))
+                read += size
             if _is_empty(planned, sinks[0]):
                 place.discard()
                 raise empty(planned)
@@ -149,14 +152,6 @@ def write(planned: Planned, done: Callable[[int], None] = lambda read: None) -> 
         manifest = _manifest(planned, sinks[0], files)
         place.publish(manifest, files)
     return manifest
-
-
-def _fill(output: Output, sink: Sink, done: Callable[[int], None]) -> None:
-    read = sum(output.sizes[: sink.blocks])
-    for n in range(sink.blocks, len(output.sizes)):
-        done(read)
-        sink.add(*output.encode(n))
-        read += output.sizes[n]
 
 
 def _is_empty(planned: Planned, first: Sink) -> bool:

@@ -13,6 +13,7 @@ from services.exports.format import Counts
 from services.mining.ranking import Ords, Scores
 from services.negatives.block import CandidateBlock, Index, Mask
 from services.negatives.selection import Selection
+from services.ranges import ranges
 
 
 class Triples(NamedTuple):
@@ -70,11 +71,10 @@ class Selected:
 
     def triples(self) -> Triples:
         """Every positive with every negative that may stand beside it, by query, positive and rank."""
-        sizes = np.diff(self.negative_starts)
         query = self.block.positives.query[self.positives]
-        positive = np.repeat(self.positives, sizes[query])
-        within = np.arange(len(positive)) - np.repeat(np.cumsum(sizes[query]) - sizes[query], sizes[query])
-        negative = self.negatives[np.repeat(self.negative_starts[query], sizes[query]) + within]
+        sizes = np.diff(self.negative_starts)[query]
+        positive = np.repeat(self.positives, sizes)
+        negative = self.negatives[ranges(self.negative_starts[query], sizes)]
         may = self.selection.admits(self.block, positive, negative)
         return Triples(positive[may], negative[may])
 
@@ -94,7 +94,7 @@ class Selected:
         negatives = negatives[self.selection.admits(self.block, positive, negatives)]
         starts = self._starts(self.block.pairs.query[negatives])
         rows = np.flatnonzero(np.diff(starts) >= n)
-        return (first[rows], negatives[starts[rows][:, None] + np.arange(n)])
+        return first[rows], negatives[starts[rows][:, None] + np.arange(n)]
 
     def labelled(self, only: Index | None = None) -> Labelled:
         """By query, its positives with 1 and then its negatives with 0.

@@ -9,7 +9,6 @@ import pyarrow as pa
 
 from services.collections.collection import Collection
 from services.exports.format import Content, Counts, Encoded, Output
-from services.exports.lookup import whole_texts
 
 BLOCK = 1 << 15
 Ranges = Sequence[tuple[int, int]]
@@ -61,11 +60,6 @@ def ids(collection: Collection, name: str) -> Output:
 def typed_ids(collection: Collection, ids: pa.ChunkedArray) -> pa.ChunkedArray:
     """Ids as integers where all ids of the collection are."""
     return ids.cast(pa.int64()) if collection.state.integer_ids else ids
-
-
-def text_column(rows: pa.Table) -> pa.Array:
-    """The texts (title, space, text) of rows of passages."""
-    return whole_texts(rows)
 
 
 def _output(

@@ -16,12 +16,13 @@ from hashlib import blake2b
 import numpy as np
 import numpy.typing as npt
 
+from services.ranges import Index, ranges
+
 WORDS = 3
 THRESHOLD = 0.7
 _KNOWN_WORDS = 1 << 20
 _SEEN = np.uint64(1 << 21)
 Hashes = npt.NDArray[np.uint64]
-Index = npt.NDArray[np.int64]
 
 
 class _Folding(dict[int, int | str | None]):
@@ -113,12 +114,6 @@ class Shingled:
         return Shingled(
             np.concatenate([[0], np.cumsum(sizes)]), self.shingles[ranges(self.starts[texts], sizes)]
         )
-
-
-def ranges(starts: Index, sizes: Index) -> Index:
-    """All of `starts[n], starts[n] + 1, …`, `sizes[n]` of them, for each n."""
-    within = np.arange(int(sizes.sum())) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    return np.repeat(starts, sizes) + within
 
 
 def near_copies(

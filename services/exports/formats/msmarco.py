@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from services.exports import texts
 from services.exports.format import Encoded, Format, Options, Output
-from services.exports.lookup import Lookup, lists
+from services.exports.lookup import Lookup, lists, whole_texts
 from services.exports.reading import Negatives, negatives
 from services.exports.selected import Selected
 
@@ -80,7 +80,7 @@ def _mse(selected: Selected, lookup: Lookup) -> Encoded:
 
 
 def _corpus(rows: pa.Table) -> pa.Table:
-    return pa.table([rows["pid"], texts.text_column(rows)], CORPUS)
+    return pa.table([rows["pid"], whole_texts(rows)], CORPUS)
 
 
 def _queries(rows: pa.Table) -> pa.Table:

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from services.exports import texts
 from services.exports.format import Encoded, Format
-from services.exports.lookup import Lookup, lists
+from services.exports.lookup import Lookup, lists, whole_texts
 from services.exports.reading import Negatives, negatives
 from services.exports.selected import Selected
 
@@ -37,7 +37,7 @@ def _queries(reading: Negatives, rows: pa.Table) -> pa.Table:
 
 
 def _documents(reading: Negatives, rows: pa.Table) -> pa.Table:
-    return pa.table([texts.typed_ids(reading.collection, rows["pid"]), texts.text_column(rows)], DOCUMENTS)
+    return pa.table([texts.typed_ids(reading.collection, rows["pid"]), whole_texts(rows)], DOCUMENTS)
 
 
 PYLATE_KD: Format[Negatives] = Format(
