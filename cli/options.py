@@ -66,6 +66,7 @@ class How(TypedDict):
     force: bool
     timeout: float | None
     dry_run: bool
+    measure: bool
     as_json: bool
 
 
@@ -83,6 +84,9 @@ def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--force", is_flag=True, help="Make it anew even if it is fresh."),
         timeout_option,
         dry_run_option,
+        click.option(
+            "--measure", is_flag=True, help="With --dry-run: measure, where it would run, what it costs."
+        ),
         json_option,
     ]
     for option in reversed(options):

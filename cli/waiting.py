@@ -54,6 +54,7 @@ def run_specs(
     force: bool = False,
     timeout: float | None = None,
     dry_run: bool = False,
+    measure: bool = False,
     as_json: bool = False,
     quiet: bool = False,
 ) -> list[Outcome]:
@@ -69,6 +70,7 @@ def run_specs(
         force: Do it anew even if it is fresh.
         timeout: Wait so many seconds at most.
         dry_run: Print what would be done, with its cost.
+        measure: Measure the cost, where the work would be done.
         as_json: Print JSON.
         quiet: Print nothing on stdout: the caller does.
 
@@ -82,13 +84,16 @@ def run_specs(
         Unavailable: there is nobody to do the work.
     """
     from services.jobs.context import context_for, open_ledger
-    from services.jobs.submit import plan
 
+    if measure and not dry_run:
+        raise UsageError("--measure goes with --dry-run", hint="`msmctl plan …` is short for both")
     if detach and local:
         raise UsageError("--detach and --local exclude each other", hint="a local run ends with its command")
     context = context_for(settings(ctx), "admin")
     if dry_run:
-        _print_plan(plan(context, specs, force), as_json)
+        _show_plan(
+            context, specs, force=force, measure=measure, local=local, timeout=timeout, as_json=as_json
+        )
         return []
     patience = _patience(context)
     outcomes = None if force else patiently(lambda: _all_fresh(context, specs), patience)
@@ -247,20 +252,29 @@ def _detaching(ids: Sequence[str], local: bool) -> Iterator[None]:
         raise click.exceptions.Exit(130) from None
 
 
-def _print_plan(planned: Sequence[Any], as_json: bool) -> None:
-    rows = [
-        {
-            "title": item.spec.title,
-            "fresh": item.fresh,
-            "chunks": item.estimate.chunks if item.estimate else 0,
-            "rows": item.estimate.rows if item.estimate else 0,
-            "bytes": item.estimate.bytes if item.estimate else 0,
-            "seconds": item.estimate.seconds if item.estimate else 0.0,
-            "facts": item.estimate.facts if item.estimate else {},
-        }
-        for item in planned
-    ]
-    emit_rows(rows, ["title", "chunks", "rows", "bytes", "seconds", "fresh", "facts"], as_json=as_json)
+def _show_plan(
+    context: Context,
+    specs: Sequence[Spec],
+    *,
+    force: bool,
+    measure: bool,
+    local: bool,
+    timeout: float | None,
+    as_json: bool,
+) -> None:
+    """Print what would be done, with its cost."""
+    from cli.planning import measured_here, measured_on_worker, print_plan
+    from services.jobs.context import open_ledger
+    from services.jobs.submit import plan
+
+    cost = None
+    if measure and local:
+        cost = measured_here(context)
+    elif measure:
+        ledger = open_ledger(context)
+        _require_dispatcher(ledger, _patience(context))
+        cost = measured_on_worker(ledger, context, timeout)
+    print_plan(plan(context, specs, force, cost), as_json)
 
 
 def _print_outcomes(outcomes: Sequence[Outcome], as_json: bool) -> None:

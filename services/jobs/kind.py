@@ -81,16 +81,42 @@ class Receipt(BaseModel):
     """Filled in by the executor."""
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """What a job would cost, for `--dry-run`. `seconds` is None where nothing has been measured yet."""
+class Estimate(BaseModel):
+    """What a job would cost. None: does not apply to this kind, or is not known before something is measured.
+
+    Attributes:
+        chunks: Of the work phase.
+        rows: What is to be done, in the kind's own unit: rows to encode, queries to mine, pairs to score.
+        bytes: That the store will take.
+        elastic_bytes: That Elasticsearch will take.
+        passages: That are worked on.
+        queries: Likewise.
+        pairs: Pairs of query and passage, as systems and positives name them.
+        unique_pairs: Distinct ones; `rows` of them are still to be scored.
+        tokens: That a model will read, padding left out.
+        seconds: Of one worker on one device, all phases; several workers divide it.
+        startup: Seconds that a process takes, once, to load a model. Not in `seconds`.
+        device: Where `seconds` was measured: `cpu`, or the accelerator's name.
+        memory: Peak bytes of the worker, its children included.
+        device_memory: Peak bytes on an accelerator.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     chunks: int
     rows: int
-    bytes: int
+    bytes: int = 0
+    elastic_bytes: int | None = None
+    passages: int | None = None
+    queries: int | None = None
+    pairs: int | None = None
+    unique_pairs: int | None = None
+    tokens: int | None = None
     seconds: float | None = None
-    facts: dict[str, Any] = field(default_factory=dict)
-    """What else people want to know before they pay, by name; small JSON."""
+    startup: float = 0.0
+    device: str | None = None
+    memory: int | None = None
+    device_memory: int | None = None
 
 
 @dataclass
@@ -167,3 +193,11 @@ class Kind(ABC, Generic[S]):
     @abstractmethod
     def estimate(self, context: Context, spec: S) -> Estimate:
         """Costs, without doing anything."""
+
+    def measure(self, context: Context, spec: S) -> Estimate:
+        """Costs as measured here, by a few seconds of work that leave nothing behind.
+
+        What the job requires need not be there yet. A kind whose costs nothing but counts decide has
+        nothing to measure.
+        """
+        return self.estimate(context, spec)

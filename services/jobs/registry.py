@@ -11,6 +11,7 @@ from services.jobs.kind import Kind, Spec
 _KINDS = {
     "encode": "services.jobs.kinds.encode:EncodeKind",
     "index": "services.jobs.kinds.index:IndexKind",
+    "measure": "services.jobs.kinds.measure:MeasureKind",
     "mine": "services.jobs.kinds.mine:MineKind",
     "probe": "services.jobs.kinds.probe:ProbeKind",
     "publish": "services.jobs.kinds.publish:PublishKind",

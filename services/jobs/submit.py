@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -69,8 +69,21 @@ def submit(
     return _Submitter(ledger, context, runner).all(specs, force)
 
 
-def plan(context: Context, specs: Sequence[Spec], force: bool = False) -> list[Planned]:
-    """What `submit` would do, requirements first, without doing it."""
+def plan(
+    context: Context,
+    specs: Sequence[Spec],
+    force: bool = False,
+    cost: Callable[[Spec], Estimate] | None = None,
+) -> list[Planned]:
+    """What `submit` would do, requirements first, without doing it.
+
+    Args:
+        context: For judging what is fresh.
+        specs: What would be done.
+        force: See `submit`.
+        cost: Says what a job would cost, such as by measuring; default: its kind's estimate.
+    """
+    cost = cost or (lambda spec: kind_named(spec.kind).estimate(context, spec))
     found: dict[str, Planned] = {}
 
     def visit(spec: Spec, anew: bool) -> None:
@@ -81,10 +94,10 @@ def plan(context: Context, specs: Sequence[Spec], force: bool = False) -> list[P
         if fresh is None:
             for needed in kind.requires(context, spec):
                 visit(needed, anew=False)
-        found[spec.hash] = Planned(spec, fresh, kind.estimate(context, spec) if fresh is None else None)
+        found[spec.hash] = Planned(spec, fresh, cost(spec) if fresh is None else None)
 
     for spec in specs:
-        visit(spec, force)
+        visit(forced(spec) if force and not spec.nonce else spec, force)
     return list(found.values())
 
 

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from services.errors import NotFound, Unavailable
 from services.mining.deepen import deepen
 from services.mining.exclusion import Exclusion, rule
 from services.mining.knn import recall
 from services.mining.ranking import Candidates, Ords, Retriever
 from services.mining.refresh import Within, renewed, reusable
-from services.mining.retrieve import Target, exact_retriever, on_standing_index, open_retriever
+from services.mining.retrieve import Target, exact_retriever, on_standing_index
 from services.mining.runs import IMPORTED, Engine, Inputs, open_run
 
 if TYPE_CHECKING:
     from services.jobs.kind import Context
 
-_PROBED = 4  # shards of passages that an estimate looks at
 _SAMPLE = 200  # queries on which an approximate engine is compared with the exact one
 
 
@@ -111,32 +108,6 @@ def inputs_of(target: Target, split: str, *, depth: int, engine: Engine, all_que
         all_queries=all_queries,
         exclusion=rule(),
     )
-
-
-def measured_seconds(
-    context: Context, target: Target, engine: Engine, qords: Ords, depth: int
-) -> float | None:
-    """What mining would take in this process, from a short probe; None where something is missing."""
-    sample = qords[:256]
-    share = len(qords) / len(sample)
-    try:
-        retriever = open_retriever(context, target, engine)
-    except (NotFound, Unavailable):
-        return None
-    if engine == "exact":
-        ranges = [(part.lo, part.hi) for part in target.present.passages.parts]
-        looked_at = ranges[:_PROBED]
-        share *= len(ranges) / len(looked_at)
-        within = Within(target.present.passages, frozenset(looked_at))
-        retriever = exact_retriever(context, target.collection, target.present.queries, within)
-    start = time.perf_counter()
-    lists = retriever.search(sample, depth)
-    searched = time.perf_counter()
-    candidates = [Candidates(int(qord), *ranked) for qord, ranked in zip(sample, lists, strict=True)]
-    for _ in Exclusion(target.collection).reasons(candidates):
-        pass
-    excluded = time.perf_counter() - searched
-    return (searched - start) * share + excluded * len(qords) / len(sample)
 
 
 def measured_recall(context: Context, target: Target, qords: Ords, depth: int) -> float:

@@ -37,6 +37,11 @@ def prepared(device: str, threads: int) -> torch.device:
     return torch.device(device)
 
 
+def device_name(kind: str) -> str:
+    """What to call a device in front of people: `cpu`, or the accelerator's name."""
+    return kind if kind == "cpu" else torch.cuda.get_device_name(kind)
+
+
 def loaded(auto_class: Any, folder: Path, again: str) -> tuple[Any, list[str]]:
     """A model in evaluation mode, float32, from a folder's safetensors; never code of its own.
 

@@ -108,7 +108,7 @@ def measured(wanted: Wanted, scorer: Scorer, survey: Survey) -> Pace:
     queries, passages = cache.of("queries", of_queries), cache.of("passages", of_passages)
 
     def score(lo: int, hi: int) -> float:
-        return scorer.engine.score(queries, passages, q[lo:hi], p[lo:hi]).tokens
+        return scorer.engine.score(queries, passages, q[lo:hi], p[lo:hi], fill=False).tokens
 
     def tokenising(table: TableName, all_rows: Index, sample: Index) -> float:
         def tokenise(lo: int, hi: int) -> float:

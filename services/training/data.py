@@ -37,7 +37,13 @@ class Made:
     counts: dict[str, int]
 
 
-def make(opened: Opened, method: Method, recipe: Recipe, progress: Callable[[int], None]) -> Made:
+def make(
+    opened: Opened,
+    method: Method,
+    recipe: Recipe,
+    progress: Callable[[int], None],
+    blocks: int | None = None,
+) -> Made:
     """Make all examples of a run.
 
     Args:
@@ -45,6 +51,7 @@ def make(opened: Opened, method: Method, recipe: Recipe, progress: Callable[[int
         method: How examples look.
         recipe: Says how many.
         progress: Called with 0 now and then; raises to stop.
+        blocks: Only the first so many blocks of queries, for a look at what there will be.
 
     Raises:
         CheckFailed: there is not a single example, or not one batch.
@@ -54,18 +61,18 @@ def make(opened: Opened, method: Method, recipe: Recipe, progress: Callable[[int
     train = np.setdiff1d(candidates.qords, held)
     if recipe.data.queries:
         train = _some(train, recipe.data.queries, (recipe.seed, _SUBSET))
-    blocks: list[Rows] = []
+    found: list[Rows] = []
     held_out: list[Rows] = []
-    for n in range(candidates.blocks):
+    for n in range(min(candidates.blocks, blocks or candidates.blocks)):
         progress(0)
         block = candidates.block(n)
         kept = opened.selection.keep(block)
         drawn = draw(block, kept, opened.selection, recipe.data.negatives, (recipe.seed, _NEGATIVES, n))
         rows = method.examples(block, drawn, recipe)
         inside = np.isin(rows["qord"], train)
-        blocks.append({name: column[inside] for name, column in rows.items()})
+        found.append({name: column[inside] for name, column in rows.items()})
         held_out.append(_lists(block, kept, held, recipe.evaluation.depth))
-    examples, lists = _joined(blocks), _joined(held_out)
+    examples, lists = _joined(found), _joined(held_out)
     counts = {
         "queries": len(np.unique(examples["qord"])),
         "queries_left_out": len(train) - len(np.unique(examples["qord"])),

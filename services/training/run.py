@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -31,6 +32,16 @@ from services.training.trained import CURVE
 CHUNK_SECONDS = 120.0
 _WARM, _MEASURED = 2, 6
 """Steps that are run to measure one: the first ones, which are slower, do not count."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What steps take: seconds of one, seconds before the first, peak bytes of the training process."""
+
+    step: float
+    startup: float
+    memory: int
+    device_memory: int | None
 
 
 @dataclass(frozen=True)
@@ -100,15 +111,13 @@ class Run:
         opened = self.opened()
         self.context.status("making examples")
         made = data.make(opened, self.method, self.recipe, self.context.checkpoint)
-        threads = self.context.settings.threads or len(os.sched_getaffinity(0))
-        precision = fitting(self.recipe.precision, self.context.settings.device, threads)
+        precision, threads = self.precision()
         seconds = None
         if self.recipe.steps is None or self.recipe.chunk_steps is None:
-            seconds = self.measure(made.examples, precision, threads)
+            seconds = self.measure(made.examples, precision, threads).step
             self.context.log(f"{seconds:.3f} s per step of {self.recipe.batch} examples, {precision}")
             costs.remember_speed(self.context.store, self.recipe, self.base, seconds)
-        steps = self.recipe.steps or max(1, round((self.recipe.minutes or 0) * 60 / (seconds or 1)))
-        chunk = self.recipe.chunk_steps or max(1, round(CHUNK_SECONDS / (seconds or 1)))
+        steps, chunk = self.lengths(seconds or 1.0)
         store = self.context.store
         return plan.fix(
             store,
@@ -127,15 +136,26 @@ class Run:
             ),
         )
 
-    def measure(self, examples: Rows, precision: Any, threads: int) -> float:
-        """Seconds per step: the mean of some, after a few that warm up."""
+    def precision(self) -> tuple[Literal["fp32", "bf16"], int]:
+        """In what the steps are computed, and on how many threads."""
+        threads = self.context.settings.threads or len(os.sched_getaffinity(0))
+        return fitting(self.recipe.precision, self.context.settings.device, threads), threads
+
+    def lengths(self, step: float) -> tuple[int, int]:
+        """Steps of the run and of a chunk, where one takes so many seconds."""
+        steps = self.recipe.steps or max(1, round((self.recipe.minutes or 0) * 60 / step))
+        return steps, self.recipe.chunk_steps or max(1, round(CHUNK_SECONDS / step))
+
+    def measure(self, examples: Rows, precision: Any, threads: int) -> Pace:
+        """What steps take: the mean of some, after a few that warm up."""
         self.context.status("measuring the speed")
-        count = _WARM + _MEASURED
+        count, began = _WARM + _MEASURED, time.monotonic()
         with tempfile.TemporaryDirectory(prefix="msmctl-train-") as scratch:
             task = self._task(Path(scratch), examples, 0, count, count, precision, threads, None, "measure")
-            events = self._events(task, 0)
-            seconds = [event.seconds for event in events if isinstance(event, Step)]
-        return max((seconds[-1] - seconds[_WARM - 1]) / (len(seconds) - _WARM), 1e-4)
+            steps = [event for event in self._events(task, 0) if isinstance(event, Step)]
+        last = steps[-1]
+        each = (last.seconds - steps[_WARM - 1].seconds) / (len(steps) - _WARM)
+        return Pace(max(each, 1e-4), time.monotonic() - began - last.seconds, last.memory, last.device_memory)
 
     # -- a chunk -----------------------------------------------------------------------------------
 

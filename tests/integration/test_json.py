@@ -32,7 +32,11 @@ COMMANDS = {
     "system": [f"systems show {MODEL}", "systems show bm25"],
     "systems-pull": [f"systems pull {MODEL}"],
     "systems-verify": [f"systems verify {MODEL}", f"systems verify {MODEL} --collection {{c}}"],
-    "jobs-plan": [f"mine --collection {{c}} --system bm25,{MODEL} --depth 7 --dry-run"],
+    "jobs-plan": [
+        f"mine --collection {{c}} --system bm25,{MODEL} --depth 7 --dry-run",
+        f"plan mine --collection {{c}} --system bm25,{MODEL} --depth 7",
+        f"index build --collection {{c}} --system {MODEL} --force --dry-run --measure",
+    ],
     "jobs-outcome": [
         "jobs probe",
         f"mine --collection {{c}} --system bm25,{MODEL} --depth 5",

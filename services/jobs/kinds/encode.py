@@ -28,9 +28,11 @@ from services.encoding.shards import (
     row_count,
     texts_fingerprint,
 )
+from services.encoding.survey import survey
 from services.encoding.vectors import open_vectors
 from services.errors import Conflict
 from services.jobs.kind import Chunk, Context, DeadRow, Estimate, Kind, Queue, Receipt, Spec
+from services.meter import PeakMemory
 from services.systems.models import installed_or_pull, required
 from services.systems.registry import Registry
 from services.systems.system import System
@@ -187,15 +189,44 @@ class EncodeKind(Kind[EncodeSpec]):
     def estimate(self, context: Context, spec: EncodeSpec) -> Estimate:
         """Shards, rows and bytes that are missing; seconds once this model has encoded something."""
         work = _Work.of(context, spec)
-        todo = work.todo(spec)
-        rows = sum(hi - lo for _, lo, hi in todo)
+        counted = _counted(work, work.todo(spec))
         speed = context.store.read_json(_speed_key(work))
-        return Estimate(
-            chunks=len(todo),
-            rows=rows,
-            bytes=rows * work.folder.model.own.dim * 4,
-            seconds=rows / speed["rows_per_second"] if speed else None,
+        return counted.model_copy(
+            update={"seconds": counted.rows / speed["rows_per_second"] if speed else None}
         )
+
+    def measure(self, context: Context, spec: EncodeSpec) -> Estimate:
+        """The same with tokens and pace of a sample of the texts, from all over and of all lengths."""
+        from services.models.torch_runtime import device_name
+
+        peak, began = PeakMemory(), time.perf_counter()
+        work = _Work.of(context, spec)
+        todo = work.todo(spec)
+        encoder = load_model(context.store, work.folder.model, work.folder.profile, context.settings)
+        startup = time.perf_counter() - began
+        found = survey(work.collection, todo, encoder)
+        return _counted(work, todo).model_copy(
+            update={
+                "tokens": found.tokens,
+                "seconds": found.seconds,
+                "startup": startup,
+                "device": device_name(encoder.device),
+                "memory": peak.bytes + SHARD_ROWS * encoder.dim * 4,
+                "device_memory": peak.device_bytes,
+            }
+        )
+
+
+def _counted(work: _Work, todo: Sequence[tuple[TableName, int, int]]) -> Estimate:
+    """What can be counted."""
+    passages, queries = (sum(hi - lo for name, lo, hi in todo if name == table) for table in TABLES)
+    return Estimate(
+        chunks=len(todo),
+        rows=passages + queries,
+        bytes=(passages + queries) * work.folder.model.own.dim * 4,
+        passages=passages,
+        queries=queries,
+    )
 
 
 def _queries_from(collection: Collection) -> int:

@@ -7,19 +7,24 @@ gate, and swaps the aliases. The version belongs to its job: whatever runs twice
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from importlib.metadata import version as software_version
 from typing import Any, Literal
 
 from services.collections.collection import Collection
 from services.elastic import bulk, documents, gate, names, versions
-from services.elastic.mapping import ServedSystem, VectorIndex
+from services.elastic.mapping import ServedSystem, VectorIndex, passages_body, queries_body
 from services.elastic.provenance import Provenance, text_fingerprint
+from services.elastic.rehearsal import Cost, rehearse
 from services.elastic.settle import settle
 from services.elastic.versions import Version
+from services.encoding.stand_in import stand_ins
 from services.encoding.vectors import Vectors, open_vectors
 from services.errors import CheckFailed, NotFound
 from services.jobs.kind import Chunk, Context, DeadRow, Estimate, Kind, Receipt, Spec
 from services.jobs.kinds.encode import EncodeSpec
+from services.meter import PeakMemory
+from services.store.fingerprint import short
 from services.systems.registry import Registry
 from services.systems.system import System
 
@@ -42,6 +47,23 @@ class IndexSpec(Spec):
     def title(self) -> str:
         """Such as `index squad all-MiniLM-L6-v2`."""
         return " ".join(("index", self.collection, *(self.systems or ("text",))))
+
+    @classmethod
+    def of(
+        cls, collection: Collection, systems: Sequence[str], vector_index: VectorIndex = "hnsw"
+    ) -> IndexSpec:
+        """The spec for some systems, named in any spelling, on a collection's present state.
+
+        Raises:
+            NotFound: no such system. UsageError: a system that cannot be served.
+        """
+        registry = Registry.load(collection.store)
+        return cls(
+            collection=collection.name,
+            collection_version=collection.state.version,
+            systems=tuple(one.name for one in map(registry.retrieving, systems) if one.is_dense),
+            vector_index=vector_index,
+        )
 
 
 class IndexKind(Kind[IndexSpec]):
@@ -140,26 +162,58 @@ class IndexKind(Kind[IndexSpec]):
         }
 
     def estimate(self, context: Context, spec: IndexSpec) -> Estimate:
-        """Rows and bytes of the vectors and texts to send."""
+        """Rows, and bytes of the vectors and texts to send."""
         collection = _collection(context, spec)
         rows = collection.state.live_passages + collection.state.live_queries
         found = [open_vectors(collection, system) for system in dense(context, spec.systems)]
         # Texts weigh about what their parts do; a float32 takes 16/3 bytes in base64.
         size = sum(part.bytes for part in [*collection.state.passages, *collection.state.queries])
         size += sum(rows * vectors.dim * 16 // 3 for vectors in found if vectors)
-        return Estimate(chunks=len(_chunks(collection)), rows=rows, bytes=size)
+        return _counted(collection).model_copy(update={"elastic_bytes": size})
+
+    def measure(self, context: Context, spec: IndexSpec) -> Estimate:
+        """Seconds and bytes by building small indices of some of the rows; the gate is left out."""
+        peak = PeakMemory()
+        client, settings, collection = context.elastic(), context.settings, _collection(context, spec)
+        now = versions.served(client, settings, spec.collection)
+        asked, kept = _asked_and_kept(context, spec, now)
+        vectors: dict[str, Vectors] = {}
+        systems = []
+        for system in [*asked, *kept]:
+            found = open_vectors(collection, system)
+            if found is None and system in kept:
+                continue
+            vectors[system.slug] = found or stand_ins(collection, system)
+            systems.append(served_system(system, vectors[system.slug]))
+        bodies = (
+            passages_body(collection.state.fields, systems, _vector_index(spec, asked, now)),
+            queries_body(systems),
+        )
+        streams = (
+            partial(documents.passages, collection, vectors),
+            partial(documents.queries, collection, vectors),
+        )
+        counts = (collection.passage_count, collection.state.query_count)
+        name = settings.index(spec.collection, "measure", short(spec.hash))
+        cost = Cost(0.0, 0.0)
+        for body, stream, rows in zip(bodies, streams, counts, strict=True):
+            context.checkpoint(0)
+            cost += rehearse(client, name, body, stream, rows, settings.senders)
+        return _counted(collection).model_copy(
+            update={
+                "elastic_bytes": round(cost.bytes),
+                "seconds": cost.seconds,
+                "device": "elasticsearch",
+                "memory": peak.bytes,
+            }
+        )
 
     def _provenance(self, context: Context, spec: IndexSpec, collection: Collection) -> Provenance:
         """What the version is made from: the asked systems, and the served ones whose vectors are at hand."""
-        asked = dense(context, spec.systems)
         now = versions.served(context.elastic(), context.settings, spec.collection)
-        kept = (
-            dense(context, [system.name for system in now.meta.systems.values()], known_only=True)
-            if now
-            else []
-        )
+        asked, kept = _asked_and_kept(context, spec, now)
         systems = {}
-        for system in [*asked, *(system for system in kept if system not in asked)]:
+        for system in [*asked, *kept]:
             vectors = open_vectors(collection, system)
             if vectors is not None:
                 systems[system.slug] = served_system(system, vectors)
@@ -179,8 +233,7 @@ class IndexKind(Kind[IndexSpec]):
             text_fingerprint=text_fingerprint(),
             fields=state.fields,
             systems=systems,
-            # Text alone leaves the choice of the served version standing.
-            vector_index=now.meta.vector_index if now and not asked else spec.vector_index,
+            vector_index=_vector_index(spec, asked, now),
             software_version=software_version("msmctl"),
             job=_owner(context, spec),
             created=versions.now(),
@@ -310,6 +363,30 @@ def vectors_of(
             )
         found[system.slug] = vectors
     return found
+
+
+def _asked_and_kept(
+    context: Context, spec: IndexSpec, now: Version | None
+) -> tuple[list[System], list[System]]:
+    """The dense systems that are asked for, and the others that are served now."""
+    asked = dense(context, spec.systems)
+    served = [system.name for system in now.meta.systems.values()] if now else []
+    return asked, [one for one in dense(context, served, known_only=True) if one not in asked]
+
+
+def _vector_index(spec: IndexSpec, asked: Sequence[System], now: Version | None) -> VectorIndex:
+    """As asked; text alone leaves the choice of the served version standing."""
+    return now.meta.vector_index if now and not asked else spec.vector_index
+
+
+def _counted(collection: Collection) -> Estimate:
+    state = collection.state
+    return Estimate(
+        chunks=len(_chunks(collection)),
+        rows=state.live_passages + state.live_queries,
+        passages=state.live_passages,
+        queries=state.live_queries,
+    )
 
 
 def _collection(context: Context, spec: IndexSpec) -> Collection:

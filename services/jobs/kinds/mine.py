@@ -12,7 +12,9 @@ from services.collections.collection import Collection, Ords
 from services.elastic.versions import served
 from services.errors import Conflict, InputError, MsmError, NotFound
 from services.jobs.kind import Chunk, Context, DeadRow, Estimate, Kind, Queue, Receipt, Spec
-from services.mining.miner import Miner, inputs_of, measured_recall, measured_seconds
+from services.meter import PeakMemory
+from services.mining.measured import probe, with_vectors
+from services.mining.miner import Miner, inputs_of, measured_recall
 from services.mining.retrieve import Target, open_retriever
 from services.mining.runs import (
     Engine,
@@ -32,6 +34,7 @@ _PRODUCTS = 2e12  # multiply-adds per chunk of exact products: half a minute on 
 _LEAST, _MOST = 256, 4096
 _WIDEST = 1024  # dimensions assumed while there are no vectors to look at
 _ROW = 8  # bytes of a candidate in a part, about
+_HELD = 48  # and in memory
 
 
 class MineSpec(Spec):
@@ -51,6 +54,30 @@ class MineSpec(Spec):
     def title(self) -> str:
         """Such as `mine squad/train bm25`."""
         return f"mine {self.collection}/{self.split} {self.system}"
+
+    @classmethod
+    def of_each(
+        cls, collection: Collection, systems: Sequence[str], *, split: str, engine: Engine, **asked: Any
+    ) -> list[MineSpec]:
+        """The specs of some systems, named in any spelling, on a collection's present state.
+
+        Raises:
+            NotFound: no such split or system. UsageError: a system that cannot be asked.
+        """
+        collection.split_members(split)
+        registry = Registry.load(collection.store)
+        chosen = {system.name: system for system in map(registry.retrieving, systems)}
+        return [
+            cls(
+                collection=collection.name,
+                collection_version=collection.state.version,
+                split=split,
+                system=system.name,
+                engine=engine if system.is_dense else "es",
+                **asked,
+            )
+            for system in chosen.values()
+        ]
 
 
 class MineKind(Kind[MineSpec]):
@@ -165,15 +192,35 @@ class MineKind(Kind[MineSpec]):
 
     def estimate(self, context: Context, spec: MineSpec) -> Estimate:
         """Chunks, queries, the bytes of the parts; seconds by a short probe in this process."""
+        return _probed(context, _target(context, spec), spec)
+
+    def measure(self, context: Context, spec: MineSpec) -> Estimate:
+        """The same for vectors that are still to be made; BM25 and kNN need their index."""
+        peak = PeakMemory()
         target = _target(context, spec)
-        qords = _queries(target, spec)
-        rows = len(qords) * min(spec.depth + 1, target.collection.passage_count)
-        return Estimate(
-            chunks=-(-len(qords) // _chunk_size(target, spec)),
-            rows=len(qords),
-            bytes=rows * _ROW,
-            seconds=measured_seconds(context, target, spec.engine, qords, spec.depth),
-        )
+        if spec.engine == "exact":
+            target = with_vectors(target)
+        estimate = _probed(context, target, spec)
+        if target.vectors is not None:
+            at_once = min(estimate.rows, _chunk_size(target, spec))
+            held = at_once * (4 * target.vectors.dim + _HELD * spec.depth)
+        else:
+            held = 0
+        return estimate.model_copy(update={"memory": peak.bytes + held, "device_memory": peak.device_bytes})
+
+
+def _probed(context: Context, target: Target, spec: MineSpec) -> Estimate:
+    qords = _queries(target, spec)
+    found = probe(context, target, spec.engine, qords, spec.depth)
+    return Estimate(
+        chunks=-(-len(qords) // _chunk_size(target, spec)),
+        rows=len(qords),
+        bytes=len(qords) * min(spec.depth + 1, target.collection.passage_count) * _ROW,
+        queries=len(qords),
+        passages=target.collection.state.live_passages,
+        seconds=found.seconds if found else None,
+        device=found.device if found else None,
+    )
 
 
 def _target(context: Context, spec: MineSpec) -> Target:

@@ -6,6 +6,7 @@ as soon as it is done, so that a job that is cancelled loses nothing.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,6 +22,7 @@ from services.cross_encoders.profile import profile_of
 from services.cross_encoders.registry import CrossEncoders
 from services.errors import Conflict
 from services.jobs.kind import Chunk, Context, DeadRow, Estimate, Kind, Queue, Receipt, Spec
+from services.meter import PeakMemory
 from services.scoring.identity import scored_by
 from services.scoring.margins import margin_quantiles
 from services.scoring.score_folder import ScoreFolder, ScorePart
@@ -28,13 +30,15 @@ from services.scoring.score_parts import Triples, write_part
 from services.scoring.scorer import load_model
 from services.scoring.scores import Scores
 from services.scoring.select import Asked, Wanted, to_do
-from services.scoring.survey import Survey, measured_speed
+from services.scoring.survey import Survey, measured
 from services.scoring.tokenizer import PairTokenizer
+from services.systems.registry import Registry
 
 # Work per chunk: one to two minutes on two cores; a few on a GPU, whose speed varies more.
 _CHUNK_FLOPS = {"cpu": 1e13, "cuda": 1e15}
 _PAIR_BYTES = 10  # of a pair in a part, about
 _TOKEN_BYTES = 16  # of memory that a token of a chunk's texts takes
+_LOOKS = 3  # at every pair, besides the plan's: by the chunks, and twice to finish
 
 
 class ScoreSpec(Spec):
@@ -55,6 +59,32 @@ class ScoreSpec(Spec):
     def title(self) -> str:
         """Such as `score squad/train ce-squad`."""
         return f"score {self.collection}/{self.split} {self.ce}"
+
+    @classmethod
+    def of(cls, collection: Collection, ce: str, systems: Sequence[str] = (), **asked: Any) -> ScoreSpec:
+        """The spec, on a collection's present state, with the model that the cross-encoder has now.
+
+        Args:
+            collection: The collection.
+            ce: Name in any spelling.
+            systems: Likewise; none: all that were mined.
+            asked: The other fields.
+
+        Raises:
+            NotFound: the model, a system or its run is missing: the hint has the command that makes it.
+        """
+        entry = CrossEncoders.load(collection.store).get(ce)
+        registry = Registry.load(collection.store)
+        spec = cls(
+            collection=collection.name,
+            collection_version=collection.state.version,
+            ce=entry.name,
+            fingerprint=scored_by(entry, required(collection.store, entry)).fingerprint,
+            systems=tuple(dict.fromkeys(registry.get(system).name for system in systems)),
+            **asked,
+        )
+        Wanted(collection, spec.asked)
+        return spec
 
     @property
     def asked(self) -> Asked:
@@ -107,15 +137,17 @@ class _Work:
         tokenizer = PairTokenizer(folder, self.model.own, profile_of(self.ce, self.model.own))
         return self.survey.tokens(self.wanted, tokenizer)
 
-    def ranges(self) -> list[tuple[int, int]]:
-        """Queries cut by the work that is left of them; all in one range where nothing bounds it."""
-        if not self.survey.todo:
-            return []
+    @property
+    def chunk_pairs(self) -> int:
+        """Pairs of a chunk, about: time and memory bound them."""
         own = self.model.own
         flops = self.tokens * (own.flops_per_token + 4 * self.tokens * own.width)
         memory = self.context.settings.memory_mb << 20
-        pairs = max(1.0, min(_CHUNK_FLOPS[self.device] / flops, memory / (_TOKEN_BYTES * self.tokens)))
-        return _cut(self.survey.left, int(pairs))
+        return int(max(1.0, min(_CHUNK_FLOPS[self.device] / flops, memory / (_TOKEN_BYTES * self.tokens))))
+
+    def ranges(self) -> list[tuple[int, int]]:
+        """Queries cut by the work that is left of them; all in one range where nothing bounds it."""
+        return _cut(self.survey.left, self.chunk_pairs) if self.survey.todo else []
 
     @property
     def device(self) -> str:
@@ -226,32 +258,49 @@ class ScoreKind(Kind[ScoreSpec]):
         """Pairs and bytes; seconds once this model has scored something."""
         work = _Work.of(context, spec)
         speed = context.store.read_json(work.speed_key)
-        return _estimate(work, speed["tokens_per_second"] if speed else None)
+        counted = _counted(work)
+        return counted.model_copy(
+            update={"seconds": (counted.tokens or 0) / speed["tokens_per_second"] if speed else None}
+        )
+
+    def measure(self, context: Context, spec: ScoreSpec) -> Estimate:
+        """The same with the speed of model and tokenizer, from a few seconds' work."""
+        from services.models.torch_runtime import device_name
+
+        peak, began = PeakMemory(), time.perf_counter()
+        work = _Work.of(context, spec)
+        counted = _counted(work)
+        seconds, began = time.perf_counter() - began, time.perf_counter()
+        if not counted.rows:
+            return counted.model_copy(update={"seconds": seconds})
+        scorer = load_model(context.store, work.ce, work.model, context.settings)
+        startup = time.perf_counter() - began
+        pace = measured(work.wanted, scorer, work.survey)
+        seconds += _LOOKS * work.survey.seconds + pace.texts + (counted.tokens or 0) * pace.token
+        chunk = min(counted.rows, work.chunk_pairs) * work.tokens * _TOKEN_BYTES
+        return counted.model_copy(
+            update={
+                "seconds": seconds,
+                "startup": startup,
+                "device": device_name(scorer.device),
+                "memory": peak.bytes + int(chunk),
+                "device_memory": peak.device_bytes,
+            }
+        )
 
 
-def measured_estimate(context: Context, spec: ScoreSpec) -> Estimate:
-    """The estimate with the speed measured in this process, for a few seconds."""
-    work = _Work.of(context, spec)
-    scorer = load_model(context.store, work.ce, work.model, context.settings)
-    return _estimate(work, measured_speed(work.wanted, scorer, work.survey))
-
-
-def _estimate(work: _Work, tokens_per_second: float | None) -> Estimate:
+def _counted(work: _Work) -> Estimate:
+    """What can be counted, and tokens from a sample."""
     survey = work.survey
-    tokens = round(survey.todo * work.tokens) if survey.todo else 0
     return Estimate(
         chunks=len(work.ranges()),
         rows=survey.todo,
         bytes=survey.todo * _PAIR_BYTES,
-        seconds=tokens / tokens_per_second if tokens_per_second else None,
-        facts={
-            "queries": len(work.wanted.qords),
-            "asked": survey.asked,
-            "unique": survey.unique,
-            "already": survey.unique - survey.todo,
-            "todo": survey.todo,
-            "tokens": tokens,
-        },
+        queries=len(work.wanted.qords),
+        passages=int(survey.passages.sum()),
+        pairs=survey.asked,
+        unique_pairs=survey.unique,
+        tokens=round(survey.todo * work.tokens) if survey.todo else 0,
     )
 
 

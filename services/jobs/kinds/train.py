@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal
 from services.collections.collection import Collection
 from services.errors import Conflict
 from services.jobs.kind import Chunk, Context, Estimate, Kind, Queue, Receipt, Spec
+from services.meter import PeakMemory
 from services.models.entry import slug_of
 from services.training import costs, register
 from services.training.card import CARD, card, software
@@ -18,6 +19,7 @@ from services.training.curve import Curve
 from services.training.loading import require_fitting
 from services.training.recipe import Recipe
 from services.training.run import CHUNK_SECONDS, Run
+from services.training.survey import survey
 from services.training.trained import CURVE, PICTURE, TrainedModel, find_trained, keep
 
 _FOLDER = "training"
@@ -117,6 +119,26 @@ class TrainKind(Kind[TrainSpec]):
             chunks = max(1, round((seconds or 0.0) / CHUNK_SECONDS))
         return Estimate(
             chunks=chunks, rows=steps * spec.recipe.batch, bytes=costs.room(run.base), seconds=seconds
+        )
+
+    def measure(self, context: Context, spec: TrainSpec) -> Estimate:
+        """All of it, from some steps in a training process; 0 `startup`: every chunk has its own."""
+        from services.models.torch_runtime import device_name, prepared
+
+        peak = PeakMemory()
+        run = _run(context, spec)
+        found = survey(run)
+        settings = context.settings
+        return Estimate(
+            chunks=found.chunks,
+            rows=found.steps * spec.recipe.batch,
+            bytes=costs.room(run.base),
+            queries=found.queries,
+            pairs=found.examples,
+            seconds=found.seconds,
+            device=device_name(prepared(settings.device, settings.threads).type),
+            memory=peak.bytes + found.pace.memory,
+            device_memory=found.pace.device_memory,
         )
 
 
