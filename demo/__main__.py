@@ -26,6 +26,7 @@ from services.store import Store
 
 COLLECTION = "python"
 SYSTEM = "all-MiniLM-L6-v2"
+CE = "ce-python"
 QUESTIONS = (
     "run a program and capture its output",
     "wait until all threads have arrived",
@@ -40,10 +41,14 @@ class Demo:
     Attributes:
         settings: Of this machine.
         folder: Where the demo's own files lie.
+        minutes: That the cross-encoder is trained.
+        margin: Logits that a negative lies below the lowest positive.
     """
 
     settings: Settings
     folder: Path
+    minutes: float = 2
+    margin: float = 1
     _step: int = field(default=0, init=False)
 
     def run(self) -> None:
@@ -69,6 +74,7 @@ class Demo:
             "export", "hard-negatives", "--collection", COLLECTION, "--split", "train", "-o", negatives
         )
         self.msmctl("verify", negatives, "--collection", COLLECTION)
+        self.filtered()
         self.title("Measure BM25, dense and both together on questions of modules that were kept apart")
         self.msmctl(
             "evaluate", "--collection", COLLECTION, "--split", "test", "--system", f"bm25,{SYSTEM},hybrid"
@@ -108,6 +114,23 @@ class Demo:
         state = Collection.open(store, COLLECTION).state
         note.write_text(json.dumps([corpus.made_from, state.fingerprint]), "utf-8")
 
+    def filtered(self) -> None:
+        """Negatives that a cross-encoder has looked at: the smallest that shows how."""
+        on = ("--collection", COLLECTION, "--split", "train")
+        self.title("Train a cross-encoder of two layers on them, for some minutes")
+        self.msmctl("train", "ce-bce", *on, "--name", CE, "--set", "layers=2",
+                    "--set", f"minutes={self.minutes:g}")  # fmt: skip
+        self.title("Score the best ten candidates of each system for 300 of the queries")
+        self.msmctl("score", *on, "--ce", CE, "--top", "10", "--queries", "300")
+        self.title("Leave out likely positives, and draw how far negatives lie below the positives")
+        judged = (*on, "--ce", CE, "--filter", f"ce-margin={self.margin:g}")
+        filtered, triplets, plot = (
+            str(self.folder / name) for name in ("filtered.jsonl.gz", "triplets", "margins.png")
+        )
+        self.msmctl("export", "hard-negatives", *judged, "-o", filtered)
+        self.msmctl("export", "triplet-hard", *judged, "-o", triplets)
+        self.msmctl("negatives", "stats", *judged, "--plot", plot)
+
     def farewell(self, seconds: float) -> None:
         """Where everything lies, and what to type next."""
         home = self.settings.home
@@ -117,6 +140,9 @@ Done in {clock(seconds)}. The stack is still running.
   state            {home} (MSM_HOME)
   collection       {self.settings.store_url}/collections/{COLLECTION}
   hard negatives   {self.folder / "negatives.jsonl.gz"}, and beside it its manifest
+                   filtered.jsonl.gz there: those that the cross-encoder was asked about and calls negatives
+  triplets         {self.folder / "triplets"}: datasets.load_dataset(FOLDER, "triplet-hard")
+  margins          {self.folder / "margins.png"}: a plot by system
   corpus           {self.folder / "corpus"} (BEIR format)
   Elasticsearch    `msmctl status` has its address; `msmctl credentials reader --json` a user who may read
                    alias {self.settings.index(COLLECTION)}: the passages, their text and vectors

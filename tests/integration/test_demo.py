@@ -6,9 +6,10 @@ import json
 import sys
 from pathlib import Path
 
+import datasets
 import pytest
 
-from demo.__main__ import COLLECTION, SYSTEM, Demo, main
+from demo.__main__ import CE, COLLECTION, SYSTEM, Demo, main
 from demo.corpus import build
 from tests.conftest import Stack
 
@@ -41,7 +42,7 @@ def _module(name: str) -> str:
 def test_the_demo_runs_to_its_end_and_a_second_time_skips_what_is_fresh(
     few: Path, stack: Stack, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    Demo(stack.settings, few).run()
+    Demo(stack.settings, few, minutes=0.1, margin=0).run()
     first = capsys.readouterr()
     for command in (
         "up",
@@ -50,6 +51,10 @@ def test_the_demo_runs_to_its_end_and_a_second_time_skips_what_is_fresh(
         "mine",
         "export hard-negatives",
         "verify",
+        "train ce-bce",
+        "score",
+        "export triplet-hard",
+        "negatives stats",
         "evaluate",
     ):
         assert f"$ msmctl {command}" in first.out
@@ -59,12 +64,19 @@ def test_the_demo_runs_to_its_end_and_a_second_time_skips_what_is_fresh(
     assert "positives among negatives\t0" in first.out
     assert "msmctl down" in first.out
     assert str(few / "negatives.jsonl.gz") in first.out
+    assert (few / "margins.png").read_bytes().startswith(b"\x89PNG")
+    triplets = datasets.load_dataset(str(few / "triplets"), "triplet-hard", split="train")
+    assert triplets.column_names == ["query", "positive", "negative"]
+    assert len(triplets) > 0
 
-    Demo(stack.settings, few).run()
+    Demo(stack.settings, few, minutes=0.1, margin=0).run()
     second = capsys.readouterr()
     assert "still fresh" in second.out
     assert f"fresh, skipped: collection {COLLECTION}" in second.out
-    for what in (f"encode {COLLECTION}", f"index {COLLECTION}", f"mine {COLLECTION}/train bm25"):
+    for what in (
+        f"encode {COLLECTION}", f"index {COLLECTION}", f"mine {COLLECTION}/train bm25",
+        f"score {COLLECTION}/train {CE}",
+    ):  # fmt: skip
         assert f"fresh, skipped: {what}" in second.err
     assert "\njob " not in second.err, "nothing was to be done"
 
