@@ -66,7 +66,8 @@ def _card(subsets: dict[str, dict[str, ExportManifest]]) -> str:
         {
             "config_name": subset,
             "data_files": [
-                {"split": split, "path": f"{subset}/{split}-*.parquet"} for split in sorted(splits)
+                {"split": _spelt(split), "path": f"{subset}/{split}-?????-of-?????.parquet"}
+                for split in sorted(splits)
             ],
         }
         for subset, splits in sorted(subsets.items())
@@ -81,6 +82,11 @@ def _card(subsets: dict[str, dict[str, ExportManifest]]) -> str:
         f"---\n{head}---\n\n{_MADE}`*.manifest.json` says what each subset was made from.\n\n"
         f"| subset | split | rows | collection |\n|---|---|---:|---|\n{rows}"
     )
+
+
+def _spelt(split: str) -> str:
+    """The split as `datasets` may call it: it knows no dash."""
+    return split.replace("-", "_")
 
 
 def _rows(manifest: ExportManifest, subset: str, split: str) -> int:

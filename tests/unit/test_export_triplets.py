@@ -187,6 +187,15 @@ def test_subsets_and_splits_share_a_folder_and_its_card_lists_them(tmp_path):
     assert len(loaded(out, "triplet-all-ids")) == 8
 
 
+def test_splits_whose_names_begin_alike_stay_apart_and_a_dash_becomes_what_the_library_takes(tmp_path):
+    export(small(tmp_path, split="dl"), "triplet", tmp_path / "out", split="dl")
+    export(small(tmp_path / "b", split="dl-19"), "triplet-all", tmp_path / "out", split="dl-19")
+    export(small(tmp_path / "c", split="dl-19"), "triplet", tmp_path / "out", split="dl-19", num=1)
+    assert len(loaded(tmp_path / "out", "triplet", "dl")) == 2
+    assert len(loaded(tmp_path / "out", "triplet", "dl_19")) == 2
+    assert len(loaded(tmp_path / "out", "triplet-all", "dl_19")) == 8
+
+
 def test_a_subset_that_is_there_is_fresh_until_one_of_its_files_or_the_card_changes(tmp_path):
     collection, out = small(tmp_path), tmp_path / "out"
     export(collection, "triplet", out)
