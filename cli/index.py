@@ -79,17 +79,8 @@ def build(
     """
     from cli.waiting import run_specs
     from services.jobs.kinds.index import IndexSpec
-    from services.systems.registry import Registry
 
-    chosen = opened(ctx, collection)
-    registry = Registry.load(chosen.store)
-    dense = tuple(system.name for system in map(registry.retrieving, systems) if system.is_dense)
-    spec = IndexSpec(
-        collection=chosen.name,
-        collection_version=chosen.state.version,
-        systems=dense,
-        vector_index=vector_index,
-    )
+    spec = IndexSpec.of(opened(ctx, collection), systems, vector_index)
     run_specs(ctx, [spec], **how)
 
 

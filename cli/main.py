@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "index": ("cli.index:index", "Build, verify, swap and roll back index versions."),
     "mine": ("cli.mine:mine", "Mine candidates for hard negatives."),
     "score": ("cli.score:score", "Score candidates with a cross-encoder."),
+    "refresh": ("cli.refresh:refresh", "Encode, index, mine, score and export: what is not fresh."),
     "plan": ("cli.plan:plan", "Measure what encode, index, mine, score and train would cost."),
     "negatives": ("cli.negatives:negatives", "Look at candidates and their verdicts; mark them."),
     "publish": ("cli.publish:publish", "Put judged candidates into Elasticsearch, for Kibana."),

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from cli.options import How, collection_option, job_options, opened, split_option, system_option
+
+if TYPE_CHECKING:
+    from services.mining.runs import Engine
 
 
 @click.command()
@@ -35,7 +40,7 @@ def mine(
     collection: str | None,
     split: str,
     depth: int,
-    engine: str,
+    engine: Engine,
     all_queries: bool,
     refresh: bool,
     how: How,
@@ -54,22 +59,9 @@ def mine(
     """
     from cli.waiting import run_specs
     from services.jobs.kinds.mine import MineSpec
-    from services.systems.registry import Registry
 
-    chosen = opened(ctx, collection)
-    chosen.split_members(split)
-    registry = Registry.load(chosen.store)
-    specs = [
-        MineSpec(
-            collection=chosen.name,
-            collection_version=chosen.state.version,
-            split=split,
-            system=system.name,
-            depth=depth,
-            engine="exact" if system.is_dense and engine == "exact" else "es",
-            all_queries=all_queries,
-            refresh=refresh,
-        )
-        for system in {system.name: system for system in map(registry.retrieving, systems)}.values()
-    ]
+    specs = MineSpec.of_each(
+        opened(ctx, collection), systems, split=split, engine=engine,
+        depth=depth, all_queries=all_queries, refresh=refresh,
+    )  # fmt: skip
     run_specs(ctx, specs, **how)

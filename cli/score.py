@@ -10,7 +10,6 @@ from cli.options import CommaList, How, collection_option, flat, job_options, op
 from cli.output import say
 
 if TYPE_CHECKING:
-    from services.collections.collection import Collection
     from services.jobs.kinds.score import ScoreSpec
 
 
@@ -60,36 +59,14 @@ def score(
       msmctl score --collection squad --ce ce-squad --split train --top 5 --queries 1500
     """
     from cli.waiting import run_specs
+    from services.jobs.kinds.score import ScoreSpec
 
-    chosen = opened(ctx, collection)
-    spec = _spec(chosen, ce, split=split, systems=tuple(systems), top=top, queries=queries,
-                 seed=seed if queries else 0, all_queries=all_queries)  # fmt: skip
+    spec = ScoreSpec.of(
+        opened(ctx, collection), ce, systems, split=split, top=top, queries=queries,
+        seed=seed if queries else 0, all_queries=all_queries,
+    )  # fmt: skip
     for outcome in run_specs(ctx, [spec], **how):
         _tell_margins(spec, outcome.result or {})
-
-
-def _spec(collection: Collection, name: str, **asked: Any) -> ScoreSpec:
-    """The spec; what is missing is said now, with the command that makes it."""
-    from services.cross_encoders.models import required
-    from services.cross_encoders.registry import CrossEncoders
-    from services.jobs.kinds.score import ScoreSpec
-    from services.scoring.identity import scored_by
-    from services.scoring.select import Wanted
-    from services.systems.registry import Registry
-
-    ce = CrossEncoders.load(collection.store).get(name)
-    model = required(collection.store, ce)
-    registry = Registry.load(collection.store)
-    asked["systems"] = tuple(dict.fromkeys(registry.get(system).name for system in asked["systems"]))
-    spec = ScoreSpec(
-        collection=collection.name,
-        collection_version=collection.state.version,
-        ce=ce.name,
-        fingerprint=scored_by(ce, model).fingerprint,
-        **asked,
-    )
-    Wanted(collection, spec.asked)
-    return spec
 
 
 def _tell_margins(spec: ScoreSpec, result: dict[str, Any]) -> None:

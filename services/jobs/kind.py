@@ -44,6 +44,10 @@ class Spec(BaseModel):
         """One line for people, such as `mine squad/train bm25`."""
         return f"{self.kind} {self.collection}"
 
+    def covers(self, needed: Spec) -> bool:
+        """Whether what this makes serves somebody who needs that; the same spec does."""
+        return self == needed
+
 
 class Chunk(BaseModel):
     """A range of a job's work, never data. What `lo` and `hi` count is the kind's affair."""

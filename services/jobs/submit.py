@@ -90,15 +90,21 @@ def plan(
         if spec.hash in found:
             return
         kind = kind_named(spec.kind)
-        fresh = None if anew else kind.fresh(context, spec)
+        fresh = None if anew or spec.nonce else kind.fresh(context, spec)
         if fresh is None:
             for needed in kind.requires(context, spec):
-                visit(needed, anew=False)
+                visit(_instead_of(needed, asked), anew=False)
         found[spec.hash] = Planned(spec, fresh, cost(spec) if fresh is None else None)
 
-    for spec in specs:
-        visit(forced(spec) if force and not spec.nonce else spec, force)
+    asked = [forced(spec) if force and not spec.nonce else spec for spec in specs]
+    for spec in asked:
+        visit(spec, force)
     return list(found.values())
+
+
+def _instead_of(needed: Spec, asked: Sequence[Spec]) -> Spec:
+    """What is asked for anyway and covers what is needed; else that itself."""
+    return next((spec for spec in asked if spec.covers(needed)), needed)
 
 
 def forced(spec: S) -> S:
@@ -133,18 +139,18 @@ class _Submitter:
         self._context = context
         self._runner = runner
         self._done: dict[str, Verdict] = {}
+        self._asked: list[Spec] = []
         self._result = Submission()
 
     def all(self, specs: Sequence[Spec], force: bool) -> Submission:
-        for spec in specs:
-            anew = force and not spec.nonce
-            self._result.asked.append(self._one(forced(spec) if anew else spec, force))
+        self._asked = [forced(spec) if force and not spec.nonce else spec for spec in specs]
+        self._result.asked += [self._one(spec, force) for spec in self._asked]
         return self._result
 
     def _one(self, spec: Spec, force: bool) -> Verdict:
         """Judge a spec and submit what has to be done. A spec met twice is judged once."""
         if spec.hash not in self._done:
-            fresh = None if force else kind_named(spec.kind).fresh(self._context, spec)
+            fresh = None if force or spec.nonce else kind_named(spec.kind).fresh(self._context, spec)
             if fresh is not None:
                 self._result.fresh.append(f"{spec.title}: {fresh}")
             self._done[spec.hash] = Verdict(spec.title, None if fresh else self._submit(spec), fresh)
@@ -152,7 +158,10 @@ class _Submitter:
 
     def _submit(self, spec: Spec) -> str:
         kind = kind_named(spec.kind)
-        needs = [self._one(needed, force=False).job for needed in kind.requires(self._context, spec)]
+        needs = [
+            self._one(_instead_of(needed, self._asked), force=False).job
+            for needed in kind.requires(self._context, spec)
+        ]
         depends_on = list(dict.fromkeys(need for need in needs if need is not None))
         job = self._ledger.create_job(new_job(spec, kind.queue_of(spec), depends_on, self._runner))
         self._result.jobs.append(self._adopt(job))

@@ -48,6 +48,13 @@ class IndexSpec(Spec):
         """Such as `index squad all-MiniLM-L6-v2`."""
         return " ".join(("index", self.collection, *(self.systems or ("text",))))
 
+    def covers(self, needed: Spec) -> bool:
+        """An index with vectors has the texts too."""
+        if not isinstance(needed, IndexSpec) or needed.collection_version != self.collection_version:
+            return False
+        same = needed.collection == self.collection and set(needed.systems) <= set(self.systems)
+        return same and (not needed.systems or needed.vector_index == self.vector_index)
+
     @classmethod
     def of(
         cls, collection: Collection, systems: Sequence[str], vector_index: VectorIndex = "hnsw"
