@@ -19,7 +19,8 @@ from services.errors import Conflict, InputError
 from services.exports import card
 from services.exports.format import Output
 from services.exports.manifest import ExportInputs, ExportManifest, is_whole, manifest_path, read_manifest
-from services.exports.writer import BlockFile, ShardedTable, Sink, Written, compression_of, replace
+from services.exports.shards import ShardedTable
+from services.exports.writer import BlockFile, Sink, Written, compression_of, replace
 
 
 class Place(ABC):

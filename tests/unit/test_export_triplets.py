@@ -17,7 +17,7 @@ from small_runs import save_run
 from small_scores import save_scores
 
 from services.errors import CheckFailed, Conflict, InputError, NotFound
-from services.exports import writer
+from services.exports import shards
 from services.exports.export import plan, summary, write
 
 
@@ -213,7 +213,7 @@ def test_another_export_of_a_subset_takes_the_place_of_all_its_shards(tmp_path, 
     collection, out = small(tmp_path), tmp_path / "out"
     monkeypatch.setattr("services.negatives.reader.BLOCK", 1)
     with monkeypatch.context() as smaller:
-        smaller.setattr(writer, "SHARD_BYTES", 1)
+        smaller.setattr(shards, "SHARD_BYTES", 1)
         export(collection, "triplet-all", out)
     assert len(list((out / "triplet-all").iterdir())) == 2
     assert loaded(out, "triplet-all") == named(*ALL)
@@ -234,7 +234,7 @@ def test_a_killed_export_goes_on_behind_the_last_whole_shard_and_has_the_same_by
     tmp_path, monkeypatch, name
 ):
     monkeypatch.setattr("services.negatives.reader.BLOCK", 1)
-    monkeypatch.setattr(writer, "SHARD_BYTES", 1)
+    monkeypatch.setattr(shards, "SHARD_BYTES", 1)
     collection = small(tmp_path)
     export(collection, name, tmp_path / "whole")
 
