@@ -77,7 +77,7 @@ def test_the_commands_of_the_page_work(page: str, sample: Sample) -> None:
 
 
 def test_every_page_is_linked_from_the_index_of_pages() -> None:
-    linked = set(re.findall(r"\(([a-z]+\.md)\)", (DOCS / "README.md").read_text("utf-8")))
+    linked = set(re.findall(r"\(([a-z-]+\.md)\)", (DOCS / "README.md").read_text("utf-8")))
     assert linked == {path.name for path in DOCS.glob("*.md")} - {"README.md"}
 
 
