@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.collections.collection import Collection
+from services.distinct import distinct
 from services.mining.ranking import Candidates, Ords, pair_keys
 from services.mining.shingles import THRESHOLD, WORDS, Shingled, Sketch, near_copies, sketch
 
@@ -218,7 +219,7 @@ def _copies(candidates: _Lists, positives: _Lists, sketches: dict[int, Sketch]) 
     """Per candidate, whether it is a copy of a positive of its list."""
     reasons = np.zeros(len(candidates.ords), np.uint8)
     concerned = np.flatnonzero(positives.sizes[candidates.of] > 0)
-    ords = np.unique(np.concatenate([candidates.ords[concerned], positives.ords]))
+    ords = distinct(np.concatenate([candidates.ords[concerned], positives.ords]))
     known = [sketches[ord_] for ord_ in ords.tolist()]
     digests = np.fromiter((one.digest for one in known), np.uint64, len(known))
     texts = Shingled.of(known)

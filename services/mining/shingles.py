@@ -16,6 +16,7 @@ from hashlib import blake2b
 import numpy as np
 import numpy.typing as npt
 
+from services.distinct import distinct
 from services.ranges import Index, ranges
 
 WORDS = 3
@@ -86,7 +87,7 @@ def sketch(text: str) -> Sketch:
     grams = np.zeros(count, np.uint64)
     for place in range(WORDS):
         grams = (grams ^ (hashes[place : place + count])) * _MIX[place]
-    return Sketch(_hash(" ".join(normal)), np.unique(grams))
+    return Sketch(_hash(" ".join(normal)), distinct(grams))
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from services.collections.collection import Collection, Ords
+from services.distinct import distinct
 from services.errors import InputError
 from services.mining.exclusion import Judgements
 from services.mining.ranking import pair_keys
@@ -117,9 +118,9 @@ class Wanted:
         ords += positives
         query, passage = np.concatenate(queries), np.concatenate(ords)
         live = self.collection.live[passage]
-        keys = np.unique(pair_keys(query[live].astype(np.int32), passage[live]))
-        distinct = keys >> 32
-        return Pairs(lo + distinct, qords[distinct], (keys & 0xFFFFFFFF).astype(np.int32), int(live.sum()))
+        keys = distinct(pair_keys(query[live].astype(np.int32), passage[live]))
+        of = keys >> 32
+        return Pairs(lo + of, qords[of], (keys & 0xFFFFFFFF).astype(np.int32), int(live.sum()))
 
 
 def to_do(pairs: Pairs, scores: Scores | None) -> Mask:
