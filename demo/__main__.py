@@ -48,7 +48,7 @@ class Demo:
     settings: Settings
     folder: Path
     minutes: float = 2
-    margin: float = 1
+    margin: float = 0
     _step: int = field(default=0, init=False)
 
     def run(self) -> None:
