@@ -62,16 +62,13 @@ def test_a_second_refresh_does_nothing_and_says_so(sample: Sample, small: str) -
 
 
 def test_an_update_is_followed(sample: Sample, small: str) -> None:
-    first = refreshed(sample, small)
-    before = negatives(first["export"]["file"])
+    refreshed(sample, small)
     (sample.folder / "more.tsv").write_text("new1\tThe tide is the rise and fall of the sea.\n", "utf-8")
     sample.msmctl("collection", "update", small, "--passages", "more.tsv")
     second = refreshed(sample, small)
     assert second["done"] == 5
-    known = {
-        pid for row in negatives(first["export"]["file"]) for pids in row["neg"].values() for pid in pids
-    }
-    assert "new1" not in known
+    after = negatives(second["export"]["file"])
+    assert any("new1" in pids for row in after for pids in row["neg"].values())
     scored = next(step for step in second["steps"] if step["title"].startswith("score"))["result"]
     assert 0 < scored["scored"] < scored["unique"]  # only what is new
 

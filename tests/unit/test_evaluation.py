@@ -105,7 +105,8 @@ def values(tiny: Collection, *rankings: Candidates, names: tuple[str, ...] = ("R
 def test_the_mean_is_over_all_judged_queries_and_nothing_found_counts_zero(tiny: Collection) -> None:
     result = evaluate(tiny, "test", "x", parse_measures(["RR@10"], 2), [ranking(0, 2, 1)])
     assert result.as_dict() == {
-        "collection": "tiny", "split": "test", "system": "x", "kind": "retrieval", "queries": 3, "measures": {"RR@10": 0.5 / 3},
+        "collection": "tiny", "split": "test", "system": "x", "kind": "retrieval", "queries": 3,
+        "measures": {"RR@10": 0.5 / 3},
     }  # fmt: skip
 
 

@@ -16,7 +16,20 @@ from services.negatives.sampling import STRATEGIES
 
 V3 = "msmarco-distilbert-base-v3"
 PIDS = [f"p{n}" for n in range(12)]
-WORDS = ["moon", "tide", "salt", "rain", "dew", "frost", "hail", "thunder", "lightning", "wind", "snow", "fog"]
+WORDS = [
+    "moon",
+    "tide",
+    "salt",
+    "rain",
+    "dew",
+    "frost",
+    "hail",
+    "thunder",
+    "lightning",
+    "wind",
+    "snow",
+    "fog",
+]
 RANKED = {"bm25": PIDS[1:7], V3: [PIDS[3], *PIDS[6:12]]}
 
 
