@@ -17,6 +17,8 @@ from services.negatives.sampling import STRATEGIES
 V3 = "msmarco-distilbert-base-v3"
 PIDS = [f"p{n}" for n in range(12)]
 WORDS = [
+    "moon", "tide", "salt", "rain", "dew", "frost", "hail", "thunder", "lightning", "wind", "snow", "fog",
+]  # fmt: skip
     "moon",
     "tide",
     "salt",
