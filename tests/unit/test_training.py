@@ -60,7 +60,14 @@ def weights(model: TrainedModel) -> str:
 
 def children() -> list[psutil.Process]:
     found = psutil.Process().children(recursive=True)
-    return [one for one in found if "services.training.child" in one.cmdline()]
+    return [one for one in found if _is_training(one)]
+
+
+def _is_training(process: psutil.Process) -> bool:
+    try:
+        return "services.training.child" in process.cmdline()
+    except psutil.NoSuchProcess:  # one that ends just now, or waits to be reaped
+        return False
 
 
 def killing(monkeypatch: pytest.MonkeyPatch, at: int) -> list[int]:
