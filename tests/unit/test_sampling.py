@@ -19,19 +19,6 @@ PIDS = [f"p{n}" for n in range(12)]
 WORDS = [
     "moon", "tide", "salt", "rain", "dew", "frost", "hail", "thunder", "lightning", "wind", "snow", "fog",
 ]  # fmt: skip
-    "moon",
-    "tide",
-    "salt",
-    "rain",
-    "dew",
-    "frost",
-    "hail",
-    "thunder",
-    "lightning",
-    "wind",
-    "snow",
-    "fog",
-]
 RANKED = {"bm25": PIDS[1:7], V3: [PIDS[3], *PIDS[6:12]]}
 
 
