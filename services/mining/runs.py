@@ -120,7 +120,7 @@ class Run:
         Reading ranges of queries in order reads every part about once.
         """
         found: dict[int, Candidates] = {}
-        for part in self.manifest.parts:
+        for part in self._around(qords):
             wanted = qords[(qords >= part.lo) & (qords < part.hi)]
             if len(wanted):
                 table = self._table(part)
@@ -134,7 +134,7 @@ class Run:
         """All candidates of some queries (ascending) at once."""
         dtypes = (np.int64, np.int32, np.int32, np.float32)
         gathered: list[list[Any]] = [[np.empty(0, dtype) for dtype in dtypes]]
-        for part in sorted(self.manifest.parts, key=lambda part: part.lo):
+        for part in self._around(qords):
             wanted = qords[(qords >= part.lo) & (qords < part.hi)]
             if not len(wanted):
                 continue
@@ -145,6 +145,14 @@ class Run:
             asked = qords[places] == of
             gathered.append([places[asked], *(column[asked] for column in rest)])
         return Columns(*(np.concatenate(columns) for columns in zip(*gathered, strict=True)))
+
+    def _around(self, qords: Ords) -> list[Part]:
+        """The parts that lie between the first and the last of some queries, ascending."""
+        if not len(qords):
+            return []
+        first, last = int(qords[0]), int(qords[-1])
+        between = [part for part in self.manifest.parts if part.lo <= last and part.hi > first]
+        return sorted(between, key=lambda part: part.lo)
 
     def _table(self, part: Part) -> pa.Table:
         if self._last is None or self._last[0] != part.name:

@@ -82,7 +82,7 @@ class Sketch:
 def sketch(text: str) -> Sketch:
     """The sketch of a text; one of fewer than three words has no 3-gram and is compared exactly only."""
     normal = words(text)
-    hashes = np.fromiter((_WORD_HASHES[word] for word in normal), np.uint64, len(normal))
+    hashes = np.fromiter(map(_WORD_HASHES.__getitem__, normal), np.uint64, len(normal))
     count = max(0, len(hashes) - WORDS + 1)
     grams = np.zeros(count, np.uint64)
     for place in range(WORDS):
