@@ -195,6 +195,8 @@ def test_a_payload_is_refused_and_not_run(tmp_path: Path, protocol: int, place: 
         (b"\x80\x04}(K\x01}(NG" + bytes(8), "NoneType as an id"),
         (b"\x80\x04}\x8c\x02\xff\xfe", "not UTF-8"),
         (b"cposix\nsystem\n(S'id'\ntR.", "posix.system"),
+        (b"\x80\x04NN\x86N\x86", "no part of a numpy number"),
+        (b"\x80\x04}N\x86", "no part of a numpy number"),
     ],
 )  # fmt: skip
 def test_broken_and_hostile_files_are_refused(tmp_path: Path, data: bytes, says: str) -> None:
@@ -320,6 +322,16 @@ def test_a_gzip_bomb_is_refused_in_bounded_memory(tmp_path: Path) -> None:
         read(path)
     assert tracemalloc.get_traced_memory()[1] < 64 << 20
     tracemalloc.stop()
+
+
+def test_a_query_written_pair_by_pair_comes_in_pieces_too(tmp_path: Path) -> None:
+    """SETITEM after every pair: legal, and how a bomb would grow one query without end."""
+    pairs = 600_000
+    body = b"".join(b"K\x01G" + bytes(8) + b"s" for _ in range(1000)) * (pairs // 1000)
+    data = b"\x80\x02}K\x07}" + body + b"s."
+    sizes = [len(one.scores) for one in read_pickle_scores(written(tmp_path, data))]
+    assert sum(sizes) == pairs
+    assert max(sizes) < pairs / 2
 
 
 def _python_dumps(value: object, protocol: int) -> bytes:

@@ -28,6 +28,7 @@ _DEEPEST = 32
 _NEXT_QUERY = re.compile(rb"u(K.|M..|J....)}(\x94|q.|r....)?\(", re.DOTALL)
 """From the last pair of a query to the first of the next, where the qid is an integer."""
 _NOT_FINITE = "leave it out, or score the pair again"
+_ATOMS = (int, str, bytes, type(None), Global, Dtype)
 _PIECE = 1 << 18  # pairs of one query that are handed on together
 
 
@@ -136,6 +137,8 @@ class Machine:
             if self._done:
                 yield from self._done
                 self._done.clear()
+            elif stack and isinstance(filling := stack[-1], Scores) and filling.size > _PIECE:
+                yield filling
         if stream.rest():
             self.opcode_at = stream.offset
             raise Refused("something follows the end of the pickle", "write one dict to a file of its own")
@@ -329,9 +332,7 @@ class Machine:
     def _tuple_of(self, size: int) -> None:
         if len(self._stack) < size:
             raise Refused("a tuple of more than there is")
-        taken = tuple(self._stack[-size:])
-        del self._stack[-size:]
-        self._push(taken)
+        self._collect(len(self._stack) - size)
 
     def _tuple(self) -> None:
         place = len(self._stack) - 1
@@ -339,7 +340,14 @@ class Machine:
             place -= 1
         if place < 0:
             raise Refused("a tuple without its beginning")
-        taken = tuple(self._stack[place + 1 :])
+        del self._stack[place]
+        self._collect(place)
+
+    def _collect(self, place: int) -> None:
+        """The top of the stack as a tuple: of atoms alone, as a numpy scalar's are, so that none nests."""
+        taken = tuple(self._stack[place:])
+        if not all(isinstance(value, _ATOMS) for value in taken):
+            raise Refused("a tuple that is no part of a numpy number")
         del self._stack[place:]
         self._push(taken)
 
