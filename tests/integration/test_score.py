@@ -21,6 +21,8 @@ from tests.integration.test_docs import commands
 from tests.integration.test_json import validate
 from tests.unit.tiny_ce import tiny_ce
 
+TAS_B = "msmarco-distilbert-base-tas-b"
+
 
 @pytest.fixture(scope="module")
 def models(sample: Sample, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -53,7 +55,7 @@ def test_a_worker_scores_each_pair_as_sentence_transformers_does(
     (outcome,) = printed
     result = outcome["result"]
     assert outcome["state"] == "succeeded"
-    assert result["scored"] == result["unique"] == planned[0]["facts"]["todo"] > 0
+    assert result["scored"] == result["unique"] == planned[0]["rows"] > 0
     collection = Collection.open(Store(stack.settings.store_url), sample.name)
     (block,) = open_scores(collection, ce).blocks()
     assert len(block.ords) == result["unique"]
@@ -74,10 +76,10 @@ def test_a_model_without_a_margin_gets_quantiles_to_choose_from(sample: Sample, 
 
 def test_what_is_missing_is_said_with_the_command(sample: Sample, ce: str) -> None:
     unmined = sample.run(
-        "score", "--collection", sample.name, "--ce", ce, "--split", "test", "--system", "bm25"
+        "score", "--collection", sample.name, "--ce", ce, "--split", "test", "--system", TAS_B
     )
     assert unmined.code == 7
-    assert f"msmctl mine --collection {sample.name} --split test --system bm25" in unmined.stderr
+    assert f"msmctl mine --collection {sample.name} --split test --system {TAS_B}" in unmined.stderr
     absent = sample.run("score", "--collection", sample.name, "--ce", "ms-marco-electra-base")
     assert absent.code == 7
     assert "msmctl ce pull ms-marco-electra-base" in absent.stderr
