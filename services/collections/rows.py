@@ -113,7 +113,9 @@ def _id(record: Record, keys: tuple[str, ...], name: str) -> str:
         value = str(value)
     if not isinstance(value, str) or not value:
         found = f"no {name}" if value in (None, "") else f"{name} is no text: {str(value)[:80]!r}"
-        raise BadRow(found, f"give every row its {name} (one of {', '.join(keys)})")
+        raise BadRow(
+            found, f"give every row its {name} (one of {', '.join(keys)}), text or a whole number below 2^64"
+        )
     if _SPACE_OR_CONTROL.search(value):
         raise BadRow(
             f"{name} has white space or a control character: {value[:80]!r}",
@@ -129,7 +131,7 @@ def _id(record: Record, keys: tuple[str, ...], name: str) -> str:
 def _text(value: Any, name: str) -> str:
     if not isinstance(value, str):
         found = f"no {name}" if value is None else f"{name} is no text: {str(value)[:80]!r}"
-        raise BadRow(found, f"give every row a {name} of type text")
+        raise BadRow(found, f"give every row a {name}: a string, in JSON in quotes")
     if len(value) > LONGEST_TEXT:
         raise BadRow(
             f"{name} has {len(value):,} characters", f"cut it into passages of at most {LONGEST_TEXT:,}"

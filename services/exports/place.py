@@ -22,6 +22,9 @@ from services.exports.manifest import ExportInputs, ExportManifest, is_whole, ma
 from services.exports.shards import ShardedTable
 from services.exports.writer import BlockFile, Sink, Written, compression_of, replace
 
+_OTHER_PACKING = (".bz2", ".xz", ".lz4", ".zip", ".7z", ".br")
+"""What a name promises and no reader of ours unpacks."""
+
 
 class Place(ABC):
     """A place.
@@ -71,6 +74,8 @@ class FilePlace(Place):
     """One file; `.gz` and `.zst` are compressed."""
 
     def __init__(self, path: Path) -> None:
+        if not path.name:
+            raise InputError(f"'{path}': is a folder", hint="name a file, such as -o negatives.jsonl.gz")
         self.path = path
         self.manifest_path = manifest_path(path)
         self.compression = compression_of(path.name)
@@ -82,6 +87,11 @@ class FilePlace(Place):
         if self.path.is_dir():
             raise InputError(
                 f"{self.path}: is a folder", hint=f"name a file, such as {self.path / 'negatives.jsonl.gz'}"
+            )
+        if self.path.suffix in _OTHER_PACKING:
+            raise InputError(
+                f"{self.path}: exports are not packed as {self.path.suffix}",
+                hint="choose .gz or .zst, or no packing",
             )
         _check_folder(self.path.parent)
         if self.path.exists() and not force and read_manifest(self.manifest_path) is None:

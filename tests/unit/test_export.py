@@ -179,6 +179,8 @@ def test_two_exports_to_one_file_do_not_mix(tmp_path, collection):
 @pytest.mark.parametrize(("place", "error", "says"), [
     ("missing/n.gz", InputError, "no such folder"),
     ("folder", InputError, "is a folder"),
+    ("/", InputError, "is a folder"),
+    ("n.jsonl.bz2", InputError, "not packed as .bz2"),
     ("mine.txt", Conflict, "no export's manifest"),
 ])  # fmt: skip
 def test_bad_places(tmp_path, collection, place, error, says):
