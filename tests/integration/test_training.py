@@ -106,7 +106,7 @@ def test_a_trained_bi_encoder_is_served_besides_what_is_served(
     (outcome,) = json.loads(sample.msmctl("models", "promote", name, "--collection", sample.name, "--json"))
     assert outcome["result"]["served"]
     slugs = [one.lower().replace("-", "_") for one in (MODEL, name)]
-    assert sorted(outcome["result"]["systems"]) == sorted(slugs)
+    assert set(slugs) <= set(outcome["result"]["systems"])
     assert sample.evaluate(sample.name, "--system", name)["RR@10"] > 0
     again = json.loads(sample.msmctl("models", "promote", name, "--collection", sample.name, "--json"))
     assert again[0]["state"] == "fresh"
