@@ -41,14 +41,14 @@ class Demo:
     Attributes:
         settings: Of this machine.
         folder: Where the demo's own files lie.
-        minutes: That the cross-encoder is trained.
+        steps: That the cross-encoder is trained; so many, whatever the machine, so that it learns the same.
         margin: Logits that a negative lies below the lowest positive.
     """
 
     settings: Settings
     folder: Path
-    minutes: float = 2
-    margin: float = 0
+    steps: int = 450
+    margin: float = 1
     _step: int = field(default=0, init=False)
 
     def run(self) -> None:
@@ -117,9 +117,9 @@ class Demo:
     def filtered(self) -> None:
         """Negatives that a cross-encoder has looked at: the smallest that shows how."""
         on = ("--collection", COLLECTION, "--split", "train")
-        self.title("Train a cross-encoder of two layers on them, for some minutes")
+        self.title("Train a cross-encoder of two layers on them, for some two minutes")
         self.msmctl("train", "ce-bce", *on, "--name", CE, "--set", "layers=2",
-                    "--set", f"minutes={self.minutes:g}")  # fmt: skip
+                    "--set", f"steps={self.steps}")  # fmt: skip
         self.title("Score the best ten candidates of each system for 300 of the queries")
         self.msmctl("score", *on, "--ce", CE, "--top", "10", "--queries", "300")
         self.title("Leave out likely positives, and draw how far negatives lie below the positives")

@@ -42,7 +42,7 @@ def _module(name: str) -> str:
 def test_the_demo_runs_to_its_end_and_a_second_time_skips_what_is_fresh(
     few: Path, stack: Stack, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    Demo(stack.settings, few, minutes=0.1).run()
+    Demo(stack.settings, few, steps=10, margin=0).run()
     first = capsys.readouterr()
     for command in (
         "up",
@@ -69,7 +69,7 @@ def test_the_demo_runs_to_its_end_and_a_second_time_skips_what_is_fresh(
     assert triplets.column_names == ["query", "positive", "negative"]
     assert len(triplets) > 0
 
-    Demo(stack.settings, few, minutes=0.1).run()
+    Demo(stack.settings, few, steps=10, margin=0).run()
     second = capsys.readouterr()
     assert "still fresh" in second.out
     assert f"fresh, skipped: collection {COLLECTION}" in second.out
