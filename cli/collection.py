@@ -33,6 +33,11 @@ class Splitwise(click.ParamType[SplitText]):
         if isinstance(value, tuple):
             return value
         match = _SPLIT.fullmatch(value)
+        name, equals, _ = value.partition("=")
+        if not match and equals and not Path(value).exists():
+            self.fail(
+                f"'{value}': '{name}' names no split, or nothing follows it; write {self.name}", param, ctx
+            )
         return (match[1], match[2]) if match else (None, value)
 
 

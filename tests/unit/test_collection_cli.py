@@ -127,3 +127,10 @@ def test_progress_elsewhere_than_on_a_terminal_is_lines_with_rate_and_time_left(
 @pytest.mark.parametrize(("seconds", "text"), [(4.23, "4.2 s"), (187, "3:07"), (3723, "1:02:03")])
 def test_times_are_short(seconds: float, text: str) -> None:
     assert clock(seconds) == text
+
+
+@pytest.mark.parametrize("given", ["bad/split=q.tsv", "=q.tsv", "train="])
+def test_a_split_that_is_none_is_named(msmctl: Msmctl, given: str) -> None:
+    answer = msmctl("collection", "import", "x", "--passages", SAMPLES / "passages.tsv", "--queries", given)
+    assert answer.code == 2
+    assert "names no split, or nothing follows it" in answer.stderr
