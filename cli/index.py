@@ -139,7 +139,7 @@ def verify(ctx: click.Context, version: str | None, collection: str | None, as_j
     """
     from services.elastic import gate
     from services.jobs.context import context_for
-    from services.jobs.kinds.index import judge_again
+    from services.jobs.index_gate import judge_again
 
     _, _, found = _found(ctx, version, collection)
     checks, notes = judge_again(context_for(settings(ctx), "admin"), found)

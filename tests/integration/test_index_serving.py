@@ -9,7 +9,7 @@ import pytest
 from services.elastic import names, versions
 from services.elastic.report import details, differences
 from services.errors import CheckFailed, Conflict
-from services.jobs.kinds.index import judge_again
+from services.jobs.index_gate import judge_again
 from services.search.request import SearchRequest
 from tests.integration.index_kit import KIND, Bench, passages
 
