@@ -7,10 +7,12 @@ once it is complete. Readers ask the alias, which moves in one call.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
 
 from elasticsearch import BadRequestError, Elasticsearch, NotFoundError
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from services.elastic import names
 from services.elastic.errors import translated
@@ -49,6 +51,42 @@ class Numbered(Protocol):
 
 
 V = TypeVar("V", bound=Numbered)
+M = TypeVar("M", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Found(Generic[M]):
+    """An index of ours as the cluster has it."""
+
+    collection: str
+    n: int
+    index: str
+    meta: M
+    aliases: frozenset[str]
+
+
+def existing(
+    client: Elasticsearch, settings: Settings, content: names.Content, meta: type[M], collection: str | None
+) -> list[Found[M]]:
+    """The versions of a content, of one collection or of all, ascending by collection and number.
+
+    An index that has the name of a version but not our `_meta` is none of ours and is left out.
+    """
+    with translated(f"listing the versions of {content}"):
+        there = client.indices.get(
+            index=settings.index(collection or "*", content, "v*"),
+            features=["mappings", "aliases"],
+            allow_no_indices=True,
+        ).body
+    found = []
+    for index, parts in there.items():
+        parsed = names.parse(settings, index)
+        if parsed is None or parsed[1] != content or (collection and parsed[0] != collection):
+            continue
+        with suppress(ValidationError):
+            made_from = meta.model_validate(parts["mappings"].get("_meta"))
+            found.append(Found(parsed[0], parsed[2], index, made_from, frozenset(parts.get("aliases", {}))))
+    return sorted(found, key=lambda one: (one.collection, one.n))
 
 
 def next_number(

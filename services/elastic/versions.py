@@ -12,13 +12,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from elasticsearch import Elasticsearch
-from pydantic import ValidationError
 
 from services.collections.collection import Collection
 from services.elastic import names
 from services.elastic.errors import translated
 from services.elastic.mapping import passages_body, queries_body
-from services.elastic.numbered import create, next_number, point, superseded
+from services.elastic.numbered import create, existing, next_number, point, superseded
 from services.elastic.provenance import Provenance
 from services.errors import Conflict, NotFound
 from services.settings import Settings
@@ -47,32 +46,18 @@ class Version:
 
 
 def versions(client: Elasticsearch, settings: Settings, collection: str | None = None) -> list[Version]:
-    """All versions of a collection, or of all collections, ascending by collection and number.
-
-    An index that has the name of a version but not our `_meta` is none of ours and is left out.
-    """
-    with translated("listing index versions"):
-        found = client.indices.get(
-            index=settings.index(collection or "*", "passages", "v*"),
-            features=["mappings", "aliases"],
-            allow_no_indices=True,
-        ).body
-    listed = []
-    for index, parts in found.items():
-        parsed = names.parse(settings, index)
-        if parsed is None or parsed[1] != "passages" or (collection and parsed[0] != collection):
-            continue
-        try:
-            meta = Provenance.model_validate(parts["mappings"].get("_meta"))
-        except ValidationError:
-            continue
-        served = names.passages_alias(settings, parsed[0]) in parts.get("aliases", {})
-        listed.append(
-            Version(
-                parsed[0], parsed[2], index, names.queries_index(settings, parsed[0], parsed[2]), meta, served
-            )
+    """All versions of a collection, or of all collections, ascending by collection and number."""
+    return [
+        Version(
+            one.collection,
+            one.n,
+            one.index,
+            names.queries_index(settings, one.collection, one.n),
+            one.meta,
+            served=names.passages_alias(settings, one.collection) in one.aliases,
         )
-    return sorted(listed, key=lambda version: (version.collection, version.n))
+        for one in existing(client, settings, "passages", Provenance, collection)
+    ]
 
 
 def served(client: Elasticsearch, settings: Settings, collection: str) -> Version | None:

@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from elasticsearch import Elasticsearch
-from pydantic import ValidationError
 
 from services.elastic import names
 from services.elastic.errors import translated
 from services.elastic.mapping import template
-from services.elastic.numbered import create, next_number, point, superseded
+from services.elastic.numbered import create, existing, next_number, point, superseded
 from services.elastic.report import size
 from services.errors import NotFound
 from services.publishing.publication import Publication
@@ -35,25 +34,11 @@ class Version:
 
 
 def versions(client: Elasticsearch, settings: Settings, collection: str | None = None) -> list[Version]:
-    """All versions of a collection, or of all, ascending; an index without our `_meta` is none of ours."""
-    with translated("listing published negatives"):
-        found = client.indices.get(
-            index=settings.index(collection or "*", "negatives", "v*"),
-            features=["mappings", "aliases"],
-            allow_no_indices=True,
-        ).body
-    listed = []
-    for index, parts in found.items():
-        parsed = names.parse(settings, index)
-        if parsed is None or parsed[1] != "negatives" or (collection and parsed[0] != collection):
-            continue
-        try:
-            meta = Publication.model_validate(parts["mappings"].get("_meta"))
-        except ValidationError:
-            continue
-        served = names.negatives_alias(settings, parsed[0]) in parts.get("aliases", {})
-        listed.append(Version(parsed[2], index, meta, served))
-    return sorted(listed, key=lambda version: (version.meta.collection, version.n))
+    """All versions of a collection, or of all, ascending by collection and number."""
+    return [
+        Version(one.n, one.index, one.meta, names.negatives_alias(settings, one.collection) in one.aliases)
+        for one in existing(client, settings, "negatives", Publication, collection)
+    ]
 
 
 def served(client: Elasticsearch, settings: Settings, collection: str) -> Version | None:
