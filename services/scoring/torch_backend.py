@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from services.scoring.layout import Tokens
 _AGAIN = "msmctl ce pull NAME --from FOLDER"
 
 
-class _TorchBackend:
+class _TorchBackend(ABC):
     """See `services.scoring.backend.Backend`."""
 
     _auto: Any
@@ -55,8 +56,9 @@ class _TorchBackend:
                 inputs["token_type_ids"] = torch.from_numpy(types).to(self._device)
             return np.asarray(self._logits(inputs).float().cpu().numpy(), dtype=np.float32)
 
+    @abstractmethod
     def _logits(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
-        raise NotImplementedError
+        """One score per row [rows]."""
 
 
 class ClassifierBackend(_TorchBackend):
