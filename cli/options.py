@@ -13,6 +13,7 @@ from cli.output import say
 
 if TYPE_CHECKING:
     from services.collections.collection import Collection
+    from services.negatives.marks import Marks
     from services.negatives.opening import Asked
     from services.negatives.sampling import Strategy
     from services.settings import Settings
@@ -52,6 +53,7 @@ system_option = click.option(
     help="System; repeat, or join by commas.",
 )
 dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would be done; do nothing.")
+no_marks_option = click.option("--no-marks", is_flag=True, help="Leave people's marks out of account.")
 timeout_option = click.option(
     "--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS",
     help="Wait so long at most; then exit code 124, and the jobs go on.",
@@ -136,7 +138,7 @@ def negatives_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option("--num", type=click.IntRange(1), help="Negatives per query, over all systems."),
         click.option("--seed", type=int, default=0, show_default=True, help="Of --sample random."),
-        click.option("--no-marks", is_flag=True, help="Leave people's marks out of account."),
+        no_marks_option,
     ]  # fmt: skip
     for option in reversed(options):
         collected = option(collected)
@@ -145,14 +147,21 @@ def negatives_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def asked(ctx: click.Context, collection: Collection, split: str, which: Which) -> Asked:
     """What the options ask for, with people's marks on the collection."""
-    from services.negatives.marks_store import load_marks
     from services.negatives.opening import Asked
 
-    marks = None if which["no_marks"] else load_marks(settings(ctx), collection)
-    if marks:
-        say(f"{len(marks):,} marks by people count (--no-marks leaves them out)")
     given = {name: value for name, value in which.items() if name != "no_marks"}
-    return Asked(split, marks=marks, **given)  # type: ignore[arg-type]
+    counted = marks(ctx, collection, no_marks=which["no_marks"])
+    return Asked(split, marks=counted, **given)  # type: ignore[arg-type]
+
+
+def marks(ctx: click.Context, collection: Collection, *, no_marks: bool) -> Marks | None:
+    """People's marks on a collection, with a word that they count; None where they shall not."""
+    from services.negatives.marks_store import load_marks
+
+    found = None if no_marks else load_marks(settings(ctx), collection)
+    if found:
+        say(f"{len(found):,} marks by people count (--no-marks leaves them out)")
+    return found
 
 
 def settings(ctx: click.Context) -> Settings:

@@ -15,6 +15,8 @@ from cli.options import (
     collection_option,
     dry_run_option,
     json_option,
+    marks,
+    no_marks_option,
     opened,
     settings,
     split_option,
@@ -48,7 +50,7 @@ Stage = Callable[[], "list[Spec]"]
 @click.option(
     "--filter", "filters", multiple=True, metavar="NAME=VALUE[,…]", help="Of the export; may be repeated."
 )
-@click.option("--no-marks", is_flag=True, help="Leave people's marks out of account.")
+@no_marks_option
 @click.option(
     "--format", "format_name", type=click.Choice(_OF_NEGATIVES), default="hard-negatives",
     show_default=True, help="Of the export.",
@@ -85,7 +87,7 @@ def refresh(
       msmctl refresh --collection squad --system bm25 -o negatives.jsonl.gz
     """
     chosen = opened(ctx, collection)
-    stages = _stages(chosen, systems, split, given)
+    stages = _stages(ctx, chosen, systems, split, given)
     if dry_run:
         _dry_run(ctx, stages, as_json=as_json)
         return
@@ -95,7 +97,9 @@ def refresh(
     _tell(outcomes, planned, exported, as_json=as_json)
 
 
-def _stages(collection: Collection, systems: Sequence[str], split: str, given: dict[str, Any]) -> list[Stage]:
+def _stages(
+    ctx: click.Context, collection: Collection, systems: Sequence[str], split: str, given: dict[str, Any]
+) -> list[Stage]:
     """Index (which encodes), mine, score."""
     from services.jobs.kinds.index import IndexSpec
     from services.jobs.kinds.mine import MineSpec
@@ -112,7 +116,10 @@ def _stages(collection: Collection, systems: Sequence[str], split: str, given: d
 
     def score() -> list[Spec]:
         drawn = {"queries": given["queries"], "seed": given["seed"] if given["queries"] else 0}
-        return [ScoreSpec.of(collection, given["ce"], systems, split=split, top=given["top"], **drawn)]
+        people = marks(ctx, collection, no_marks=given["no_marks"])
+        return [
+            ScoreSpec.of(collection, given["ce"], systems, people, split=split, top=given["top"], **drawn)
+        ]
 
     return [index, mine, *([score] if given["ce"] else [])]
 

@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.options import CommaList, How, collection_option, flat, job_options, opened, split_option
+from cli.options import (
+    CommaList,
+    How,
+    collection_option,
+    flat,
+    job_options,
+    marks,
+    no_marks_option,
+    opened,
+    split_option,
+)
 from cli.output import say
 
 if TYPE_CHECKING:
@@ -33,6 +43,7 @@ if TYPE_CHECKING:
 @click.option("--queries", type=click.IntRange(min=1), help="Only so many of the split's queries, drawn.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the draw.")
 @click.option("--all-queries", is_flag=True, help="Also queries without a positive.")
+@no_marks_option
 @job_options
 @click.pass_context
 def score(
@@ -46,12 +57,14 @@ def score(
     queries: int | None,
     seed: int,
     all_queries: bool,
+    no_marks: bool,
     how: How,
 ) -> None:
     """Score candidates and positives with a cross-encoder.
 
-    The candidates of all systems are put together, and each pair of query and passage is scored once: what
-    this model has scored before is left alone. Scores are raw logits.
+    The candidates of all systems, and what qrels and people call positive, are put together, and each pair
+    of query and passage is scored once: what this model has scored before is left alone. Scores are raw
+    logits.
 
     \b
     Example:
@@ -61,8 +74,9 @@ def score(
     from cli.waiting import run_specs
     from services.jobs.kinds.score import ScoreSpec
 
+    chosen = opened(ctx, collection)
     spec = ScoreSpec.of(
-        opened(ctx, collection), ce, systems, split=split, top=top, queries=queries,
+        chosen, ce, systems, marks(ctx, chosen, no_marks=no_marks), split=split, top=top, queries=queries,
         seed=seed if queries else 0, all_queries=all_queries,
     )  # fmt: skip
     for outcome in run_specs(ctx, [spec], **how):

@@ -50,6 +50,11 @@ class Marks:
         said = [[mark.qid, mark.pid, mark.verdict.label] for mark in self._marks]
         return fingerprint(said) if said else None
 
+    @property
+    def positives(self) -> tuple[tuple[str, str], ...]:
+        """(qid, pid) of what people call positive, by qord and ord."""
+        return tuple((mark.qid, mark.pid) for mark in self._marks if mark.verdict == Verdict.POSITIVE)
+
     def of(self, qords: Ords, ords: Ords) -> tuple[Codes, Mask]:
         """Per pair, the verdict and whether there is one."""
         places = self._places(qords, ords)

@@ -31,6 +31,7 @@ class Asked:
         top: Only candidates that a system ranks so high (raw rank); None: all of its run.
         queries: Only so many of the split's queries, drawn by `seed`; a larger draw has the smaller one's.
         all_queries: Also queries without a positive.
+        marked: (qid, pid) that people call positive besides the qrels.
     """
 
     split: str
@@ -39,6 +40,7 @@ class Asked:
     queries: int | None = None
     seed: int = 0
     all_queries: bool = False
+    marked: tuple[tuple[str, str], ...] = ()
 
 
 class Pairs(NamedTuple):
@@ -70,7 +72,7 @@ class Wanted:
         self.collection = collection
         self.asked = asked
         self.runs = choose_runs(collection, asked.split, list(asked.systems), asked.top)
-        self._judgements = Judgements(collection, [asked.split])
+        self._judgements = _judgements(collection, asked)
         self.qords = self._queries()
         depths = sum(asked.top or one.depth for one in self.runs)
         self._block = int(np.clip(_ROWS // max(1, depths), _LEAST, _MOST))
@@ -94,6 +96,10 @@ class Wanted:
     def _queries(self) -> Ords:
         asked = self.asked
         qords = self.collection.split_qords(asked.split, judged_only=not asked.all_queries)
+        if asked.queries is None:  # a draw does not change with every mark
+            everything = self.collection.split_qords(asked.split, judged_only=False)
+            more = np.intersect1d(everything, self._judgements.with_positive)
+            qords = np.union1d(qords, more).astype(np.int32)
         if not len(qords):
             what = "" if asked.all_queries else " with a positive"
             raise InputError(
@@ -121,6 +127,15 @@ class Wanted:
         keys = distinct(pair_keys(query[live].astype(np.int32), passage[live]))
         of = keys >> 32
         return Pairs(lo + of, qords[of], (keys & 0xFFFFFFFF).astype(np.int32), int(live.sum()))
+
+
+def _judgements(collection: Collection, asked: Asked) -> Judgements:
+    """The split's, and what people add."""
+    qords = collection.qords_of([qid for qid, _ in asked.marked])
+    ords = collection.ords_of([pid for _, pid in asked.marked])
+    known = (qords >= 0) & (ords >= 0)
+    positive = np.ones(int(known.sum()), np.bool_)
+    return Judgements(collection, [asked.split]).overlaid(qords[known], ords[known], positive)
 
 
 def to_do(pairs: Pairs, scores: Scores | None) -> Mask:

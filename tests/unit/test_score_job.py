@@ -18,8 +18,11 @@ from services.errors import Conflict, InputError, NotFound, UsageError
 from services.jobs.kind import Context
 from services.jobs.kinds import score as kind_module
 from services.jobs.kinds.score import ScoreKind, ScoreSpec
+from services.negatives.marks import Mark, Marks
+from services.negatives.verdicts import Verdict
 from services.scoring.identity import scored_by
 from services.scoring.scores import open_scores
+from services.scoring.select import Wanted
 from services.settings import Settings
 
 KIND = ScoreKind()
@@ -92,6 +95,20 @@ def test_every_candidate_and_positive_is_scored_once_with_the_raw_logit(context,
     texts = [(QUERIES[q], PASSAGES[p]) for q, p in ordered]
     expected = peer.predict(texts, activation_fn=torch.nn.Identity())
     assert np.abs(np.array([found[pair] for pair in ordered]) - expected).max() < 1e-5
+
+
+def test_what_people_call_positive_is_scored_though_no_system_returned_it(context, collection, ce):
+    marks = Marks(collection, [
+        Mark("q0", "p11", Verdict.POSITIVE, "answers it"), Mark("q5", "p0", Verdict.POSITIVE, "so does this"),
+        Mark("q1", "p11", Verdict.KEEP, "about something else"),
+    ])  # fmt: skip
+    spec = ScoreSpec.of(collection, "ce-tiny", ["bm25"], marks, split="train", top=1)
+    _, result = run(context, spec)
+    found = set(pairs_of(open_scores(collection), collection))
+    assert found == {*((f"q{n}", f"p{n}") for n in range(6)), ("q0", "p11"), ("q5", "p0")}
+    assert result["unique"] == len(found)
+    drawn = ScoreSpec.of(collection, "ce-tiny", ["bm25"], marks, split="train", top=1, queries=5)
+    assert "q5" not in {collection.qids[qord] for qord in Wanted(collection, drawn.asked).qords}
 
 
 def test_what_is_scored_is_fresh_and_more_is_only_what_is_missing(context, collection, ce):

@@ -23,6 +23,7 @@ from services.cross_encoders.registry import CrossEncoders
 from services.errors import Conflict
 from services.jobs.kind import Chunk, Context, DeadRow, Estimate, Kind, Queue, Receipt, Spec
 from services.meter import PeakMemory
+from services.negatives.marks import Marks
 from services.scoring.identity import scored_by
 from services.scoring.margins import margin_quantiles
 from services.scoring.score_folder import ScoreFolder, ScorePart
@@ -54,6 +55,8 @@ class ScoreSpec(Spec):
     queries: int | None = Field(None, ge=1)
     seed: int = Field(0, ge=0)
     all_queries: bool = False
+    marked: tuple[tuple[str, str], ...] = ()
+    """(qid, pid) that people call positive: as it was when the job was made, so that it is one job."""
 
     @property
     def title(self) -> str:
@@ -61,13 +64,21 @@ class ScoreSpec(Spec):
         return f"score {self.collection}/{self.split} {self.ce}"
 
     @classmethod
-    def of(cls, collection: Collection, ce: str, systems: Sequence[str] = (), **asked: Any) -> ScoreSpec:
+    def of(
+        cls,
+        collection: Collection,
+        ce: str,
+        systems: Sequence[str] = (),
+        marks: Marks | None = None,
+        **asked: Any,
+    ) -> ScoreSpec:
         """The spec, on a collection's present state, with the model that the cross-encoder has now.
 
         Args:
             collection: The collection.
             ce: Name in any spelling.
             systems: Likewise; none: all that were mined.
+            marks: By people; what they call positive is scored too.
             asked: The other fields.
 
         Raises:
@@ -81,6 +92,7 @@ class ScoreSpec(Spec):
             ce=entry.name,
             fingerprint=scored_by(entry, required(collection.store, entry)).fingerprint,
             systems=tuple(dict.fromkeys(registry.get(system).name for system in systems)),
+            marked=marks.positives if marks else (),
             **asked,
         )
         Wanted(collection, spec.asked)
@@ -89,7 +101,9 @@ class ScoreSpec(Spec):
     @property
     def asked(self) -> Asked:
         """Which pairs."""
-        return Asked(self.split, self.systems, self.top, self.queries, self.seed, self.all_queries)
+        return Asked(
+            self.split, self.systems, self.top, self.queries, self.seed, self.all_queries, self.marked
+        )
 
 
 @dataclass(frozen=True)
