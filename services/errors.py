@@ -68,6 +68,26 @@ class Unavailable(MsmError):
     exit_code = 5
 
 
+class Overloaded(Unavailable):
+    """A service has more to do than it may keep waiting.
+
+    Args:
+        retry_after: Seconds after which it is worth another try.
+    """
+
+    code = "overloaded"
+
+    def __init__(self, message: str, *, retry_after: float = 1.0, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after = retry_after
+
+
+class TooLate(MsmError):
+    """The deadline of a request passed before there was an answer."""
+
+    code = "too_late"
+
+
 class Conflict(MsmError):
     """The present state forbids the request (name taken, job still open, precondition failed)."""
 
