@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ from services.deadline import Deadline
 from services.elastic.mapping import ServedSystem
 
 Floats = npt.NDArray[np.float32]
+PromptKind = Literal["query", "passage"]
 
 
 class Models(Protocol):
@@ -33,3 +35,51 @@ class Models(Protocol):
         Raises:
             As `embed`; TooLate only where not one was scored.
         """
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Vectors of texts, and whose.
+
+    Attributes:
+        vectors: float32 [texts, dims].
+        tokens: Of all texts, prompts and special ones included; 0 where nobody counted.
+        checkpoint: Fingerprint of the model's content; empty where a foreign server does not say.
+    """
+
+    vectors: Floats
+    tokens: int
+    checkpoint: str
+
+
+@dataclass(frozen=True)
+class Reranked:
+    """Raw logits of texts, and whose.
+
+    Attributes:
+        scores: float32 [texts], NaN from the first that was not reached.
+        tokens: Of all pairs; 0 where nobody counted.
+        checkpoint: As of `Embedded`.
+    """
+
+    scores: Floats
+    tokens: int
+    checkpoint: str
+
+
+class ModelService(Models, Protocol):
+    """Models by name, for whoever offers them to others: the API's embedding and rerank endpoints."""
+
+    async def embedded(
+        self, model: str, texts: Sequence[str], kind: PromptKind, deadline: Deadline
+    ) -> Embedded:
+        """Vectors of queries or passages by a system of that name. Raises: as `embed`."""
+
+    async def reranked(self, model: str, query: str, texts: Sequence[str], deadline: Deadline) -> Reranked:
+        """What `rerank` gives, and whose it is."""
+
+    async def warm(self, names: Sequence[str]) -> None:
+        """Have models loaded, in the background: names of systems or cross-encoders. Never fails."""
+
+    async def close(self) -> None:
+        """Let connections and threads go."""
