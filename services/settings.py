@@ -62,6 +62,10 @@ class Settings(BaseModel):
     window: int = Field(16, ge=1, le=256, description="chunks on the broker at a time, per queue")
     max_attempts: int = Field(5, ge=1, description="attempts before a chunk is given up")
     senders: int = Field(4, ge=1, le=64, description="parallel requests to Elasticsearch")
+    searches_days: int = Field(
+        30, ge=0, le=400, description="days that searches stay in the log; 0: none is logged"
+    )
+    searches_text: bool = Field(False, description="log the text of queries too, not only their hash")
 
     @field_validator("es_url", "redis_url")
     @classmethod

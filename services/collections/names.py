@@ -25,6 +25,8 @@ def check_collection(name: str) -> str:
         )
     if name in _RESERVED:
         raise UsageError(f"the name '{name}' is reserved", hint=f"reserved: {', '.join(_RESERVED)}")
+    if name.startswith("searches-"):  # an index per day of the log of searches: msm-searches-2026.11.21
+        raise UsageError(f"the name '{name}' begins with 'searches-', as the log of searches does")
     if ending := _ENDING.search(name):
         raise UsageError(
             f"the name '{name}' ends in '{ending[0]}', as an index of ours does",

@@ -99,7 +99,8 @@ def _prepare(settings: Settings, layout: Layout) -> None:
     chosen = ports.choose(layout.home, state.get("ports", {}), held)
     state = {"ports": chosen}
     users = () if settings.es_url else secrets.USERS
-    secrets.ensure(settings, (*users, *(() if settings.redis_url else (secrets.REDIS,))))
+    broker = () if settings.redis_url else (secrets.REDIS,)
+    secrets.ensure(settings, (*users, *broker, secrets.SEARCHES))
     if not settings.es_url:
         distribution = locate(layout.uid)
         state |= {"elasticsearch": str(distribution.home), "java": str(distribution.java or "")}

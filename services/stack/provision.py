@@ -25,11 +25,11 @@ KIBANA = "kibana_server"
 """Kibana's own user, with the role that Elasticsearch reserves for it; `kibana` itself is a reserved name."""
 
 COMPONENTS = {
-    "setup": (*secrets.USERS, secrets.REDIS, KIBANA),
+    "setup": (*secrets.USERS, secrets.REDIS, secrets.SEARCHES, KIBANA),
     "dispatcher": ("dispatcher", secrets.REDIS),
     "worker": ("worker", secrets.REDIS),
-    "api": ("api",),
-    "msmctl": ("admin",),
+    "api": ("api", secrets.SEARCHES),
+    "msmctl": ("admin", secrets.SEARCHES),
 }
 OWNERS = {"elasticsearch": 1000, "redis": 999, "kibana": 1000}
 """User ids inside the official images; all other folders are for our own image's user."""

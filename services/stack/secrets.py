@@ -14,6 +14,8 @@ USERS = ("admin", "dispatcher", "worker", "api", "reader")
 """Elasticsearch users, one per component; each has the role `<prefix>_<user>`."""
 
 REDIS = "redis"
+SEARCHES = "searches"
+"""No user's: the key by which queries are hashed in the log of searches (`services.searches`)."""
 
 
 def password_file(settings: Settings, user: str) -> Path:

@@ -164,8 +164,8 @@ class TestSecrets:
         present = {path.name: {entry.name for entry in path.iterdir()} for path in folder.iterdir()}
         assert present["worker"] == {"worker", "redis"}
         assert present["dispatcher"] == {"dispatcher", "redis"}
-        assert present["api"] == {"api"}
-        assert present["msmctl"] == {"admin"}
+        assert present["api"] == {"api", "searches"}
+        assert present["msmctl"] == {"admin", "searches"}
         assert present["elasticsearch"] == {"users", "users_roles", "roles.yml"}
         for name, service in compose_kit.services().items():
             if name in ("worker-cpu", "worker-gpu"):
