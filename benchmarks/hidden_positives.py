@@ -28,7 +28,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +39,7 @@ from services.cross_encoders import models as cross_encoders
 from services.mining.exclusion import Reason
 from services.mining.ranking import Ords, Scores, pair_keys
 from services.mining.runs import open_run
-from services.negatives.block import CandidateBlock, Mask, Pairs
+from services.negatives.block import CandidateBlock, Mask, Pairs, Positives
 from services.negatives.marks import Mark, Marks
 from services.negatives.reader import Candidates
 from services.negatives.verdicts import Rules, Verdict, verdicts
@@ -238,9 +238,9 @@ def by_margin(scores: Known, margin: float) -> Flags:
     """The verdict `likely_positive` itself, with this margin."""
 
     def flags(draw: Draw) -> Mask:
-        pairs, lowest, own = scored(scores, draw)
+        pairs, positives, own = scored(scores, draw)
         nobody = np.zeros(len(pairs), np.bool_)
-        found = verdicts(pairs.reason, pairs.query, own, lowest, Rules(margin), pairs.verdict, nobody)
+        found = verdicts(pairs.reason, pairs.query, own, positives, Rules(margin), pairs.verdict, nobody)
         return np.asarray(found == Verdict.LIKELY_POSITIVE)
 
     return flags
@@ -250,19 +250,19 @@ def by_share(scores: Known, share: float) -> Flags:
     """What `percent-of-positive` takes out."""
 
     def flags(draw: Draw) -> Mask:
-        pairs, lowest, own = scored(scores, draw)
-        return np.asarray(own >= share * lowest[pairs.query])
+        pairs, positives, own = scored(scores, draw)
+        return np.asarray(own >= share * positives.lowest[pairs.query])
 
     return flags
 
 
-def scored(scores: Known, draw: Draw) -> tuple[Pairs, Scores, Scores]:
-    """A draw's pairs, the score of each query's positive, and that of each pair."""
+def scored(scores: Known, draw: Draw) -> tuple[Pairs, Positives, Scores]:
+    """A draw's pairs, its positives with these scores, and the score of each pair."""
     block = draw.block
     positives = block.positives
     of_positives = scores.of(block.qords[positives.query], positives.ords)
     own = scores.of(block.qords[block.pairs.query], block.pairs.ords)
-    return block.pairs, positives.lowest_of(of_positives), own
+    return block.pairs, replace(positives, ce=of_positives), own
 
 
 def by_agreement(k: int, top: int) -> Flags:

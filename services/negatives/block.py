@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -58,6 +58,10 @@ class Positives:
     def highest(self) -> Scores:
         """Per query, the highest score of its labelled positives; NaN where none is scored."""
         return -self.lowest_of(-self.ce)
+
+    def bar(self, per: Literal["lowest", "positive"]) -> Scores:
+        """Per query, what a candidate must be below by a margin: the lowest positive, or any of them."""
+        return self.lowest if per == "lowest" else self.highest
 
     def of(self, query: int) -> Ords:
         """The ords of one query's positives."""

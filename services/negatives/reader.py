@@ -124,7 +124,7 @@ class Candidates:
         marks, marked = self.marks.of(of, ords)
 
         def judged() -> Codes:
-            return verdicts(reason, query, ce, positives.lowest, self.rules, marks, marked)
+            return verdicts(reason, query, ce, positives, self.rules, marks, marked)
 
         more = _relabelled(judged(), reason, marked)
         if more.any():

@@ -62,7 +62,8 @@ class Selection:
         """As the command line writes it.
 
         Raises:
-            UsageError: a filter or its arguments are not known, or a strategy has no number.
+            UsageError: a filter or its arguments are not known, two of them would give a pair two verdicts,
+                or a strategy has no number.
         """
         if sample is not None and num is None:
             raise UsageError(
@@ -71,7 +72,9 @@ class Selection:
         if sample is not None and sample not in STRATEGIES:
             raise UsageError(f"no such sampling '{sample}'", hint=f"there are {', '.join(STRATEGIES)}")
         sampling = Sampling(sample or "top", num, seed) if num is not None else None
-        return cls(tuple(map(parse_filter, filters)), sampling)
+        applied = tuple(map(parse_filter, filters))
+        _require_one_verdict(filters, applied)
+        return cls(applied, sampling)
 
     @property
     def needs(self) -> frozenset[str]:
@@ -94,11 +97,11 @@ class Selection:
         )
 
     def rules(self, margin: float | None, relabel: float | None) -> Rules:
-        """How verdicts read scores: as the first margin filter says, else by the given margin."""
+        """How verdicts read scores: as the filter says that decides it, else by the given margin."""
         for one in self.filters:
-            if "margin" in one.arguments:
-                return Rules(one.arguments["margin"], one.arguments["easy"], relabel)
-        return Rules(margin, None, relabel)
+            if one.filter.rules is not None:
+                return replace(one.filter.rules(one.arguments), relabel=relabel)
+        return Rules(margin, relabel=relabel)
 
     def keep(self, block: CandidateBlock, witness: Witness | None = None) -> Mask:
         """Per row, whether it is a negative.
@@ -132,6 +135,16 @@ class Selection:
             if one.filter.admits is not None:
                 allowed &= one.filter.admits(block, positive, pair, one.arguments) | _by_person(block)[pair]
         return allowed
+
+
+def _require_one_verdict(texts: Sequence[str], filters: Sequence[Applied]) -> None:
+    """See that every pair has one verdict, which says whether it may be a negative."""
+    deciding = [text for text, one in zip(texts, filters, strict=True) if one.filter.rules is not None]
+    if len(deciding) > 1:
+        raise UsageError(
+            f"filters {' and '.join(deciding)}: a candidate has one verdict, so one of these",
+            hint="one ce-margin has both ends: --filter ce-margin=3,easy=10",
+        )
 
 
 class _Steps:

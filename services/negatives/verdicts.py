@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Literal
 
 import numpy as np
 
@@ -61,7 +62,9 @@ class Rules:
     """How cross-encoder scores are read, in logits of that model; None: that verdict is not given.
 
     Attributes:
-        margin: `likely_positive`: score not below (lowest positive's score - margin).
+        margin: `likely_positive`: score not below (positive's score - margin).
+        per: Of which positive: `lowest` of the query, or `positive`: of each of them, which a score is that
+            is not below the highest's.
         easy: `too_easy`: score below (lowest positive's score - easy).
         relabel: `positive`: score at or above this.
     """
@@ -69,10 +72,11 @@ class Rules:
     margin: float | None = None
     easy: float | None = None
     relabel: float | None = None
+    per: Literal["lowest", "positive"] = "lowest"
 
 
 def verdicts(
-    reason: Codes, query: Index, ce: Scores, lowest: Scores, rules: Rules, marks: Codes, marked: Mask
+    reason: Codes, query: Index, ce: Scores, positives: Positives, rules: Rules, marks: Codes, marked: Mask
 ) -> Codes:
     """The verdict of each pair.
 
@@ -80,7 +84,7 @@ def verdicts(
         reason: `Reason` of each pair.
         query: Position of each pair's query.
         ce: Score of each pair, NaN where there is none.
-        lowest: Per query, the lowest score of its positives, NaN where there is none.
+        positives: Of the queries; NaN scores do not count.
         rules: How scores are read.
         marks: Verdicts by people, where `marked`.
         marked: Whether a person gave a verdict.
@@ -88,11 +92,12 @@ def verdicts(
     found = _OF_REASON[reason]
     open_ = found == Verdict.KEEP
     with np.errstate(invalid="ignore"):
-        margin = below(lowest[query], ce)  # NaN compares false: what is not scored gets no verdict
+        # NaN compares false: what is not scored gets no verdict.
         if rules.easy is not None:
-            found[open_ & (margin > rules.easy)] = Verdict.TOO_EASY
+            found[open_ & (below(positives.lowest[query], ce) > rules.easy)] = Verdict.TOO_EASY
         if rules.margin is not None:
-            found[open_ & (margin <= rules.margin)] = Verdict.LIKELY_POSITIVE
+            near = below(positives.bar(rules.per)[query], ce) <= rules.margin
+            found[open_ & near] = Verdict.LIKELY_POSITIVE
         if rules.relabel is not None:
             found[open_ & (ce >= rules.relabel)] = Verdict.POSITIVE
     # Nobody can bring back a passage that the collection does not have any more.
@@ -138,8 +143,12 @@ def _by_score(verdict: Verdict, ce: float, positives: Positives, query: int, rul
     if np.isnan(lowest):
         return "no positive of the query is scored"
     distance = f"{lowest - ce:.2f} below the lowest positive"
+    each = rules.per == "positive"
     if verdict == Verdict.LIKELY_POSITIVE:
-        return f"score {ce:.2f}, {distance}: within the margin of {rules.margin:g}"
+        of = " of every positive" if each else ""
+        return f"score {ce:.2f}, {distance}: within the margin of {rules.margin:g}{of}"
     if verdict == Verdict.TOO_EASY:
         return f"score {ce:.2f}, {distance}: more than {rules.easy:g}"
+    if each and rules.margin is not None and lowest - ce <= rules.margin:
+        return f"score {ce:.2f}, {distance}: a negative of positives more than {rules.margin:g} above it"
     return f"score {ce:.2f}, {distance}"

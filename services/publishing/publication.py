@@ -81,7 +81,7 @@ class Publication(BaseModel):
         of_queries: Of how many.
         systems: By slug.
         described: Filters, cross-encoder, relabelling and marks, as exports' manifests have them.
-        rules: Margins in logits, by which verdicts were given.
+        rules: Margins in logits, and of which positives, by which verdicts were given.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -101,7 +101,7 @@ class Publication(BaseModel):
     seed: int
     systems: dict[str, PublishedSystem]
     described: dict[str, Any]
-    rules: dict[str, float | None]
+    rules: dict[str, float | str | None]
     documents: int = 0
     dead: int = 0
 

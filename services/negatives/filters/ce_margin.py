@@ -2,6 +2,7 @@
 
 Qu et al., RocketQA, 2021. The margin of 3 logits goes with ms-marco-MiniLM, as the reference training
 scripts have it; another model's logits spread differently, so that each has a margin of its own.
+What this filter takes out is what has the verdict `likely_positive` or `too_easy` by its arguments.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import numpy as np
 from services.negatives.block import CandidateBlock, Index, Margins, Mask, below
 from services.negatives.filters.filter import CE, Alias, Arguments, Filter, Parameter, Sources
 from services.negatives.filters.values import number, one_of
+from services.negatives.verdicts import Rules
 
 
 def _prepare(arguments: Arguments, sources: Sources) -> Arguments:
@@ -25,9 +27,7 @@ def _prepare(arguments: Arguments, sources: Sources) -> Arguments:
 
 def _below(block: CandidateBlock, arguments: Arguments) -> Margins:
     """Per pair, how far it is below the positive that counts; NaN where either has no score."""
-    if arguments["per"] == "lowest":
-        return block.margin
-    return below(block.positives.highest[block.pairs.query], block.pairs.ce)
+    return below(block.positives.bar(arguments["per"])[block.pairs.query], block.pairs.ce)
 
 
 def _known(block: CandidateBlock, arguments: Arguments) -> Mask:
@@ -60,6 +60,7 @@ CE_MARGIN = Filter(
     keep=_keep,
     needs=lambda arguments: frozenset({CE}),
     prepare=_prepare,
+    rules=lambda arguments: Rules(arguments["margin"], arguments["easy"], per=arguments["per"]),
     known=_known,
     admits=_admits,
     aliases={"absolute_margin": Alias("margin", str, "the same, with the lowest positive")},

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from services.negatives.block import CandidateBlock, Index, Mask
+from services.negatives.verdicts import Rules
 from services.systems.registry import Registry
 from services.systems.system import System
 
@@ -96,6 +97,8 @@ class Filter:
         keep: Of a block and the rows that are left, those that this filter keeps (a subset of them).
         needs: Names of the scores that it reads: `ce`, `cosine:<system>`.
         prepare: Checks the arguments against what is read and completes them; raises ValueError.
+        rules: How verdicts read scores where this filter applies; None: they do not depend on it. A
+            selection has one such filter at most.
         known: Per row, whether it has the scores that `keep` compares. A filter that has this looks for
             unlabelled positives: what is not scored does not pass, what a person marked `keep` always does.
         admits: Whether a positive and a candidate may stand together, per pair of positions in
@@ -108,6 +111,7 @@ class Filter:
     keep: Callable[[CandidateBlock, Mask, Arguments], Mask]
     needs: Callable[[Arguments], frozenset[str]] = _nothing
     prepare: Callable[[Arguments, Sources], Arguments] = _as_they_are
+    rules: Callable[[Arguments], Rules] | None = None
     known: Callable[[CandidateBlock, Arguments], Mask] | None = None
     admits: Callable[[CandidateBlock, Index, Index, Arguments], Mask] | None = None
     aliases: Mapping[str, Alias] = field(default_factory=dict)
