@@ -84,9 +84,17 @@ def _row(candidate: dict[str, Any]) -> dict[str, Any]:
     return candidate | {
         "ranks": ", ".join(f"{name} {one['rank']}" for name, one in systems.items()),
         "scores": ", ".join(f"{one['score']:.4g}" for one in systems.values()),
-        "negative": "yes" if candidate["negative"] else next(iter(systems.values()))["left_out_by"],
+        "negative": _negative(systems),
         "text": _short(candidate["text"]),
     }
+
+
+def _negative(systems: dict[str, Any]) -> str:
+    """`yes`, or the step that left it out; of each system where they differ."""
+    said = {name: "yes" if one["negative"] else one["left_out_by"] for name, one in systems.items()}
+    if len(set(said.values())) == 1:
+        return next(iter(said.values()))
+    return "; ".join(f"{name}: {what}" for name, what in said.items())
 
 
 def _short(text: str) -> str:

@@ -76,6 +76,17 @@ def test_show_as_a_table_has_a_line_per_candidate(collection, msmctl):
     assert len(lines) == 6
 
 
+def test_show_as_a_table_tells_what_left_a_candidate_out_of_each_system(collection, msmctl):
+    options = ["--filter", "rank-range=3:4", "--filter", "ce-margin=3"]
+    header, *rows = (
+        line.split("\t") for line in msmctl("negatives", "show", "q1", *options).stdout.splitlines()
+    )
+    told = {row[0]: row[header.index("negative")] for row in rows}
+    assert told["p1"] == "positive"  # as of its only system
+    assert told["p4"] == f"bm25: yes; {TAS_B}: rank-range=3:4"
+    assert told["p3"] == f"bm25: ce-margin=3,per=lowest; {TAS_B}: rank-range=3:4"
+
+
 def test_stats_count_verdicts_steps_margins_and_overlap(collection, msmctl):
     found = json.loads(msmctl("negatives", "stats", "--filter", "ce-margin=1", "--json").stdout)
     assert found["candidates"] == {"bm25": 4, TAS_B: 3}
