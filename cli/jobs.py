@@ -60,7 +60,7 @@ def show(ctx: click.Context, job_id: str, as_json: bool) -> None:
     Example:
       msmctl jobs show mine-20261121-073015-ab12
     """
-    from cli.job_view import details
+    from services.jobs.view import details
 
     ledger = _ledger(ctx)
     record = details(ledger, ledger.job(job_id))
@@ -118,7 +118,7 @@ def logs(ctx: click.Context, job_id: str, tail: int, as_json: bool) -> None:
     Example:
       msmctl jobs logs mine-20261121-073015-ab12 --tail 20
     """
-    from cli.job_view import log_lines
+    from services.jobs.view import log_lines
 
     ledger = _ledger(ctx)
     for line in log_lines(ledger, ledger.job(job_id))[-tail:]:
@@ -273,7 +273,7 @@ def _report(changed: list[Job], as_json: bool) -> None:
 
 
 def _emit(found: list[Job], columns: list[str], as_json: bool) -> None:
-    from cli.job_view import summary
+    from services.jobs.view import summary
 
     emit_rows([summary(job) for job in found], columns, as_json=as_json)
 
@@ -281,7 +281,7 @@ def _emit(found: list[Job], columns: list[str], as_json: bool) -> None:
 def _stream(ledger: Ledger, ids: tuple[str, ...], timeout: float | None) -> list[Job]:
     """One JSON line on stdout whenever a job has changed, until all have ended; raises `TimedOut`."""
     from cli.follow import patiently, timed_out
-    from cli.job_view import seconds, summary
+    from services.jobs.view import seconds, summary
 
     shown: dict[str, dict[str, Any]] = {}
     deadline = math.inf if timeout is None else time.monotonic() + timeout

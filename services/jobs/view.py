@@ -1,15 +1,13 @@
-"""What `msmctl jobs` shows of a job: a line, all there is, its log (shapes: docs/json.md)."""
+"""What people see of a job: a line, all there is, its log (shapes: docs/json.md)."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from services.jobs.identity import show
-
-if TYPE_CHECKING:
-    from services.jobs.ledger import Ledger
-    from services.jobs.records import Job
+from services.jobs.ledger import Ledger
+from services.jobs.records import Job
 
 
 def summary(job: Job) -> dict[str, Any]:
