@@ -15,7 +15,7 @@ const MEANING = { keep: "a negative", positive: "answers the query", excluded: "
 
 export async function show(view, { collection, values }) {
   const splits = Object.keys(collection.splits);
-  const state = { collection: collection.name, found: null, chosen: 0, verdict: null, reason: "", split: values.get("split") ?? splits[0] ?? "" };
+  const state = { collection: collection.name, found: null, chosen: 0, verdict: null, reason: "", tried: null, split: values.get("split") ?? splits[0] ?? "" };
   const filters = h("input", { name: "filter", value: values.getAll("filter").join(" "), placeholder: "ce-margin=3 max-per-system=5" });
   const qid = h("input", { name: "qid", value: values.get("qid") ?? "", list: "qids", autocomplete: "off" });
   const options = h("datalist", { id: "qids" });
@@ -32,12 +32,11 @@ export async function show(view, { collection, values }) {
       h("button", { type: "button", onclick: () => step(1) }, "Next")), options);
   replace(view, h("h1", {}, "Negatives inspector"), form, body);
 
-  const path = (...parts) => ["/v1/collections", state.collection, ...parts].map((part, n) => (n ? encodeURIComponent(part) : part)).join("/");
+  const path = (what, query) => `/v1/collections/${encodeURIComponent(state.collection)}/${what}?${new URLSearchParams(query)}`;
 
   /** Queries of the split that hold the words; the first one that was mined is shown. */
   async function browse(words = "") {
-    const query = new URLSearchParams({ split: state.split, ...(words && { words }), limit: "50" });
-    const { queries } = await get(`${path("queries")}?${query}`);
+    const { queries } = await get(path("queries", { split: state.split, words, limit: 50 }));
     replace(options, queries.map((one) => h("option", { value: one.qid }, one.text)));
     if (!queries.length) return replace(body, h("p", {}, "No query of this split holds these words."));
     qid.value = queries[0].qid;
@@ -47,15 +46,13 @@ export async function show(view, { collection, values }) {
   async function load() {
     if (!qid.value.trim()) return browse();
     const asked = filters.value.trim().split(/\s+/).filter(Boolean);
-    const query = new URLSearchParams({ split: state.split });
-    for (const filter of asked) query.append("filter", filter);
+    const words = qid.value.trim();
     try {
-      state.found = await get(`${path("negatives", qid.value.trim())}?${query}`);
+      state.found = await get(path("negatives", [["split", state.split], ["qid", words], ...asked.map((one) => ["filter", one])]));
     } catch (error) {
-      if (error.status === 404 && !options.querySelector(`option[value="${CSS.escape(qid.value.trim())}"]`)) {
-        const words = qid.value.trim();
-        const { queries } = await get(`${path("queries")}?${new URLSearchParams({ split: state.split, words, limit: "50" })}`);
-        if (queries.length) return browse(words);
+      if (error.status === 404 && state.tried !== words) {
+        state.tried = words;
+        return browse(words);
       }
       replace(body, h("p", { class: "error", role: "alert" }, error.message));
       return undefined;
@@ -66,8 +63,7 @@ export async function show(view, { collection, values }) {
   }
 
   async function step(by) {
-    const query = new URLSearchParams({ split: state.split, beside: qid.value.trim(), by: String(by) });
-    const { queries } = await get(`${path("queries")}?${query}`);
+    const { queries } = await get(path("queries", { split: state.split, beside: qid.value.trim(), by }));
     if (!queries.length) return notify("There is no further query in this split.");
     qid.value = queries[0].qid;
     state.chosen = 0;
@@ -150,7 +146,8 @@ export async function show(view, { collection, values }) {
 
   async function act(method, one, mark) {
     try {
-      await ask(method, path("marks", state.found.qid, one.pid), mark);
+      const pair = { qid: state.found.qid, pid: one.pid };
+      await ask(method, path("marks", mark ? {} : pair), mark && { ...pair, ...mark });
     } catch (error) {
       return notify(error.message, true);
     }
