@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import urlsplit
 
-from elasticsearch import Elasticsearch, OrjsonSerializer
+from elasticsearch import AsyncElasticsearch, Elasticsearch, OrjsonSerializer
 
 from services.elastic.errors import TRANSIENT
 from services.settings import Settings
@@ -29,20 +30,29 @@ def connect(settings: Settings, user: str = "admin") -> Elasticsearch:
         Unavailable: no stack is running and MSM_ES_URL is not set.
         AuthError: the user has no password file.
     """
+    return Elasticsearch(**_options(settings, user))
+
+
+def connect_async(settings: Settings, user: str = "admin") -> AsyncElasticsearch:
+    """As `connect`, for an event loop: the client belongs to the one that sends its first request."""
+    return AsyncElasticsearch(**_options(settings, user))
+
+
+def _options(settings: Settings, user: str) -> dict[str, Any]:
     url = settings.es_url or endpoints(settings).es_url
     name = settings.es_user or user
-    return Elasticsearch(
-        url,
-        basic_auth=(name, password(settings, name)),
-        request_timeout=TIMEOUT,
-        connections_per_node=max(10, 2 * settings.senders),
+    return {
+        "hosts": url,
+        "basic_auth": (name, password(settings, name)),
+        "request_timeout": TIMEOUT,
+        "connections_per_node": max(10, 2 * settings.senders),
         # On one machine, packing costs more time than it saves.
-        http_compress=urlsplit(url).hostname not in ("127.0.0.1", "localhost", "::1"),
-        serializer=OrjsonSerializer(),
-        max_retries=3,
-        retry_on_timeout=True,
-        retry_on_status=sorted(TRANSIENT),
-        retry_backoff_base=0.25,
-        retry_backoff_cap=4.0,
-        opaque_id=f"msmctl/{user}",
-    )
+        "http_compress": urlsplit(url).hostname not in ("127.0.0.1", "localhost", "::1"),
+        "serializer": OrjsonSerializer(),
+        "max_retries": 3,
+        "retry_on_timeout": True,
+        "retry_on_status": sorted(TRANSIENT),
+        "retry_backoff_base": 0.25,
+        "retry_backoff_cap": 4.0,
+        "opaque_id": f"msmctl/{user}",
+    }

@@ -58,9 +58,31 @@ def clause(
     filters: Sequence[dict[str, Any]] = (),
 ) -> dict[str, Any]:
     """The `knn` query for a vector. Filters apply before the search: k hits all pass them."""
+    return by(system, vector_index, given(vector), k, filters)
+
+
+def given(vector: Floats) -> dict[str, Any]:
+    """A query vector as it is sent, float32 [dims]."""
+    return {"query_vector": pack_dense_vector(np.ascontiguousarray(vector))}
+
+
+def stored(system: ServedSystem, index: str, qid: str) -> dict[str, Any]:
+    """The vector of a stored query, which Elasticsearch looks up itself."""
+    lookup = {"index": index, "id": qid, "path": system.field}
+    return {"query_vector_builder": {"lookup": lookup}}
+
+
+def by(
+    system: ServedSystem,
+    vector_index: VectorIndex,
+    vector: dict[str, Any],
+    k: int,
+    filters: Sequence[dict[str, Any]] = (),
+) -> dict[str, Any]:
+    """As `clause`, by a vector that is `given` or `stored`."""
     body: dict[str, Any] = {
         "field": system.field,
-        "query_vector": pack_dense_vector(np.ascontiguousarray(vector)),
+        **vector,
         "k": k,
         "num_candidates": num_candidates(k),
     }

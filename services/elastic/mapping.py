@@ -27,7 +27,7 @@ _FIELD_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,99}")
 
 
 class ServedSystem(BaseModel):
-    """A dense system whose vectors an index version holds."""
+    """A system whose vectors, or term weights, an index version holds."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -39,6 +39,8 @@ class ServedSystem(BaseModel):
     """Of the vectors: model content, prompts, max length, dtype and texts."""
     model: str
     """Fingerprint of the model's content."""
+    kind: Literal["dense", "sparse"] = "dense"
+    """Of `sparse` systems the dims do not count, and the similarity is the dot product."""
 
     @property
     def field(self) -> str:
@@ -78,10 +80,12 @@ def passages_body(
 def queries_body(systems: list[ServedSystem]) -> dict[str, Any]:
     """`settings` and `mappings` of a queries index."""
     body = template("queries")
-    _add_vectors(
-        body["mappings"]["properties"],
-        {system.slug: {"type": "dense_vector", "dims": system.dims, "index": False} for system in systems},
-    )
+    stored = {
+        system.slug: {"type": "dense_vector", "dims": system.dims, "index": False}
+        for system in systems
+        if system.kind == "dense"
+    }
+    _add_vectors(body["mappings"]["properties"], stored)
     return body
 
 
@@ -100,6 +104,8 @@ def check_field(name: str) -> None:
 
 
 def _indexed(system: ServedSystem, vector_index: VectorIndex) -> dict[str, Any]:
+    if system.kind == "sparse":  # whole: pruning by default is tuned for another model, and loses matches
+        return {"type": "sparse_vector", "index_options": {"prune": False}}
     if not 0 < system.dims <= MAX_DIMS:
         raise InputError(
             f"system '{system.name}': vectors of {system.dims} dimensions; "

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from elasticsearch import Elasticsearch
+from elasticsearch import AsyncElasticsearch, Elasticsearch
 
 from services.elastic.errors import translated
 
@@ -22,6 +22,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9_]+|[^\x00-\x7f]")
 """At least as many matches as the analyzer finds tokens: one per ASCII word, one per other character."""
 _PIECE = 5_000
 """Characters analysed at once: below index.analyze.max_token_count (10,000) whatever they are."""
+_TEXT = {"text": 1.0}
 
 
 def match(client: Elasticsearch, index: str, text: str) -> dict[str, Any]:
@@ -30,13 +31,65 @@ def match(client: Elasticsearch, index: str, text: str) -> dict[str, Any]:
     Raises:
         NotFound: a long text, and no such index.
     """
-    if len(text) <= _SHORT or sum(1 for _ in _TOKEN.finditer(text)) <= _SHORT:
-        return {"match": {"text": {"query": text}}}
+    if is_short(text):
+        return short(text)
     counts: Counter[str] = Counter()
     for piece in _pieces(text):
         counts.update(tokens(client, index, piece))
-    clauses = [{"term": {"text": {"value": term, "boost": count}}} for term, count in sorted(counts.items())]
-    return {"bool": {"should": clauses}} if clauses else {"match_none": {}}
+    return of_terms(counts)
+
+
+async def match_async(
+    client: AsyncElasticsearch, index: str, text: str, fields: Mapping[str, float] = _TEXT
+) -> dict[str, Any]:
+    """As `match`, on any fields of the passages' analyzer; of several fields the best one counts.
+
+    Args:
+        client: Any user that may read the index.
+        index: Where the analyzer is.
+        text: Of any length.
+        fields: Boost by field.
+    """
+    if is_short(text):
+        return short(text, fields)
+    counts: Counter[str] = Counter()
+    with translated(f"analysing with {index}"):
+        for piece in _pieces(text):
+            reply = await client.indices.analyze(index=index, field="text", text=piece)
+            counts.update(token["token"] for token in reply["tokens"])
+    return of_terms(counts, fields)
+
+
+def is_short(text: str) -> bool:
+    """Whether every node takes the text as it is."""
+    return len(text) <= _SHORT or sum(1 for _ in _TOKEN.finditer(text)) <= _SHORT
+
+
+def short(text: str, fields: Mapping[str, float] = _TEXT) -> dict[str, Any]:
+    """The query for a short text."""
+    if len(fields) > 1:
+        boosted = [f"{name}^{boost:g}" for name, boost in fields.items()]
+        return {"multi_match": {"query": text, "fields": boosted, "type": "best_fields"}}
+    [(name, boost)] = fields.items()
+    return {"match": {name: {"query": text} | ({} if boost == 1 else {"boost": boost})}}
+
+
+def of_terms(counts: Mapping[str, int], fields: Mapping[str, float] = _TEXT) -> dict[str, Any]:
+    """The query for terms, each with how often it stands in the text."""
+    if not counts:
+        return {"match_none": {}}
+    each = [
+        {
+            "bool": {
+                "should": [
+                    {"term": {name: {"value": term, "boost": count * boost}}}
+                    for term, count in sorted(counts.items())
+                ]
+            }
+        }
+        for name, boost in fields.items()
+    ]
+    return each[0] if len(each) == 1 else {"dis_max": {"queries": each}}
 
 
 def tokens(client: Elasticsearch, index: str, text: str) -> list[str]:

@@ -1,76 +1,212 @@
-"""Legs: the BM25 query and one kNN query per served system, each with the user's filters."""
+"""Legs: what each asks Elasticsearch for a text, with the user's filters, and what its scores mean.
+
+A new kind of leg is a class here: where its query comes from (text, vector, weights), and its scale.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-from elasticsearch import Elasticsearch
+from elasticsearch import AsyncElasticsearch
 
+from services.deadline import Deadline
 from services.elastic import knn
-from services.elastic.mapping import ServedSystem
+from services.elastic.mapping import ServedSystem, VectorIndex
 from services.elastic.msearch import Hits
-from services.elastic.terms import match
-from services.elastic.versions import Version
-from services.search.fusion import Leg
+from services.elastic.terms import match_async
+from services.errors import MsmError
+from services.inference.models import Models
+from services.search.fusion import Leg as Column
 
 Floats = npt.NDArray[np.float32]
 Clause = dict[str, Any]
+Query = Callable[[Sequence[Clause], int], Clause]
+"""A text's query, given filters and how many hits it shall bring."""
 
 
 @dataclass(frozen=True)
-class Lexical:
-    """BM25 on the passage's text."""
-
-    client: Elasticsearch
-    version: Version
-
-    leg = Leg("bm25", "bm25")
-
-    def query(self, text: str, filters: Sequence[Clause], k: int) -> Clause:
-        """The query for a text."""
-        terms = match(self.client, self.version.passages, text)
-        return {"bool": {"must": [terms], "filter": list(filters)}} if filters else terms
-
-    def hits(self, hits: Hits) -> Hits:
-        """Scores as they are."""
-        return hits
-
-    unmatched = 0.0
-    """Score of a passage that shares no term with the query."""
-
-
-@dataclass(frozen=True)
-class Dense:
-    """KNN with a system's query vectors.
+class Tools:
+    """What legs make their queries with.
 
     Attributes:
-        vectors: By text, float32 [dims].
+        client: Whose rights decide what is read.
+        index: Where is searched.
+        models: Encoders.
     """
 
-    version: Version
-    system: ServedSystem
-    vectors: dict[str, Floats]
+    client: AsyncElasticsearch
+    index: str
+    models: Models
+
+
+class Leg(ABC):
+    """One way to find passages."""
+
+    unmatched: ClassVar[float] = 0.0
+    """Score of a passage that the leg's query does not match at all."""
 
     @property
-    def leg(self) -> Leg:
-        """The system's name and similarity."""
-        return Leg(self.system.name, self.system.similarity)
+    @abstractmethod
+    def column(self) -> Column:
+        """Its name and scale, as fusion methods and explanations know it."""
 
-    def query(self, text: str, filters: Sequence[Clause], k: int) -> Clause:
-        """The query for a text's vector. Filtered to no more passages than k, it is exact."""
-        kind = self.version.meta.vector_index
-        return {"knn": knn.clause(self.system, kind, self.vectors[text], k, filters)}
+    @property
+    def preparation(self) -> str:
+        """What `degraded` calls a failure to make the query."""
+        return self.column.name
+
+    @property
+    def extra(self) -> Clause:
+        """Further keys of the search body; where there are any, the raw answer is kept."""
+        return {}
+
+    @abstractmethod
+    async def queries(self, texts: Sequence[str], tools: Tools, deadline: Deadline) -> list[Query]:
+        """The query of each text.
+
+        Raises:
+            MsmError: they cannot be made; the other legs answer without this one.
+        """
 
     def hits(self, hits: Hits) -> Hits:
-        """Scores turned back into cosines or dot products."""
+        """Elasticsearch's scores turned into the leg's own."""
+        return hits
+
+
+@dataclass(frozen=True)
+class Lexical(Leg):
+    """BM25, or whatever query the caller brings.
+
+    Attributes:
+        fields: Boost by field.
+        clause: The query itself, in place of the text's terms.
+        body: Further keys of this leg's search (`aggs`, `track_total_hits`, `min_score`, …).
+        name: Where there are several.
+    """
+
+    fields: Mapping[str, float] = field(default_factory=lambda: {"text": 1.0})
+    clause: Clause | None = None
+    body: Clause = field(default_factory=dict)
+    name: str = "bm25"
+
+    @property
+    def column(self) -> Column:
+        """See `Leg`."""
+        return Column(self.name, "bm25")
+
+    @property
+    def extra(self) -> Clause:
+        """See `Leg`."""
+        return self.body
+
+    async def queries(self, texts: Sequence[str], tools: Tools, deadline: Deadline) -> list[Query]:
+        """See `Leg`. Only long texts need a word with the node."""
+        if self.clause is not None:
+            return [_filtered(self.clause)] * len(texts)
+        async with asyncio.timeout(deadline.timeout):
+            clauses = [await match_async(tools.client, tools.index, text, self.fields) for text in texts]
+        return [_filtered(clause) for clause in clauses]
+
+
+@dataclass(frozen=True)
+class Dense(Leg):
+    """KNN with a served system's query vectors. Filtered to no more passages than k, it is exact.
+
+    Attributes:
+        system: Whose vectors.
+        vector_index: How the index holds them: quantised ones are scored again by the true ones.
+        stored: Index and qid of a stored query, whose vector is taken; None: the text is encoded.
+    """
+
+    system: ServedSystem
+    vector_index: VectorIndex
+    stored: tuple[str, str] | None = None
+
+    @property
+    def column(self) -> Column:
+        """See `Leg`. A passage that could not be encoded has no vector: it is unmatched."""
+        return Column(self.system.name, "cosine" if self.system.similarity == "cosine" else "dot")
+
+    @property
+    def preparation(self) -> str:
+        """See `Leg`."""
+        return f"encode:{self.system.name}"
+
+    async def queries(self, texts: Sequence[str], tools: Tools, deadline: Deadline) -> list[Query]:
+        """See `Leg`. Every different text is encoded once."""
+        if self.stored is not None:
+            return [self._query(knn.stored(self.system, *self.stored))] * len(texts)
+        unique = list(dict.fromkeys(texts))
+        async with asyncio.timeout(deadline.timeout):
+            vectors = await tools.models.embed(self.system, unique, deadline)
+        if vectors.shape != (len(unique), self.system.dims) or not np.isfinite(vectors).all():
+            raise MsmError(
+                f"system '{self.system.name}': its encoder gave {vectors.dtype}{list(vectors.shape)} for "
+                f"{len(unique)} texts, not finite float32[{len(unique)}, {self.system.dims}]",
+                hint="the models process has another model than the index was made with",
+            )
+        made = {text: self._query(knn.given(vector)) for text, vector in zip(unique, vectors, strict=True)}
+        return [made[text] for text in texts]
+
+    def hits(self, hits: Hits) -> Hits:
+        """See `Leg`: cosines or dot products."""
         return hits[0], knn.similarity(self.system, hits[1])
 
-    unmatched = 0.0
-    """Score of a passage that could not be encoded: its vector is zero, and no zero vector is indexed."""
+    def _query(self, vector: Clause) -> Query:
+        return lambda filters, k: {"knn": knn.by(self.system, self.vector_index, vector, k, filters)}
 
 
-AnyLeg = Lexical | Dense
+@dataclass(frozen=True)
+class Sparse(Leg):
+    """Dot product of term weights, none pruned.
+
+    Attributes:
+        system: Whose passages' weights.
+        weights: Of the query, by term; all positive.
+    """
+
+    system: ServedSystem
+    weights: Mapping[str, float]
+
+    @property
+    def column(self) -> Column:
+        """See `Leg`."""
+        return Column(self.system.name, "sparse")
+
+    async def queries(self, texts: Sequence[str], tools: Tools, deadline: Deadline) -> list[Query]:
+        """See `Leg`."""
+        asked = {"field": self.system.field, "query_vector": dict(self.weights), "prune": False}
+        return [_filtered({"sparse_vector": asked})] * len(texts)
+
+
+@dataclass(frozen=True)
+class Given(Leg):
+    """A leg that the caller made: any query, on any index.
+
+    Attributes:
+        given: Its name and scale.
+        query: The query; it must hold the filters that it is given, and may bring fewer than k.
+    """
+
+    given: Column
+    query: Query
+
+    @property
+    def column(self) -> Column:
+        """See `Leg`."""
+        return self.given
+
+    async def queries(self, texts: Sequence[str], tools: Tools, deadline: Deadline) -> list[Query]:
+        """See `Leg`."""
+        return [self.query] * len(texts)
+
+
+def _filtered(clause: Clause) -> Query:
+    """Filters beside a query that scores."""
+    return lambda filters, k: {"bool": {"must": [clause], "filter": list(filters)}} if filters else clause

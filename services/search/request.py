@@ -1,96 +1,142 @@
-"""What is asked: one typed request, whoever asks (command line, API)."""
+"""What is asked: one typed request, whoever asks (command line, API, gateway)."""
 
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from services.collections.state import FieldType
 from services.errors import UsageError
+from services.search.filters import Filter
 
-Mode = Literal["hybrid", "bm25", "dense"]
+Mode = Literal["hybrid", "bm25", "dense", "sparse"]
 MAX_SIZE = 1_000
-DEPTH = 100
-"""Candidates that every leg brings, at least."""
+MAX_END = 10_000
+"""Hits that may be paged through: `from` and `size` together."""
+MAX_WINDOW = 1_000
+MAX_QUERY = 100_000
+"""Characters of a query. A long text is asked by its distinct terms."""
 
-_FILTER = re.compile(r"(?:meta\.)?(?P<field>[^<>=!]+?)\s*(?P<op>>=|<=|=)\s*(?P<value>.*)", re.DOTALL)
-_RANGE = {">=": "gte", "<=": "lte"}
-
-
-class Filter(BaseModel):
-    """A condition on a metadata field; all conditions of a request must hold."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    field: str
-    op: Literal["=", ">=", "<="]
-    value: str
-
-    @classmethod
-    def parse(cls, text: str) -> Filter:
-        """A filter from `meta.year=1999`, `year>=1990` or `year<=2000`.
-
-        Raises:
-            UsageError: the text is none of these.
-        """
-        found = _FILTER.fullmatch(text.strip())
-        if not found:
-            raise UsageError(f"filter '{text}': not FIELD=VALUE", hint="such as --filter 'meta.year>=1990'")
-        return cls.model_validate(found.groupdict())
-
-    def clause(self, fields: dict[str, FieldType]) -> dict[str, Any]:
-        """The filter as Elasticsearch reads it.
-
-        Raises:
-            UsageError: the collection has no such field, or the value is not of its type.
-        """
-        if self.field not in fields:
-            raise UsageError(
-                f"filter on '{self.field}': no such metadata field",
-                hint=f"there are: {', '.join(sorted(fields)) or 'none'}",
-            )
-        name, value = f"meta.{self.field}", _typed(self, fields[self.field])
-        if self.op == "=":
-            return {"term": {name: value}}
-        return {"range": {name: {_RANGE[self.op]: value}}}
+_FIELD = re.compile(r"(?P<name>title|text)(?:\^(?P<boost>\d+(?:\.\d+)?))?")
 
 
-class SearchRequest(BaseModel):
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class Bm25Spec(_Part):
+    """A leg by BM25.
+
+    Attributes:
+        fields: Where terms are looked for, with boosts: `title^2`, `text`. The best field counts.
+    """
+
+    type: Literal["bm25"] = "bm25"
+    fields: tuple[Annotated[str, Field(pattern=rf"^{_FIELD.pattern}$")], ...] = Field(("text",), min_length=1)
+
+
+class DenseSpec(_Part):
+    """A leg by kNN.
+
+    Attributes:
+        system: Which of the served systems.
+        lookup: Qid of a stored query, whose vector is taken instead of encoding the text.
+    """
+
+    type: Literal["dense"]
+    system: str
+    lookup: str | None = None
+
+
+class SparseSpec(_Part):
+    """A leg by the dot product of term weights.
+
+    Attributes:
+        system: Which of the served systems.
+        weights: Those of the query, by term; nothing here encodes them yet.
+    """
+
+    type: Literal["sparse"]
+    system: str
+    weights: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(min_length=1)
+
+
+LegSpec = Annotated[Bm25Spec | DenseSpec | SparseSpec, Field(discriminator="type")]
+
+
+class RerankSpec(_Part):
+    """Reranking of the head.
+
+    Attributes:
+        model: Cross-encoder; None: the only one whose model is installed.
+        window: How many of the best are scored, in fused order, until the deadline.
+    """
+
+    model: str | None = None
+    window: int = Field(50, ge=1, le=MAX_WINDOW)
+
+
+class SearchRequest(_Part):
     """A question to a collection.
 
     Attributes:
-        query: The text.
-        collection: Whose served index answers.
-        mode: `bm25`, `dense`, or both as `hybrid`.
-        systems: Dense systems to ask; none: all that are served.
-        size: Hits wanted.
-        fusion: Method that makes one ranking of several (see `services.search.fusion`).
+        query: The text; may be empty with `lookup`, whose stored text then counts.
+        mode: Shorthand for legs: `bm25`, `dense` (all that are served), or both as `hybrid`, the default.
+        systems: Served systems that `mode` means; none: all.
+        legs: The legs themselves, in place of `mode` and `systems`.
+        lookup: Qid of a stored query: dense legs take its vectors instead of encoding the text.
+        fusion: Method that makes one ranking of several; None: what was saved for the collection, else the
+            default (see `services.search.fusion`).
         params: Its parameters, by name; what is left out has its default.
-        filters: Conditions that every hit fulfils.
+        filters: Conditions that every hit of every leg fulfils, as objects or as text (`year>=1990`).
+        rerank: Let a cross-encoder order the head.
+        budget_ms: For the whole request, from its receipt; None: as long as it takes.
+        size: Hits wanted.
+        start: Hits passed over; `from` in JSON.
+        explain: Tell of every hit how it came about.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    query: str
-    collection: str
-    mode: Mode = "hybrid"
+    query: str = Field("", max_length=MAX_QUERY)
+    mode: Mode | None = None
     systems: tuple[str, ...] = ()
-    size: int = Field(10, ge=1, le=MAX_SIZE)
-    fusion: str = "convex"
+    legs: tuple[LegSpec, ...] = Field((), max_length=16)
+    lookup: str | None = None
+    fusion: str | None = None
     params: dict[str, float] = {}
-    filters: tuple[Filter, ...] = ()
+    filters: tuple[Filter, ...] = Field((), max_length=100)
+    rerank: RerankSpec | None = None
+    budget_ms: float | None = Field(None, gt=0, le=600_000)
+    size: int = Field(10, ge=1, le=MAX_SIZE)
+    start: int = Field(0, ge=0, alias="from")
+    explain: bool = False
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.legs and (self.mode or self.systems):
+            raise ValueError("legs stand in place of mode and systems: give one or the other")
+        if self.start + self.size > MAX_END:
+            raise ValueError(f"from and size go beyond the {MAX_END:,}th hit")
+        return self
+
+    @classmethod
+    def parse(cls, given: Mapping[str, Any]) -> Self:
+        """A request from JSON or from options.
+
+        Raises:
+            UsageError: it is none; the first problem, and where it is.
+        """
+        try:
+            return cls.model_validate(dict(given))
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            message = first["msg"].removeprefix("Value error, ")
+            raise UsageError(f"{where}: {message}" if where else message) from None
 
 
-def _typed(condition: Filter, kind: FieldType) -> Any:
-    try:
-        if kind == "integer":
-            return int(condition.value)
-        if kind == "float":
-            return float(condition.value)
-    except ValueError:
-        raise UsageError(f"filter on '{condition.field}': '{condition.value}' is no {kind}") from None
-    if kind == "boolean" and condition.value not in ("true", "false"):
-        raise UsageError(f"filter on '{condition.field}': '{condition.value}' is neither true nor false")
-    return condition.value
+def fields_of(spec: Bm25Spec) -> dict[str, float]:
+    """Boosts by field: `title^2`, `text` -> 2 and 1."""
+    found = [_FIELD.fullmatch(text) for text in spec.fields]
+    return {match["name"]: float(match["boost"] or 1) for match in found if match}

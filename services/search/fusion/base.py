@@ -15,10 +15,10 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Leg:
-    """One system's part in a search: `bm25`, or a dense system by name and similarity."""
+    """One system's part in a search: `bm25`, or a served system by name and by what its scores are."""
 
     name: str
-    scale: Literal["bm25", "cosine", "dot"]
+    scale: Literal["bm25", "cosine", "dot", "sparse"]
 
 
 @dataclass(frozen=True)
