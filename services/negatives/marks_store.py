@@ -13,12 +13,12 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from elasticsearch import BadRequestError, ConflictError, Elasticsearch, NotFoundError
+from elasticsearch import ConflictError, Elasticsearch, NotFoundError
 
 from services.collections.collection import Collection
 from services.elastic.client import connect
 from services.elastic.errors import translated
-from services.elastic.mapping import template
+from services.elastic.own_index import ensure
 from services.errors import Conflict, NotFound, Unavailable, UsageError
 from services.negatives.marks import Mark, Marks
 from services.negatives.verdicts import Verdict
@@ -142,7 +142,7 @@ class MarksStore:
         )
         with translated(_DOING):
             if before is None:
-                self._make_index()
+                ensure(self._client, self._index, "marks")
             try:
                 self._client.index(index=self._index, id=key, document=body, refresh=True, **version)
             except ConflictError:
@@ -158,21 +158,6 @@ class MarksStore:
             except NotFoundError:
                 return None
         return found
-
-    def _make_index(self) -> None:
-        if self._client.indices.exists(index=self._index):
-            return
-        body = template("marks")
-        try:
-            self._client.indices.create(
-                index=self._index,
-                settings=body["settings"],
-                mappings=body["mappings"],
-                wait_for_active_shards="all",
-            )
-        except BadRequestError as error:
-            if error.error != "resource_already_exists_exception":  # two people's first marks
-                raise
 
 
 def parse_verdict(text: str) -> Verdict:

@@ -1,7 +1,7 @@
 """Make a new cluster ours: `python -m services.stack.setup` (docker-compose.yml: `setup`). May run again.
 
-Waits for Elasticsearch and Redis, checks that every user has its role, and puts the ledger's index
-templates, so that its indices have their mapping whoever makes them.
+Waits for Elasticsearch and Redis, checks that every user has its role, and puts index templates of the
+ledger and of keys, so that these indices have their mapping whoever makes them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from services.stack.endpoints import endpoints
 from services.stack.processes import Probe
 
 PATIENCE = 300.0
-LEDGER = ("jobs", "chunks", "dead")
+TABLES = ("jobs", "chunks", "dead", "keys")
 
 
 def setup(settings: Settings, patience: float = PATIENCE) -> None:
@@ -42,7 +42,7 @@ def setup(settings: Settings, patience: float = PATIENCE) -> None:
                 "restart it after `docker compose run --rm secrets`",
             )
     client = connect(settings, "admin")
-    for table in LEDGER:
+    for table in TABLES:
         with translated("setup"):
             client.indices.put_index_template(
                 name=settings.index(table), template=template(table), index_patterns=[settings.index(table)]

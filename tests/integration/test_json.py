@@ -79,6 +79,8 @@ COMMANDS = {
     ],
     "ce-list": ["ce ls"],
     "ce": ["ce show ms-marco-MiniLM-L6-v2"],
+    "api-key-created": ["api keys create --scope search --collection {c} --expires 1h"],
+    "api-keys-list": ["api keys ls"],
     "jobs-list": ["jobs ls"],
     "logs": ["logs worker -n 1"],
     "config": ["config show", "config show --origin"],
@@ -113,6 +115,13 @@ def test_what_is_done_to_a_job_has_the_documented_shape(sample: Sample) -> None:
     validate("jobs-list", [json.loads(line) for line in watched])
     assert json.loads(watched[-1])["state"] == "cancelled"
     validate("jobs-list", json.loads(sample.msmctl("jobs", "rm", job, "--json")))
+
+
+def test_a_revoked_key_has_the_documented_shape(sample: Sample) -> None:
+    made = json.loads(sample.msmctl("api", "keys", "create", "--scope", "embed", "--json"))
+    revoked = json.loads(sample.msmctl("api", "keys", "revoke", made["id"], "--json"))
+    validate("api-key", revoked)
+    assert revoked["state"] == "revoked"
 
 
 def test_the_log_of_a_job_has_the_documented_shape(sample: Sample) -> None:

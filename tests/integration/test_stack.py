@@ -155,6 +155,9 @@ class TestSession:
             ("admin", "PUT", "other-{index}", "nobody leaves the prefix"),
             ("admin", "PUT", "_cluster/settings", "nobody changes the cluster"),
             ("worker", "GET", "_security/user", "nobody sees users"),
+            ("worker", "PUT", "msm-keys/_doc/1", "workers make no keys"),
+            ("reader", "GET", "msm-keys/_search", "keys are not for people to read"),
+            ("api", "PUT", "msm-keys/_doc/1", "the API makes no keys"),
         ],
     )
     def test_no_user_may_do_more_than_it_needs(
