@@ -21,6 +21,7 @@ Positions = npt.NDArray[np.int64]
 
 STEP = 8
 """Lengths are rounded up to a multiple of this many tokens."""
+_SCALES = (1.0, 0.5, 0.25, 0.125)
 
 
 @dataclass(frozen=True)
@@ -83,3 +84,13 @@ def computed(
         yield from computed(positions[half:], compute, probe)
         return
     yield positions, values
+
+
+def halving(compute: Callable[[float], T]) -> T:
+    """Compute in ever smaller blocks until they fit into the device's memory."""
+    for scale in _SCALES[:-1]:
+        try:
+            return compute(scale)
+        except MemoryError:
+            continue
+    return compute(_SCALES[-1])

@@ -111,13 +111,22 @@ class _Key:
 
 @lru_cache(maxsize=2)
 def _loaded(key: _Key, profile: Profile, device: str, threads: int) -> Encoder:
-    damaged = key.model.damaged(key.store)
+    return _fresh(key.store, key.model, profile, device, threads)
+
+
+def fresh_encoder(store: Store, model: InstalledModel, profile: Profile, settings: Settings) -> Encoder:
+    """As `load_model`, loaded now; nobody but the caller keeps it."""
+    return _fresh(store, model, profile, settings.device, settings.threads)
+
+
+def _fresh(store: Store, model: InstalledModel, profile: Profile, device: str, threads: int) -> Encoder:
+    damaged = model.damaged(store)
     if damaged:
         raise MsmError(
-            f"{key.store.location(key.model.folder)}: damaged: {damaged[0]}",
-            hint=f"`msmctl systems pull {key.model.system}` copies it anew",
+            f"{store.location(model.folder)}: damaged: {damaged[0]}",
+            hint=f"`msmctl systems pull {model.system}` copies it anew",
         )
-    folder, own = key.model.local_folder(key.store), key.model.own
+    folder, own = model.local_folder(store), model.own
     backend = load_backend(BACKEND, folder, own, profile, device, threads)
     tokenizer = Tokenizer(folder / own.transformer, profile.max_length, lowercase=own.lowercase)
     return Encoder(Engine(tokenizer, backend), profile)

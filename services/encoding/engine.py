@@ -54,9 +54,21 @@ class Engine:
             MemoryError: a block does not fit.
             RuntimeError: nothing at all can be computed.
         """
-        rows, dead = self._tokens([prompt + text for text in texts] if prompt else list(texts))
-        encoded = Encoded(np.zeros((len(texts), self.backend.dim), np.float32), dead)
-        good = np.array([n for n in range(len(texts)) if n not in dead], np.int64)
+        rows, dead = self.tokens(texts, prompt=prompt)
+        return self.encode_tokens(rows, dead, fill=fill, scale=scale, progress=progress)
+
+    def encode_tokens(
+        self,
+        rows: list[list[int]],
+        dead: dict[int, str],
+        *,
+        fill: bool = True,
+        scale: float = 1.0,
+        progress: Callable[[int], None] = lambda done: None,
+    ) -> Encoded:
+        """Encode what `tokens` gave. Arguments and errors as of `encode`."""
+        encoded = Encoded(np.zeros((len(rows), self.backend.dim), np.float32), dict(dead))
+        good = np.array([n for n in range(len(rows)) if n not in dead], np.int64)
         lengths = np.array([len(rows[n]) for n in good], np.int64)
         budget = max(1, int(self.backend.block_tokens * scale))
         done = len(dead)
@@ -67,13 +79,14 @@ class Engine:
             progress(done)
         return encoded
 
-    def _tokens(self, texts: list[str]) -> tuple[list[list[int]], dict[int, str]]:
+    def tokens(self, texts: Sequence[str], *, prompt: str = "") -> tuple[list[list[int]], dict[int, str]]:
         """Token ids per text, and the texts that cannot be computed, with why."""
         dead: dict[int, str] = {}
+        whole = [prompt + text for text in texts] if prompt else list(texts)
         try:
-            rows = self.tokenizer.ids(texts)
+            rows = self.tokenizer.ids(whole)
         except (TypeError, ValueError):  # UnicodeError is a ValueError: a lone surrogate
-            rows = [self._tokens_of_one(n, text, dead) for n, text in enumerate(texts)]
+            rows = [self._tokens_of_one(n, text, dead) for n, text in enumerate(whole)]
         known = self.backend.vocabulary
         for n, row in enumerate(rows):
             if not row:

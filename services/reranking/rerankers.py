@@ -6,13 +6,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from services.collections.collection import Collection
 from services.cross_encoders.cross_encoder import CrossEncoder
 from services.cross_encoders.models import InstalledModel
+from services.encoding.blocks import halving
 from services.errors import UsageError
 from services.mining.ranking import Ords, Scores
 from services.reranking.pairs import Texts
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int], None]
 Source = Literal["stored", "computed"]
-T = TypeVar("T")
-_SCALES = (1.0, 0.5, 0.25, 0.125)
 
 
 @dataclass
@@ -102,7 +101,7 @@ class ByCrossEncoder(Reranker):
         stored = len(ords) - len(left)
         if not len(left):
             return Found(scores, stored=stored)
-        scored = _halving(
+        scored = halving(
             lambda scale: self._scorer.pairs(
                 collection,
                 qords[left],
@@ -118,7 +117,7 @@ class ByCrossEncoder(Reranker):
         """See `Reranker`."""
         engine = self._scorer.engine
         queries, passages = engine.tokenizer.queries(texts.queries), engine.tokenizer.passages(texts.passages)
-        scored = _halving(
+        scored = halving(
             lambda scale: engine.score(queries, passages, texts.q, texts.p, scale=scale, progress=progress)
         )
         return Found(scored.scores, scored.dead)
@@ -172,10 +171,10 @@ class ByBiEncoder(Reranker):
         """See `Reranker`."""
         encoder = self._encoder
         share = len(texts.q) / max(1, len(texts.passages))
-        queries = _halving(
+        queries = halving(
             lambda scale: encoder.engine.encode(texts.queries, prompt=encoder.prompt("query"), scale=scale)
         )
-        passages = _halving(
+        passages = halving(
             lambda scale: encoder.engine.encode(
                 texts.passages, prompt=encoder.prompt("passage"), scale=scale,
                 progress=lambda done: progress(int(done * share)),
@@ -195,13 +194,3 @@ class ByBiEncoder(Reranker):
         from services.encoding.encoder import load_encoder
 
         return load_encoder(self._store, self._system, self._settings)
-
-
-def _halving(compute: Callable[[float], T]) -> T:
-    """Compute in ever smaller blocks until they fit into the device's memory."""
-    for scale in _SCALES[:-1]:
-        try:
-            return compute(scale)
-        except MemoryError:
-            continue
-    return compute(_SCALES[-1])

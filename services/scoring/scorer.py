@@ -110,13 +110,24 @@ class _Key:
 
 @lru_cache(maxsize=2)
 def _loaded(key: _Key, profile: Profile, device: str, threads: int) -> Scorer:
-    model = key.model
-    if damaged := model.damaged(key.store):
+    return _fresh(key.store, key.model, key.by, profile, device, threads)
+
+
+def fresh_scorer(store: Store, ce: CrossEncoder, model: InstalledModel, settings: Settings) -> Scorer:
+    """As `load_model`, loaded now; nobody but the caller keeps it."""
+    profile = profile_of(ce, model.own)
+    return _fresh(store, model, scored_by(ce, model), profile, settings.device, settings.threads)
+
+
+def _fresh(
+    store: Store, model: InstalledModel, by: ScoredBy, profile: Profile, device: str, threads: int
+) -> Scorer:
+    if damaged := model.damaged(store):
         raise MsmError(
-            f"{key.store.location(model.folder)}: damaged: {damaged[0]}",
+            f"{store.location(model.folder)}: damaged: {damaged[0]}",
             hint=f"`msmctl ce pull {model.ce}` copies it anew",
         )
-    folder = model.local_folder(key.store)
+    folder = model.local_folder(store)
     tokenizer = PairTokenizer(folder, model.own, profile)
     template = profile.template
     answers = (tokenizer.token(template.yes), tokenizer.token(template.no)) if template else None
@@ -127,4 +138,4 @@ def _loaded(key: _Key, profile: Profile, device: str, threads: int) -> Scorer:
             hint="register it with the template that it was trained with",
         )
     backend = load_backend(BACKEND, folder, model.own, profile, answers, device, threads)
-    return Scorer(Engine(tokenizer, backend), key.by)
+    return Scorer(Engine(tokenizer, backend), by)
