@@ -1,0 +1,1 @@
+"""The gateway: an Elasticsearch-compatible proxy that answers hybrid searches itself."""
