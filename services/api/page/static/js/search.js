@@ -22,7 +22,7 @@ export async function show(view, { collection, values }) {
   const fields = {
     q: input("q", { type: "search", required: true, maxlength: 2000, placeholder: "When did the 1973 oil crisis begin?" }),
     size: input("size", { type: "number", min: 1, max: 100, placeholder: 10, class: "small" }),
-    filter: h("input", { name: "filter", value: values.getAll("filter").join(" "), placeholder: "year>=1990 topic=nature" }),
+    filter: h("input", { name: "filter", value: values.getAll("filter").join("; "), placeholder: "year>=1990; topic=nature" }),
     fusion: h("select", { name: "fusion" }, h("option", { value: "" }, "as saved"),
       (collection.fusions ?? []).map((name) => h("option", { selected: name === values.get("fusion") }, name))),
     model: h("select", { name: "model" }, models.map((name) => h("option", { selected: name === values.get("model") }, name))),
@@ -54,11 +54,12 @@ export async function show(view, { collection, values }) {
     return names.length ? names : ["hybrid"];
   }
 
+  const filters = () => fields.filter.value.split(";").map((one) => one.trim()).filter(Boolean);
+
   /** The body of one way's request. */
   function body(name) {
     const found = { query: fields.q.value.trim(), ...WAYS[name].body, size: Number(fields.size.value) || 10, explain: true };
-    const filters = fields.filter.value.trim().split(/\s+/).filter(Boolean);
-    if (filters.length) found.filters = filters;
+    if (filters().length) found.filters = filters();
     if (fields.fusion.value) found.fusion = fields.fusion.value;
     if (Number(fields.budget.value)) found.budget_ms = Number(fields.budget.value);
     if (name === "rerank") found.rerank = { model: fields.model.value, window: Number(fields.window.value) || 50 };
@@ -71,7 +72,7 @@ export async function show(view, { collection, values }) {
     const { signal } = running;
     const names = chosen();
     remember("search", {
-      c: collection.name, q: fields.q.value.trim(), way: names, size: fields.size.value, filter: fields.filter.value.trim().split(/\s+/),
+      c: collection.name, q: fields.q.value.trim(), way: names, size: fields.size.value, filter: filters(),
       fusion: fields.fusion.value, model: models.length ? fields.model.value : null, window: fields.window.value, budget: fields.budget.value,
     });
     const path = `/v1/collections/${encodeURIComponent(collection.name)}/search`;
@@ -105,9 +106,10 @@ function answer(label, found) {
   const legs = Object.keys(found.hits[0]?.explain?.legs ?? {});
   return [
     h("header", {}, h("h2", {}, label), h("span", { class: "quiet" }, ms(found.took_ms))),
-    split(found.latency_ms ?? {}),
-    (found.degraded ?? []).map((what) => [h("span", { class: "badge warn" }, what), " "]),
-    (found.notes ?? []).map((what) => h("p", { class: "quiet" }, what)),
+    split(found.timing),
+    found.degraded.map((what) => [h("span", { class: "badge warn" }, what), " "]),
+    found.reranked !== null && h("span", { class: "badge" }, `${found.reranked} reranked`),
+    found.notes.map((what) => h("p", { class: "quiet" }, what)),
     legs.length > 0 && h("ul", { class: "legend" }, legs.map((name, n) => h("li", {}, swatch(n), name)),
       found.fusion && h("li", {}, `fused by ${found.fusion}`)),
     found.hits.length
@@ -124,22 +126,22 @@ function one(hit, legs) {
   const total = parts.reduce((sum, [, leg]) => sum + Math.max(0, leg.normalised * leg.weight), 0) || 1;
   const said = parts.map(([name, leg]) =>
     `${name}: score ${score(leg.score)}, rank ${leg.rank ?? "–"}, ${score(leg.normalised)} × ${leg.weight.toFixed(2)} = ${score(leg.normalised * leg.weight)}`);
-  const ce = hit.explain?.ce_score;
+  const ce = hit.explain.ce_score;
   return h("li", { class: "hit", "data-pid": hit.pid },
     h("div", { class: "head" },
       h("span", {}, h("strong", {}, `${hit.rank}. `), h("code", {}, hit.pid)),
-      h("span", { class: "number" }, ce === null || ce === undefined ? score(hit.score) : `ce ${score(ce)}`)),
+      h("span", { class: "number" }, ce === null ? score(hit.score) : `ce ${score(ce)}`)),
     hit.title && h("h3", {}, hit.title),
     h("p", {}, hit.text.length > 320 ? `${hit.text.slice(0, 319)}…` : hit.text),
     parts.length > 0 && h("div", { class: "stack", role: "img", "aria-label": said.join("; "), title: said.join("\n") },
       parts.map(([, leg], n) => h("span", { style: { width: `${(100 * Math.max(0, leg.normalised * leg.weight)) / Math.max(total, 1)}%`, background: `var(--leg-${n % 4})` } }))),
     parts.length > 0 && h("details", {}, h("summary", { class: "quiet" }, "why here"), h("ul", {}, said.map((line) => h("li", { class: "mono" }, line)),
-      ce !== null && ce !== undefined && h("li", { class: "mono" }, `cross-encoder: ${score(ce)}`))));
+      ce !== null && h("li", { class: "mono" }, `cross-encoder: ${score(ce)}`))));
 }
 
 /** Where the time went. */
-function split(latency) {
-  const parts = Object.entries(latency).filter(([, value]) => value > 0);
+function split(timing) {
+  const parts = Object.entries(timing).filter(([, value]) => value > 0);
   const whole = parts.reduce((sum, [, value]) => sum + value, 0);
   if (!whole) return null;
   const said = parts.map(([name, value]) => `${name} ${ms(value)}`).join(", ");
