@@ -79,7 +79,7 @@ class Publisher:
         self, block: CandidateBlock, rows: list[int], kept: Mask, left_out: LeftOut
     ) -> dict[str, Any]:
         """By slug, what each system made of a candidate, and what the selection made of it."""
-        systems = {}
+        systems: dict[str, dict[str, Any]] = {}
         for row in rows:
             system = block.systems[block.system[row]]
             published = self.meta.systems[system.slug]
@@ -93,6 +93,11 @@ class Publisher:
         steps = dict.fromkeys(left_out.by[row] for row in rows if row in left_out.by)
         return {
             "system": [self.meta.systems[slug].name for slug in systems],
+            "negative_of": [
+                self.meta.systems[slug].name for slug, made in systems.items() if made["negative"]
+            ],
+            "returned_by": len(systems),
+            "best_rank": min(made["rank"] for made in systems.values()),
             "systems": systems,
             "negative": bool(kept[rows].any()),
             **({"left_out_by": list(steps)} if steps else {}),

@@ -18,7 +18,7 @@ MANY = 10_000_000
 """Above so many candidates only a sample is published, without texts, unless told otherwise."""
 SAMPLE = 10_000
 """Queries of that sample."""
-_FORM = 1
+_FORM = 2
 """Part of the fingerprint: raised when the same inputs would give other documents."""
 
 

@@ -109,6 +109,7 @@ def test_every_candidate_is_one_document_with_all_that_is_known_of_it(publishing
     assert found == {
         "collection": publishing.collection.name, "split": "train", "qid": "q1", "query": "why tides",
         "pid": "p4", "text": PASSAGES["p4"], "system": ["bm25", TAS_B],
+        "negative_of": ["bm25", TAS_B], "returned_by": 2, "best_rank": 3,
         "systems": {
             "bm25": {"rank": 4, "score": 1.0, "negative": True},
             SLUG: {"rank": 3, "score": pytest.approx(11 / 3), "negative": True},
