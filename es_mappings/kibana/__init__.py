@@ -1,0 +1,1 @@
+"""Kibana's objects as declarations; `services.kibana` makes from them what Kibana imports."""
