@@ -10,6 +10,8 @@ import time
 from contextlib import suppress
 from types import FrameType
 
+from elasticsearch import Elasticsearch
+
 from services.errors import MsmError, Unavailable
 from services.jobs import identity
 from services.jobs.context import context_for, open_ledger
@@ -17,6 +19,7 @@ from services.jobs.dispatch import Dispatcher
 from services.jobs.lead import Lead
 from services.jobs.ledger import Ledger
 from services.jobs.records import OPEN, STACK, Job
+from services.searches.retention import sweep
 from services.settings import Settings, load
 from workers.app import make_app
 from workers.beat import PERIOD, beat
@@ -26,6 +29,8 @@ logger = logging.getLogger("dispatcher")
 
 _SHORTEST, _LONGEST = 0.05, 0.25
 _OUTAGE_PAUSE = 2.0
+_SWEEP_PERIOD = 3600.0
+"""Seconds between two looks for searches that were kept long enough."""
 
 
 def main() -> None:
@@ -56,7 +61,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
             beat()
             beaten = time.monotonic()
         try:
-            leader = leader or _Leader(open_ledger(context), broker, settings)
+            leader = leader or _Leader(open_ledger(context), broker, settings, context.elastic())
             pause = _SHORTEST if leader.tick() else min(pause * 1.3, _LONGEST)
             begun = True
         except Unavailable as error:
@@ -72,10 +77,14 @@ def run(settings: Settings, stop: threading.Event) -> None:
 class _Leader:
     """Dispatches while it leads; each time it begins to, with an empty memory."""
 
-    def __init__(self, ledger: Ledger, broker: CeleryBroker, settings: Settings) -> None:
+    def __init__(
+        self, ledger: Ledger, broker: CeleryBroker, settings: Settings, client: Elasticsearch
+    ) -> None:
         self._ledger = ledger
         self._broker = broker
         self._settings = settings
+        self._client = client
+        self._sweep_at = 0.0
         self.lead = Lead(ledger, identity.me(), settings.lease_seconds)
         self.dispatcher = self._fresh()
 
@@ -87,7 +96,18 @@ class _Leader:
         if not led:
             logger.info("leading")
             self.dispatcher = self._fresh()
+        if time.monotonic() >= self._sweep_at:
+            self._sweep()
         return self.dispatcher.tick()
+
+    def _sweep(self) -> None:
+        """Remove searches that were kept long enough. Jobs go on where that cannot be done."""
+        self._sweep_at = time.monotonic() + _SWEEP_PERIOD
+        try:
+            for index in sweep(self._client, self._settings):
+                logger.info("removed %s: searches are kept for %d days", index, self._settings.searches_days)
+        except MsmError as error:
+            logger.warning("old searches stay: %s", error.message)
 
     def _fresh(self) -> Dispatcher:
         return Dispatcher(self._ledger, self._broker, self._settings, self._jobs)
