@@ -14,7 +14,8 @@ from services.errors import InputError
 from services.exports.claims.claim import Claims, Entry, Malformed
 from services.exports.claims.detect import open_claims
 from services.exports.claims.texts import TextIndex, named_by_ord
-from services.mining.exclusion import Judgements, Reason, Sketches, judged_lists
+from services.mining.exclusion import Judgements, Reason, judged_lists
+from services.mining.sketches import Sketches
 
 EXAMPLES = 5
 """Examples shown of each kind of finding."""

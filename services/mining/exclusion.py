@@ -8,7 +8,6 @@ with the same text that is no positive's both stay: they are different passages.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from enum import IntEnum
@@ -19,12 +18,11 @@ import numpy as np
 import numpy.typing as npt
 
 from services.collections.collection import Collection
-from services.distinct import distinct
 from services.mining.ranking import Candidates, Ords, pair_keys
-from services.mining.shingles import THRESHOLD, WORDS, Shingled, Sketch, near_copies, sketch
+from services.mining.shingles import THRESHOLD, WORDS, near_copies
+from services.mining.sketches import Sketched, Sketches
 
-_SKETCHES = 1 << 17  # kept at a time: about 1 KB each for passages of a hundred words
-_BATCH = 1 << 17  # passages whose texts are read in one pass over the collection
+_BATCH = 1 << 17  # passages whose sketches are in memory at a time: about 1 KB each of a hundred words
 
 Reasons = npt.NDArray[np.uint8]
 
@@ -43,28 +41,6 @@ class Reason(IntEnum):
 def rule() -> dict[str, Any]:
     """What decides, for manifests: another rule makes another run."""
     return {"version": 1, "grade_above": 0, "copies": {"words": WORDS, "jaccard": THRESHOLD}}
-
-
-class Sketches:
-    """Sketches of passages by ord, the most recently used ones kept."""
-
-    def __init__(self, collection: Collection) -> None:
-        self._collection = collection
-        self._kept: OrderedDict[int, Sketch] = OrderedDict()
-
-    def of(self, ords: Iterable[int]) -> dict[int, Sketch]:
-        """The sketches of some ords; the missing ones' texts are read in one pass."""
-        wanted = set(ords)
-        found = {ord_: self._kept[ord_] for ord_ in wanted if ord_ in self._kept}
-        missing = np.array(sorted(wanted - found.keys()), np.int32)
-        texts = self._collection.texts_of(missing) if len(missing) else []
-        found |= {int(ord_): sketch(text) for ord_, text in zip(missing, texts, strict=True)}
-        for ord_ in wanted:
-            self._kept[ord_] = found[ord_]
-            self._kept.move_to_end(ord_)
-        while len(self._kept) > _SKETCHES:
-            self._kept.popitem(last=False)
-        return found
 
 
 class Judgements:
@@ -175,19 +151,21 @@ def judged_lists(
     wanted: set[int] = set()
     for one in lists:
         if len(wanted) >= _BATCH:
-            yield from _judged(batch, sketches.of(wanted))
+            yield from _judged(batch, sketches.of(_array(wanted)))
             batch, wanted = [], set()
         batch.append(one)
         if len(one[1]):
             wanted.update(one[0].tolist(), one[1].tolist())
-    yield from _judged(batch, sketches.of(wanted))
+    yield from _judged(batch, sketches.of(_array(wanted)))
 
 
-def _judged(
-    batch: list[tuple[Ords, Ords, Ords]], sketches: dict[int, Sketch]
-) -> Iterator[tuple[Ords, Reasons]]:
+def _array(ords: set[int]) -> Ords:
+    return np.fromiter(ords, np.int32, len(ords))
+
+
+def _judged(batch: list[tuple[Ords, Ords, Ords]], sketched: Sketched) -> Iterator[tuple[Ords, Reasons]]:
     candidates, positives, above_zero = (_Lists([one[n] for one in batch]) for n in range(3))
-    reasons = _copies(candidates, positives, sketches)
+    reasons = _copies(candidates, positives, sketched)
     reasons[candidates.among(above_zero)] = Reason.JUDGED
     reasons[candidates.among(positives)] = Reason.POSITIVE
     for ords, (lo, hi) in zip(candidates.lists, pairwise(candidates.starts.tolist()), strict=True):
@@ -215,21 +193,17 @@ class _Lists:
         return found
 
 
-def _copies(candidates: _Lists, positives: _Lists, sketches: dict[int, Sketch]) -> Reasons:
+def _copies(candidates: _Lists, positives: _Lists, sketched: Sketched) -> Reasons:
     """Per candidate, whether it is a copy of a positive of its list."""
     reasons = np.zeros(len(candidates.ords), np.uint8)
     concerned = np.flatnonzero(positives.sizes[candidates.of] > 0)
-    ords = distinct(np.concatenate([candidates.ords[concerned], positives.ords]))
-    known = [sketches[ord_] for ord_ in ords.tolist()]
-    digests = np.fromiter((one.digest for one in known), np.uint64, len(known))
-    texts = Shingled.of(known)
     exact = np.zeros(len(reasons), np.bool_)
     for place in range(int(positives.sizes.max(initial=0))):
         rows = concerned[positives.sizes[candidates.of[concerned]] > place]
-        one = np.searchsorted(ords, candidates.ords[rows])
-        other = np.searchsorted(ords, positives.ords[positives.starts[candidates.of[rows]] + place])
-        reasons[rows[near_copies(texts, one, other)]] = Reason.NEAR_COPY
-        exact[rows] |= digests[one] == digests[other]
+        one = sketched.places(candidates.ords[rows])
+        other = sketched.places(positives.ords[positives.starts[candidates.of[rows]] + place])
+        reasons[rows[near_copies(sketched.texts, one, other)]] = Reason.NEAR_COPY
+        exact[rows] |= sketched.digests[one] == sketched.digests[other]
     reasons[exact] = Reason.EXACT_COPY
     return reasons
 

@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -79,6 +80,11 @@ class Sketch:
     shingles: Hashes
 
 
+def form() -> dict[str, Any]:
+    """All that decides a text's sketch; another Python may know another Unicode."""
+    return {"version": 1, "words": WORDS, "unicode": unicodedata.unidata_version}
+
+
 def sketch(text: str) -> Sketch:
     """The sketch of a text; one of fewer than three words has no 3-gram and is compared exactly only."""
     normal = words(text)
@@ -102,6 +108,13 @@ class Shingled:
         """Of some sketches, in order."""
         sizes = np.fromiter((len(one.shingles) for one in sketches), np.int64, len(sketches))
         flat = np.concatenate([np.empty(0, np.uint64), *(one.shingles for one in sketches)])
+        return cls(np.concatenate([[0], np.cumsum(sizes)]), flat)
+
+    @classmethod
+    def joined(cls, several: Sequence[Shingled]) -> Shingled:
+        """The texts of several, one after the other."""
+        sizes = np.concatenate([np.empty(0, np.int64), *(one.sizes for one in several)])
+        flat = np.concatenate([np.empty(0, np.uint64), *(one.shingles for one in several)])
         return cls(np.concatenate([[0], np.cumsum(sizes)]), flat)
 
     @property

@@ -14,6 +14,7 @@ from small_collection import make, update
 from services.mining.exclusion import Exclusion, Reason, depth_cut, judged_lists
 from services.mining.ranking import Candidates
 from services.mining.shingles import THRESHOLD, Shingled, near_copies, sketch, words
+from services.mining.sketches import Sketched
 
 OIL = "The 1973 oil crisis began in October 1973 when OAPEC proclaimed an oil embargo against several states."
 
@@ -124,7 +125,9 @@ def test_lists_are_judged_together_as_each_would_be_alone(lists):
     texts = sorted({text for pair in lists for side in pair for text in side})
     ords = {text: n for n, text in enumerate(texts)}
     batch = [tuple(np.array([ords[text] for text in side], np.int32) for side in pair) for pair in lists]
-    known = SimpleNamespace(of=lambda wanted: {ord_: sketch(texts[ord_]) for ord_ in wanted})
+    known = SimpleNamespace(
+        of=lambda wanted: Sketched.of(np.sort(wanted), [sketch(texts[n]) for n in np.sort(wanted)])
+    )
     found = judged_lists([(candidates, positives, positives) for candidates, positives in batch], known)
     for (_, reasons), (candidates, positives) in zip(found, lists, strict=True):
         assert [Reason(reason) for reason in reasons] == [
