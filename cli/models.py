@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from cli.options import collection_option, json_option, opened, settings, store
-from cli.output import emit_record, emit_rows
+from cli.options import collection_option, dry_run_option, json_option, opened, settings, store
+from cli.output import emit_record, emit_rows, say
+
+if TYPE_CHECKING:
+    from services.collections.collection import Collection
+    from services.jobs.kind import Context
 
 _COLUMNS = ("name", "makes", "collection", "split", "recipe", "steps", "last_loss", "made")
 
@@ -77,10 +83,17 @@ def show(ctx: click.Context, name: str, as_json: bool) -> None:
 @collection_option
 @click.option("--detach", is_flag=True, help="Return at once; `msmctl jobs watch` shows the rest.")
 @click.option("--force", is_flag=True, help="Build the index version anew even if it is fresh.")
+@dry_run_option
 @json_option
 @click.pass_context
 def promote(
-    ctx: click.Context, name: str, collection: str | None, detach: bool, force: bool, as_json: bool
+    ctx: click.Context,
+    name: str,
+    collection: str | None,
+    detach: bool,
+    force: bool,
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
     """Serve a trained bi-encoder: make it a system, encode, build an index version, check it, swap.
 
@@ -88,6 +101,7 @@ def promote(
 
     \b
     Example:
+      msmctl models promote minilm-squad --collection squad --dry-run
       msmctl models promote minilm-squad --collection squad
     """
     from cli.waiting import run_specs
@@ -96,4 +110,21 @@ def promote(
 
     chosen = opened(ctx, collection)
     context = context_for(settings(ctx), "admin")
+    if dry_run:
+        _plan(context, chosen, name, force=force, as_json=as_json)
+        return
     run_specs(ctx, [promotion(context, chosen, name)], detach=detach, force=force, as_json=as_json)
+
+
+def _plan(context: Context, collection: Collection, name: str, *, force: bool, as_json: bool) -> None:
+    """Print what promoting would do, with its cost; the model is no system afterwards unless it was one."""
+    from cli.planning import print_plan
+    from services.jobs.submit import plan
+    from services.training.promotion import promotion, rehearsal, swap_of
+
+    with rehearsal(context) as trial:
+        spec = promotion(trial, collection, name)
+        planned = plan(trial, [spec], force)
+    print_plan(planned, as_json)
+    if planned[-1].fresh is None:
+        say(f"swap: {swap_of(context, collection, spec.systems)}")

@@ -103,6 +103,16 @@ def test_a_trained_bi_encoder_is_served_besides_what_is_served(
 ) -> None:
     name = f"served-{base}"
     sample.msmctl(*arguments(sample, base, "mnrl", name))
+    promised = sample.run("models", "promote", name, "--collection", sample.name, "--dry-run", "--json")
+    validate("jobs-plan", json.loads(promised.stdout))
+    (encoding, *_, indexing) = json.loads(promised.stdout)
+    assert encoding["title"] == f"encode {sample.name} {name}"
+    assert (encoding["fresh"], indexing["fresh"]) == (None, None)
+    assert encoding["rows"] == encoding["passages"] + encoding["queries"] > 0
+    assert encoding["bytes"] > 0
+    assert indexing["elastic_bytes"] > 0
+    assert f"swap: {stack.settings.index(sample.name)}: from" in promised.stderr
+    assert sample.run("systems", "show", name).code == 7  # promised, not done
     (outcome,) = json.loads(sample.msmctl("models", "promote", name, "--collection", sample.name, "--json"))
     assert outcome["result"]["served"]
     slugs = [one.lower().replace("-", "_") for one in (MODEL, name)]

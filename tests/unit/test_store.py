@@ -9,6 +9,7 @@ import pytest
 from services.errors import InputError, MsmError
 from services.store import Store, fingerprint
 from services.store.fingerprint import file_sha256
+from services.store.overlay import Overlay
 
 
 @pytest.fixture
@@ -88,3 +89,21 @@ def test_of_several_who_create_a_manifest_the_first_wins(store: Store) -> None:
     store.create_json("id.json", {"id": 2})
     assert store.read_json("id.json") == {"id": 1}
     assert store.children("") == ["id.json"]
+
+
+def test_an_overlay_reads_what_is_below_and_writes_beside_it(store: Store, tmp_path: Path) -> None:
+    store.write_json("m/old.json", {"n": 1})
+    part = store.write_part("m", 0, 2, 2, "bin", lambda stream: stream.write(b"xy") and None)
+    trial = Overlay(store, tmp_path / "trial")
+    trial.write_json("m/old.json", {"n": 2})
+    trial.write_json("m/new.json", {"n": 3})
+    trial.create_json("m/old.json", {"n": 4})
+    assert (trial.read_json("m/old.json"), trial.read_json("m/new.json")) == ({"n": 2}, {"n": 3})
+    assert trial.children("m") == sorted(["new.json", "old.json", part.name])
+    assert trial.local_path(f"m/{part.name}").read_bytes() == b"xy"
+    assert (trial.exists("m/new.json"), trial.size(f"m/{part.name}")) == (True, 2)
+    assert store.read_json("m/old.json") == {"n": 1}
+    assert store.children("m") == sorted(["old.json", part.name])
+    assert trial.location("m/new.json") == store.location("m/new.json")
+    with pytest.raises(NotImplementedError):
+        trial.remove("m/old.json")

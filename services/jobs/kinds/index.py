@@ -26,6 +26,7 @@ from services.jobs.kind import Chunk, Context, DeadRow, Estimate, Kind, Receipt,
 from services.jobs.kinds.encode import EncodeSpec
 from services.meter import PeakMemory
 from services.store.fingerprint import short
+from services.systems.models import required
 from services.systems.registry import Registry
 from services.systems.system import System
 
@@ -170,13 +171,13 @@ class IndexKind(Kind[IndexSpec]):
         }
 
     def estimate(self, context: Context, spec: IndexSpec) -> Estimate:
-        """Rows, and bytes of the vectors and texts to send."""
+        """Rows, and bytes of the texts and of all systems' vectors, made or not."""
         collection = _collection(context, spec)
         rows = collection.state.live_passages + collection.state.live_queries
-        found = [open_vectors(collection, system) for system in dense(context, spec.systems)]
+        models = [required(context.store, system) for system in dense(context, spec.systems)]
         # Texts weigh about what their parts do; a float32 takes 16/3 bytes in base64.
         size = sum(part.bytes for part in [*collection.state.passages, *collection.state.queries])
-        size += sum(rows * vectors.dim * 16 // 3 for vectors in found if vectors)
+        size += sum(rows * model.own.dim * 16 // 3 for model in models)
         return _counted(collection).model_copy(update={"elastic_bytes": size})
 
     def measure(self, context: Context, spec: IndexSpec) -> Estimate:
