@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from services.searches.query_hash import QueryHash
 
 Source = Literal["api", "gateway", "cli"]
-Stage = Literal["encode", "legs", "scores", "fusion", "rerank", "fetch"]
-"""What a search spends its time on: vectors of the query, the legs, true scores that are missing, fusion,
-reranking, and reading what is shown."""
-STAGES: tuple[Stage, ...] = get_args(Stage)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +31,7 @@ class SearchRecord:
         hits: On that page.
         total: Matches of the lexical leg, where they were counted.
         budget_ms: Time that the request allowed.
-        latency_ms: Milliseconds by stage.
+        timing: Milliseconds by step, such as `encode, legs, scores, rerank, fetch`.
         degraded: Entries such as `rerank:timeout`; empty: whole.
         user: Name of the key or the user, never a secret.
         status: Of the HTTP answer.
@@ -60,7 +56,7 @@ class SearchRecord:
     hits: int = 0
     total: int | None = None
     budget_ms: float | None = None
-    latency_ms: Mapping[Stage, float] = field(default_factory=dict)
+    timing: Mapping[str, float] = field(default_factory=dict)
     degraded: tuple[str, ...] = ()
     user: str = ""
     status: int | None = None
@@ -108,7 +104,7 @@ class SearchRecord:
                 "zero_hits": self.hits == 0 if answered else None,
                 "budget_ms": self.budget_ms,
                 "took_ms": self.took_ms,
-                "latency": {f"{stage}_ms": taken for stage, taken in self.latency_ms.items()},
+                "latency": {f"{step}_ms": taken for step, taken in self.timing.items()},
                 "degraded": list(self.degraded),
             }
         )
