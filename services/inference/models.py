@@ -81,5 +81,11 @@ class ModelService(Models, Protocol):
     async def warm(self, names: Sequence[str]) -> None:
         """Have models loaded, in the background: names of systems or cross-encoders. Never fails."""
 
+    async def unready(self) -> list[str]:
+        """Why not all that was asked to be warm is (who is away, what is loading, what failed); empty: it is.
+
+        Asks within a second and never fails: for `/readyz`.
+        """
+
     async def close(self) -> None:
         """Let connections and threads go."""
