@@ -83,6 +83,11 @@ def hits_of(response: dict[str, Any]) -> Hits:
     return ords[order], scores[order]
 
 
+def batch_size(k: int) -> int:
+    """How many searches of k hits go in one request."""
+    return max(1, min(_BATCH, _BATCH_HITS // max(k, 1)))
+
+
 def responses(
     client: Elasticsearch,
     index: str,
@@ -111,7 +116,7 @@ def outcomes(
     A batch holds at most 100 bodies and 200,000 hits. Items that fail for a passing reason are sent
     again with back-off; a failure that may concern them all is raised.
     """
-    size = max(1, min(_BATCH, _BATCH_HITS // max(k, 1)))
+    size = batch_size(k)
     batches = [bodies[at : at + size] for at in range(0, len(bodies), size)]
     with ThreadPoolExecutor(max_workers=max(1, min(senders, len(batches)))) as pool:
         try:

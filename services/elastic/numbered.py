@@ -73,11 +73,27 @@ def existing(
     An index that has the name of a version but not our `_meta` is none of ours and is left out.
     """
     with translated(f"listing the versions of {content}"):
-        there = client.indices.get(
-            index=settings.index(collection or "*", content, "v*"),
-            features=["mappings", "aliases"],
-            allow_no_indices=True,
-        ).body
+        there = client.indices.get(**listing(settings, content, collection)).body
+    return told(there, settings, content, meta, collection)
+
+
+def listing(settings: Settings, content: names.Content, collection: str | None) -> dict[str, Any]:
+    """What `indices.get` is asked for the versions of a content."""
+    return {
+        "index": settings.index(collection or "*", content, "v*"),
+        "features": ["mappings", "aliases"],
+        "allow_no_indices": True,
+    }
+
+
+def told(
+    there: Mapping[str, Any],
+    settings: Settings,
+    content: names.Content,
+    meta: type[M],
+    collection: str | None,
+) -> list[Found[M]]:
+    """The versions in an answer to `listing`; see `existing`."""
     found = []
     for index, parts in there.items():
         parsed = names.parse(settings, index)

@@ -6,18 +6,27 @@ it is complete. The aliases of both move in one `_aliases` call.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from elasticsearch import Elasticsearch
+from elasticsearch import AsyncElasticsearch, Elasticsearch
 
 from services.collections.collection import Collection
 from services.elastic import names
 from services.elastic.errors import translated
 from services.elastic.mapping import passages_body, queries_body
-from services.elastic.numbered import create, existing, next_number, point, superseded
+from services.elastic.numbered import (
+    Found,
+    create,
+    existing,
+    listing,
+    next_number,
+    point,
+    superseded,
+    told,
+)
 from services.elastic.provenance import Provenance
 from services.errors import Conflict, NotFound
 from services.settings import Settings
@@ -47,6 +56,10 @@ class Version:
 
 def versions(client: Elasticsearch, settings: Settings, collection: str | None = None) -> list[Version]:
     """All versions of a collection, or of all collections, ascending by collection and number."""
+    return _versions(settings, existing(client, settings, "passages", Provenance, collection))
+
+
+def _versions(settings: Settings, found: Iterable[Found[Provenance]]) -> list[Version]:
     return [
         Version(
             one.collection,
@@ -56,7 +69,7 @@ def versions(client: Elasticsearch, settings: Settings, collection: str | None =
             one.meta,
             served=names.passages_alias(settings, one.collection) in one.aliases,
         )
-        for one in existing(client, settings, "passages", Provenance, collection)
+        for one in found
     ]
 
 
@@ -71,7 +84,23 @@ def version(client: Elasticsearch, settings: Settings, collection: str, n: int |
     Raises:
         NotFound: there is no such version, or none is served.
     """
-    there = versions(client, settings, collection)
+    return _chosen(versions(client, settings, collection), collection, n)
+
+
+async def served_async(client: AsyncElasticsearch, settings: Settings, collection: str) -> Version:
+    """The served version, for an event loop.
+
+    Raises:
+        NotFound: none is served.
+    """
+    asked = listing(settings, "passages", collection)
+    with translated(f"looking for the index of '{collection}'"):
+        there = (await client.indices.get(**asked)).body
+    found = told(there, settings, "passages", Provenance, collection)
+    return _chosen(_versions(settings, found), collection, None)
+
+
+def _chosen(there: list[Version], collection: str, n: int | None) -> Version:
     found = next((v for v in there if (v.served if n is None else v.n == n)), None)
     if found is None:
         which = f"index version v{n}" if n is not None else "served index"

@@ -6,18 +6,38 @@ told.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from elasticsearch import AsyncElasticsearch
 
 from services.deadline import Deadline
+from services.elastic.errors import translated
+from services.elastic.versions import Version
+from services.errors import MsmError, NotFound, TooLate, Unavailable
 from services.inference.models import Models
-from services.search.ask import Ask, Ranked
+from services.search import sources
+from services.search.ask import Ask, Ranked, Timing
+from services.search.failures import Refused
+from services.search.legs import Clause, Lexical, Tools
+from services.search.pace import Pace, Watch
+from services.search.page import depth_for, page
 from services.search.request import SearchRequest
-from services.search.result import SearchResult
+from services.search.rerank import Head, heads
+from services.search.resolve import resolved
+from services.search.result import SearchResult, answer
+from services.search.retrieval import first_trip, prepare, second_trip
 from services.search.served import ServedVersions
+from services.search.table import fuse
+from services.search.trips import Trips
 from services.settings import Settings
+
+_ENCODING = {True: 0.5, False: 0.8}
+"""Share of the time that query vectors may take, by whether something answers without them."""
+_LAST_WAIT_MS = 1_000.0
+"""For the hits' sources when the deadline has passed already: without them there is no answer."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +49,14 @@ class Engine:
         settings: For names and parallel requests.
         models: Encoders and cross-encoders.
         served: What is served.
+        pace: How long steps take here.
     """
 
     client: AsyncElasticsearch
     settings: Settings
     models: Models
     served: ServedVersions
+    pace: Pace = field(default_factory=Pace)
 
     async def search(
         self, collection: str, request: SearchRequest, deadline: Deadline | None = None
@@ -52,7 +74,20 @@ class Engine:
             Unavailable: Elasticsearch is lost, or not one leg answered.
             Conflict, InputError: the only leg cannot be asked (another checkpoint, too many terms).
         """
-        raise NotImplementedError
+        deadline = deadline or Deadline.after(request.budget_ms)
+        watch = Watch()
+        with watch.step("took"):
+            version = await self.served.of(collection, deadline)
+            try:
+                found = await self._search(version, request, deadline, watch)
+            except NotFound as error:
+                if not _of_index(error):
+                    raise
+                # The version was removed since it was remembered: another one is served by now.
+                self.served.forget(collection)
+                version = await self.served.of(collection, deadline)
+                found = await self._search(version, request, deadline, watch)
+        return answer(collection, request, *found, watch.spent)
 
     async def rank(self, ask: Ask) -> Ranked:
         """One page of the answer to a resolved question.
@@ -72,4 +107,87 @@ class Engine:
             ask: As for `rank`; its own text does not count.
             texts: The queries.
         """
-        raise NotImplementedError
+        if not texts:
+            return []
+        watch = Watch()
+        trips = self._trips(ask)
+        deadline = self.pace.before_fetch(ask.deadline)
+        with watch.step("encode"):
+            share = _ENCODING[any(isinstance(leg, Lexical) for leg in ask.legs)]
+            tools = Tools(self.client, ask.index, self.models)
+            ready, unready = await prepare(ask.legs, texts, tools, deadline.within(share))
+        with watch.step("legs"):
+            found = await first_trip(ask, ready, len(texts), depth_for(ask), trips, deadline)
+        with watch.step("scores"):
+            if ask.fusion.needs_scores:
+                await second_trip(ask, found, trips, deadline, self.pace.scores)
+        fused = [fuse(one.table, one.unmatched, ask.fusion, ask.params) for one in found]
+        scored = [Head()] * len(texts)
+        with watch.step("rerank"):
+            if ask.rerank:
+                scored = await heads(ask, texts, fused, trips, self.models, deadline)
+        timing = Timing(**watch.spent)
+        return [
+            page(ask, one.raw, order, head, [*unready, *one.failures], timing)
+            for one, order, head in zip(found, fused, scored, strict=True)
+        ]
+
+    async def sources(
+        self, ask: Ask, keys: Sequence[int], known: Mapping[int, Clause], fields: Sequence[str]
+    ) -> Mapping[int, Clause]:
+        """The sources of hits, by key: those that are known, and the others fetched.
+
+        Raises:
+            Unavailable: Elasticsearch is lost, or did not answer in time.
+        """
+        wanted = [key for key in keys if key not in known]
+        if not wanted:
+            return known
+        began, by = time.monotonic(), ask.deadline
+        if by.timeout is not None:
+            by = Deadline.after(max(by.left * 1000, _LAST_WAIT_MS))
+        [item] = await self._trips(ask).send([sources.body(ask.keys, wanted, fields)], by, len(wanted), None)
+        if isinstance(item, TooLate):
+            raise Unavailable(item.message, hint="`msmctl status` shows the state of Elasticsearch")
+        if isinstance(item, MsmError):
+            raise item
+        self.pace.fetch.took((time.monotonic() - began) * 1000)
+        return {**known, **sources.by_key(ask.keys, item)}
+
+    # -- parts of `search` -------------------------------------------------------------------------
+
+    async def _search(
+        self, version: Version, request: SearchRequest, deadline: Deadline, watch: Watch
+    ) -> tuple[Ask, Ranked, Mapping[int, Clause]]:
+        if request.lookup and not request.query:
+            text = await self._stored_text(version, request.lookup)
+            request = request.model_copy(update={"query": text})
+        named = request.rerank is None or request.rerank.model
+        ce = "" if named else await self.served.only_cross_encoder()
+        ask = replace(resolved(request, version, deadline, ce), source=sources.PASSAGE)
+        ranked = await self.rank(ask)
+        with watch.step("fetch"):
+            found = await self.sources(ask, ranked.keys.tolist(), ranked.sources, sources.PASSAGE)
+        return ask, ranked, found
+
+    async def _stored_text(self, version: Version, qid: str) -> str:
+        with translated(f"looking up query '{qid}'"):
+            reply = await self.client.search(
+                index=version.queries, query={"ids": {"values": [qid]}}, source=["text"], size=1
+            )
+        if not reply["hits"]["hits"]:
+            raise NotFound(
+                f"{version.queries} has no query '{qid}'",
+                hint="`lookup` takes the qid of a query of the collection",
+            )
+        return str(reply["hits"]["hits"][0]["_source"]["text"])
+
+    def _trips(self, ask: Ask) -> Trips:
+        return Trips(self.client, ask.index, self.settings.senders)
+
+
+def _of_index(error: NotFound) -> bool:
+    """Whether it is the index that is not there."""
+    cause = error.__cause__
+    found: Any = cause.item.get("error") if isinstance(cause, Refused) else None
+    return isinstance(found, dict) and found.get("type") == "index_not_found_exception"

@@ -5,36 +5,43 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from services.search.fusion import fusion_named
-
 if TYPE_CHECKING:
-    from services.search.engine import Ranking
-    from services.search.request import SearchRequest
+    from services.search.ask import Ranked
 
 
-def explain(ranking: Ranking, place: int, request: SearchRequest) -> dict[str, Any]:
+def explain(ranked: Ranked, place: int) -> dict[str, Any]:
     """How one hit came about.
 
+    Args:
+        ranked: A page.
+        place: Of the hit on the page, from 0.
+
     Returns:
-        `fusion`, `params`, `fused`, final `rank`, and per leg `rank` (None: not in the leg's list), `score`
-        (None: not known), `normalised`, `weight`; `fused` is the sum of normalised times weight.
+        `fusion`, `params`; per leg `rank` (None: not in the leg's list), `score` (None: not known),
+        `normalised`, `weight`; `fused`, the sum of normalised times weight, and `fused_rank`; `ce_score`
+        (None: not reranked); the final `rank`.
     """
-    table, row = ranking.candidates, int(ranking.rows[place])
-    several = len(table.legs) > 1
+    fused, before = ranked.fused, int(ranked.places[place])
+    table, row = fused.candidates, int(fused.rows[before])
     legs = {}
     for column, leg in enumerate(table.legs):
-        rank, score = int(table.ranks[row, column]), float(table.scores[row, column])
+        rank = int(table.ranks[row, column])
         legs[leg.name] = {
             "rank": rank or None,
-            "score": None if math.isnan(score) else score,
-            "normalised": float(ranking.normalised[row, column]),
-            "weight": float(ranking.weights[column]),
+            "score": _number(table.scores[row, column]),
+            "normalised": float(fused.normalised[row, column]),
+            "weight": float(fused.weights[column]),
         }
-    _, params = fusion_named(request.fusion, request.params)
     return {
-        "fusion": request.fusion if several else None,
-        "params": params if several else {},
+        "fusion": ranked.method,
+        "params": dict(ranked.params),
         "legs": legs,
-        "fused": float(ranking.scores[place]),
-        "rank": place + 1,
+        "fused": float(fused.scores[before]),
+        "fused_rank": before + 1,
+        "ce_score": _number(ranked.ce_scores[place]),
+        "rank": ranked.start + place + 1,
     }
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from elasticsearch import ConnectionTimeout
+
+from services.elastic.errors import of_search
+from services.errors import MsmError, Overloaded, TooLate, Unavailable, first_line
+
 Reason = Literal["timeout", "overloaded", "unavailable", "error", "partial"]
+_LOG = logging.getLogger(__name__)
 
 
 class Refused(Exception):
@@ -27,12 +35,60 @@ class Failure:
     Attributes:
         step: A leg, `encode:<system>`, `scores` or `rerank`.
         reason: See `Ranked.degraded`.
-        error: What happened; None where there is a part of the result.
+        error: What happened; for `partial`, what is missing.
     """
 
     step: str
     reason: Reason
-    error: Exception | None = None
+    error: MsmError
 
     def __str__(self) -> str:
         return f"{self.step}:{self.reason}"
+
+    @property
+    def note(self) -> str:
+        """The failure in words."""
+        hint = f" ({self.error.hint})" if self.error.hint else ""
+        return f"{self}: {self.error.message}{hint}"
+
+    @classmethod
+    def of(cls, step: str, error: Exception) -> Failure:
+        """What an exception is called. One that is none of ours is a defect: it is logged, and told."""
+        if isinstance(error, TimeoutError | TooLate) or isinstance(error.__cause__, ConnectionTimeout):
+            return cls(step, "timeout", _ours(error, "not in time"))
+        if isinstance(error, Overloaded):
+            return cls(step, "overloaded", error)
+        if isinstance(error, Unavailable):
+            return cls(step, "unavailable", error)
+        if not isinstance(error, MsmError):
+            _LOG.error("%s failed: %r", step, error, exc_info=error)
+        return cls(step, "error", _ours(error, f"{type(error).__name__}: {first_line(error)}"))
+
+    @classmethod
+    def partial(cls, step: str, what: str) -> Failure:
+        """There is a result, but not all of it."""
+        return cls(step, "partial", MsmError(what))
+
+
+def of_item(item: dict[str, Any], doing: str) -> MsmError:
+    """The error of an item of `_msearch` that failed; the item is its cause."""
+    error = of_search(item, doing)
+    if int(item.get("status", 500)) == 429:
+        error = Overloaded(error.message, hint=error.hint)
+    error.__cause__ = Refused(item)
+    return error
+
+
+def nothing_left(failures: Sequence[Failure]) -> MsmError:
+    """The error of a search of which not one leg is left.
+
+    Its own fault where every leg failed by one (the first is told), else Unavailable: it may pass.
+    """
+    if all(failure.reason == "error" for failure in failures):
+        return failures[0].error
+    told = "; ".join(dict.fromkeys(failure.note for failure in failures))
+    return Unavailable(f"not one leg answered: {told}", hint="try again, or allow more time (`budget_ms`)")
+
+
+def _ours(error: Exception, message: str) -> MsmError:
+    return error if isinstance(error, MsmError) else MsmError(message)

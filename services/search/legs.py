@@ -52,6 +52,11 @@ class Leg(ABC):
     """Score of a passage that the leg's query does not match at all."""
 
     @property
+    def lists_all(self) -> bool:
+        """Whether a list shorter than it might be holds every passage that matches."""
+        return False
+
+    @property
     @abstractmethod
     def column(self) -> Column:
         """Its name and scale, as fusion methods and explanations know it."""
@@ -104,6 +109,11 @@ class Lexical(Leg):
     def extra(self) -> Clause:
         """See `Leg`."""
         return self.body
+
+    @property
+    def lists_all(self) -> bool:
+        """See `Leg`."""
+        return not {"min_score", "terminate_after"} & self.body.keys()
 
     async def queries(self, texts: Sequence[str], tools: Tools, deadline: Deadline) -> list[Query]:
         """See `Leg`. Only long texts need a word with the node."""
@@ -178,6 +188,11 @@ class Sparse(Leg):
     def column(self) -> Column:
         """See `Leg`."""
         return Column(self.system.name, "sparse")
+
+    @property
+    def lists_all(self) -> bool:
+        """See `Leg`."""
+        return True
 
     async def queries(self, texts: Sequence[str], tools: Tools, deadline: Deadline) -> list[Query]:
         """See `Leg`."""

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
+
 from services.deadline import Deadline
+from services.elastic.mapping import ServedSystem
 from services.elastic.versions import Version
-from services.search.ask import Ask
-from services.search.legs import Leg
-from services.search.request import SearchRequest
+from services.errors import NotFound, UsageError
+from services.search.ask import Ask, Rerank
+from services.search.fusion import fusion_named
+from services.search.legs import Dense, Leg, Lexical, Sparse
+from services.search.request import Bm25Spec, DenseSpec, LegSpec, SearchRequest, SparseSpec, fields_of
+
+DEFAULT_FUSION = "convex"
 
 
 def resolved(request: SearchRequest, version: Version, deadline: Deadline, ce: str = "") -> Ask:
@@ -20,9 +28,22 @@ def resolved(request: SearchRequest, version: Version, deadline: Deadline, ce: s
 
     Raises:
         NotFound: the version does not serve a system that is asked, or none of the kind.
-        UsageError: an unknown filter field, fusion method or parameter.
+        UsageError: an unknown filter field, fusion method or parameter; two legs of one name.
     """
-    raise NotImplementedError
+    method, params = fusion_named(request.fusion or DEFAULT_FUSION, request.params)
+    rerank = request.rerank and Rerank(request.rerank.model or ce, request.rerank.window)
+    return Ask(
+        index=version.passages,
+        text=request.query,
+        legs=legs_of(request, version),
+        fusion=method,
+        params=params,
+        filters=tuple(condition.clause(version.meta.fields) for condition in request.filters),
+        rerank=rerank,
+        size=request.size,
+        start=request.start,
+        deadline=deadline,
+    )
 
 
 def legs_of(request: SearchRequest, version: Version) -> tuple[Leg, ...]:
@@ -30,5 +51,51 @@ def legs_of(request: SearchRequest, version: Version) -> tuple[Leg, ...]:
 
     Raises:
         NotFound: the version does not serve a system that is asked, or none of the kind.
+        UsageError: two legs of one name; sparse legs without weights.
     """
-    raise NotImplementedError
+    there = {system.name: system for system in version.meta.systems.values()}
+    specs = request.legs or _shorthand(request, version, there)
+    legs = tuple(_leg(spec, request, version, there) for spec in specs)
+    name, count = Counter(leg.column.name for leg in legs).most_common(1)[0]
+    if count > 1:
+        raise UsageError(f"legs: '{name}' is there {count} times", hint="a system has one leg in a search")
+    return legs
+
+
+def _shorthand(
+    request: SearchRequest, version: Version, there: Mapping[str, ServedSystem]
+) -> tuple[LegSpec, ...]:
+    """The legs that `mode` and `systems` stand for."""
+    mode = request.mode or "hybrid"
+    if mode == "bm25":
+        return (Bm25Spec(),)
+    names = request.systems or [name for name, system in there.items() if system.kind == "dense"]
+    if mode == "sparse":
+        raise UsageError(
+            "mode sparse: nothing here makes term weights of a text yet",
+            hint='give legs with weights: {"type": "sparse", "system": NAME, "weights": {TERM: WEIGHT}}',
+        )
+    if mode == "dense" and not names:
+        raise NotFound(
+            f"{version.passages} serves no dense system",
+            hint=f"`msmctl index build --collection {version.collection} --system SYSTEM`",
+        )
+    dense = tuple(DenseSpec(type="dense", system=name) for name in names)
+    return dense if mode == "dense" else (Bm25Spec(), *dense)
+
+
+def _leg(spec: LegSpec, request: SearchRequest, version: Version, there: Mapping[str, ServedSystem]) -> Leg:
+    if isinstance(spec, Bm25Spec):
+        return Lexical(fields_of(spec))
+    kind = "sparse" if isinstance(spec, SparseSpec) else "dense"
+    system = there.get(spec.system)
+    if system is None or system.kind != kind:
+        able = ", ".join(name for name, one in there.items() if one.kind == kind) or "none"
+        raise NotFound(
+            f"{version.passages} does not serve '{spec.system}' as {kind} system (it serves: {able})",
+            hint=f"`msmctl index build --collection {version.collection} --system {spec.system}`",
+        )
+    if isinstance(spec, SparseSpec):
+        return Sparse(system, spec.weights)
+    qid = spec.lookup or request.lookup
+    return Dense(system, version.meta.vector_index, (version.queries, qid) if qid else None)

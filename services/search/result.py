@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from services.search.ask import Ask, Ranked
+from services.search.request import SearchRequest
+
+_KIND = {"bm25": "bm25", "cosine": "dense", "dot": "dense", "sparse": "sparse"}
 
 
 @dataclass(frozen=True)
@@ -41,3 +47,55 @@ class SearchResult:
     def as_dict(self) -> dict[str, Any]:
         """JSON form."""
         return dict(vars(self))
+
+
+def answer(
+    collection: str,
+    request: SearchRequest,
+    ask: Ask,
+    ranked: Ranked,
+    sources: Mapping[int, Mapping[str, Any]],
+    spent: Mapping[str, float],
+) -> SearchResult:
+    """The answer to a request.
+
+    Args:
+        collection: Who was asked.
+        request: As it came.
+        ask: As it was understood.
+        ranked: What the engine found.
+        sources: Of its hits, by key.
+        spent: Milliseconds: `took` in all, `fetch`.
+    """
+    kinds = list(dict.fromkeys(_KIND[leg.scale] for leg in ranked.fused.candidates.legs))
+    notes = list(ranked.notes)
+    if not request.legs and request.mode in (None, "hybrid") and len(ask.legs) == 1:
+        notes.append("no dense system is served: this is BM25 alone")
+    timing = asdict(ranked.timing) | {"fetch": spent.get("fetch", 0.0)}
+    return SearchResult(
+        query=ask.text,
+        collection=collection,
+        index=ask.index,
+        mode=kinds[0] if len(kinds) == 1 else "hybrid",
+        fusion=ranked.method,
+        reranked=ranked.reranked if ask.rerank else None,
+        degraded=list(ranked.degraded),
+        took_ms=round(spent["took"], 1),
+        encode_ms=round(ranked.timing.encode, 1),
+        timing={step: round(value, 1) for step, value in timing.items()},
+        hits=[_hit(ranked, n, sources[key], request.explain) for n, key in enumerate(ranked.keys.tolist())],
+        notes=notes,
+    )
+
+
+def _hit(ranked: Ranked, n: int, source: Mapping[str, Any], explained: bool) -> dict[str, Any]:
+    hit = {
+        "rank": ranked.start + n + 1,
+        "pid": source["pid"],
+        "ord": source["ord"],
+        "score": float(ranked.scores[n]),
+        "title": source.get("title"),
+        "text": source["text"],
+        "meta": source.get("meta", {}),
+    }
+    return hit | ({"explain": ranked.explain(n)} if explained else {})

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from dataclasses import dataclass, field
 
 from elasticsearch import AsyncElasticsearch
 
 from services.deadline import Deadline
-from services.elastic import versions
+from services.elastic import names, versions
 from services.elastic.versions import Version
-from services.errors import NotFound, TooLate
+from services.errors import Unavailable, UsageError
 from services.settings import Settings
 from services.store import Store
 
@@ -36,19 +37,42 @@ class ServedVersions:
     store: Store
     _known: dict[str, tuple[float, Version]] = field(default_factory=dict)
     _asking: dict[str, asyncio.Task[Version]] = field(default_factory=dict)
+    _installed: tuple[float, list[str]] = field(default_factory=lambda: (-math.inf, []))
 
     async def of(self, collection: str, deadline: Deadline) -> Version:
-        """The served version of a collection.
+        """The served version of a collection; who asks while it is being asked waits for the same answer.
 
         Raises:
-            NotFound: none is served. TooLate: nobody said so in time.
-            Unavailable: Elasticsearch is lost.
+            NotFound: none is served.
+            Unavailable: Elasticsearch is lost, or did not answer in time.
         """
-        raise NotImplementedError
+        at, known = self._known.get(collection, (0.0, None))
+        age = time.monotonic() - at
+        if known is not None and age < FRESH:
+            return known
+        asking = self._asking.get(collection)
+        if asking is None:
+            asking = asyncio.ensure_future(self._ask(collection))
+            self._asking[collection] = asking
+            asking.add_done_callback(_seen)
+        if known is not None and age < USABLE:
+            return known
+        try:
+            async with asyncio.timeout(deadline.timeout):
+                return await asyncio.shield(asking)
+        except TimeoutError:
+            raise Unavailable(
+                f"looking for the index of '{collection}': no answer in time",
+                hint="`msmctl status` shows the state of Elasticsearch",
+            ) from None
 
     def collection_of(self, index: str) -> str | None:
         """The collection whose passages alias, or version of it, this name is; None for other names."""
-        raise NotImplementedError
+        parsed = names.parse(self.settings, index)
+        if parsed is not None:
+            return parsed[0] if parsed[1] == "passages" else None
+        collection = index.removeprefix(f"{self.settings.prefix}-")
+        return collection if index == names.passages_alias(self.settings, collection) else None
 
     async def only_cross_encoder(self) -> str:
         """The cross-encoder that is meant where none is named: the only one whose model is installed.
@@ -56,8 +80,43 @@ class ServedVersions:
         Raises:
             UsageError: there are several, or none.
         """
-        raise NotImplementedError
+        at, installed = self._installed
+        if time.monotonic() - at > USABLE:
+            installed = await asyncio.to_thread(_installed, self.store)
+            self._installed = time.monotonic(), installed
+        if len(installed) != 1:
+            raise UsageError(
+                "rerank: which cross-encoder? Installed are: " + (", ".join(installed) or "none"),
+                hint="name one, such as `--rerank NAME`"
+                if installed
+                else "`msmctl ce pull NAME` installs one",
+            )
+        return installed[0]
 
     def forget(self, collection: str) -> None:
         """Ask anew next time: what was remembered is gone."""
         self._known.pop(collection, None)
+
+    async def _ask(self, collection: str) -> Version:
+        try:
+            version = await versions.served_async(self.client, self.settings, collection)
+        except Exception:
+            self._known.pop(collection, None)
+            raise
+        finally:
+            del self._asking[collection]
+        self._known[collection] = time.monotonic(), version
+        return version
+
+
+def _seen(task: asyncio.Task[Version]) -> None:
+    """Whoever waits gets the error; where nobody does, the next request asks again."""
+    if not task.cancelled():
+        task.exception()
+
+
+def _installed(store: Store) -> list[str]:
+    from services.cross_encoders.models import installed
+    from services.cross_encoders.registry import CrossEncoders
+
+    return [ce.name for ce in CrossEncoders.load(store) if installed(store, ce) is not None]

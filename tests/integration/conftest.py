@@ -19,6 +19,7 @@ import pytest
 from cli.main import main
 from tests.conftest import ROOT, Answer, Stack
 from tests.integration.index_kit import Bench
+from tests.integration.search_kit import Asked, asked
 
 SAMPLES = ROOT / "tests" / "samples"
 MODEL = "all-MiniLM-L6-v2"
@@ -70,6 +71,13 @@ def bench(stack: Stack, tmp_path: Path) -> Iterator[Bench]:
     made = Bench(stack.settings, tmp_path)
     yield made
     made.clean()
+
+
+@pytest.fixture(scope="session")
+def ask(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
+    """A small collection that is searched by an engine of this process."""
+    with asked(stack.settings, tmp_path_factory.mktemp("search")) as one:
+        yield one
 
 
 @pytest.fixture(scope="session")

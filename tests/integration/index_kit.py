@@ -17,8 +17,9 @@ from services.jobs.context import context_for
 from services.jobs.kind import Context, Receipt
 from services.jobs.kinds.encode import EncodeKind, EncodeSpec
 from services.jobs.kinds.index import IndexKind, IndexSpec
-from services.search.engine import Engine
-from services.search.query_vectors import QueryVectors
+from services.search.opened import blocking
+from services.search.request import SearchRequest
+from services.search.result import SearchResult
 from services.settings import Settings
 from services.store import Store
 from services.systems.models import add
@@ -140,9 +141,10 @@ class Bench:
         """The served version."""
         return versions.version(self.client, self.settings, name)
 
-    def engine(self) -> Engine:
-        """What searches ask."""
-        return Engine(self.client, self.settings, QueryVectors(self.store, self.settings))
+    def search(self, name: str, query: str = "", **request: Any) -> SearchResult:
+        """The answer to a request, by an engine of its own."""
+        with blocking(self.settings, self.store) as (runner, engine):
+            return runner.run(engine.search(name, SearchRequest.parse({"query": query} | request)))
 
     def clean(self) -> None:
         """Remove every index of the test."""

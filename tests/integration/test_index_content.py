@@ -18,7 +18,6 @@ from services.jobs.ledger import Ledger
 from services.jobs.local import run_here
 from services.jobs.sqlite_documents import SqliteDocuments
 from services.jobs.submit import submit
-from services.search.request import SearchRequest
 from services.systems.registry import Registry
 from tests.integration.index_kit import KIND, QUERIES, Bench, passages
 
@@ -130,4 +129,4 @@ def test_a_tiny_collection_without_queries_has_an_index(bench: Bench, unique: st
         collection = bench.update(unique, delete=["p0"])
     result = bench.build(collection, bench.add_system())
     assert result["gate"]["count"]["passages"] == rows
-    assert len(bench.engine().search(SearchRequest(query="number", collection=unique)).hits) == rows
+    assert len(bench.search(unique, "number").hits) == rows

@@ -10,6 +10,7 @@ from services.elastic import names, versions
 from services.elastic.report import details, differences
 from services.errors import CheckFailed, Conflict
 from services.jobs.index_gate import judge_again
+from services.search.opened import blocking
 from services.search.request import SearchRequest
 from tests.integration.index_kit import KIND, Bench, passages
 
@@ -118,15 +119,18 @@ def test_readers_notice_nothing_while_a_version_is_built_and_swapped(bench: Benc
     system = bench.add_system()
     collection = bench.make(unique, passages(60))
     bench.build(collection, system)
-    asking, stop, answers, errors = bench.engine(), threading.Event(), [], []
+    stop, answers, errors = threading.Event(), [], []
 
     def read() -> None:
-        while not stop.is_set():
-            try:
-                found = asking.search(SearchRequest(query="who runs the river", collection=unique))
-                answers.append((found.index, len(found.hits)))
-            except Exception as error:  # the test reports it
-                errors.append(error)
+        request = SearchRequest(query="who runs the river")
+        with blocking(bench.settings, bench.store) as (runner, engine):
+            while not stop.is_set():
+                try:
+                    found = runner.run(engine.search(unique, request))
+                    answers.append((found.index, len(found.hits)))
+                    assert not found.degraded
+                except Exception as error:  # the test reports it
+                    errors.append(error)
 
     readers = [threading.Thread(target=read) for _ in range(2)]
     for reader in readers:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,44 +11,19 @@ import pytest
 from click.testing import CliRunner
 
 from cli.main import root
+from services.deadline import Deadline
 from services.elastic import versions
+from services.encoding.encoder import load_encoder
 from services.encoding.vectors import open_vectors
 from services.errors import Conflict, NotFound, UsageError
-from services.search.engine import Engine
-from services.search.query_vectors import QueryVectors
-from services.search.request import Filter, SearchRequest
+from services.search.request import SearchRequest
+from services.search.resolve import resolved
 from services.systems.models import add
 from services.systems.registry import Registry
 from tests.conftest import Cli, Stack
 from tests.integration.index_kit import QUERIES, Bench, passages
+from tests.integration.search_kit import QUERY, Asked
 from tests.unit.tiny_model import tiny_model, with_modules
-
-QUERY = "who runs the red river"
-
-
-class Asked:
-    """One collection with two served systems, asked by all tests of this file."""
-
-    def __init__(self, bench: Bench, name: str) -> None:
-        self.bench = bench
-        self.name = name
-        systems = [bench.add_system("tiny"), bench.add_system("dotted", seed=1, normalize=False)]
-        self.collection = bench.make(name, passages(300))
-        bench.build(self.collection, *systems)
-        self.engine = Engine(bench.client, bench.settings, QueryVectors(bench.store, bench.settings))
-
-    def __call__(self, query: str = QUERY, *filters: str, **more: Any) -> dict[str, Any]:
-        request = SearchRequest(
-            query=query, collection=self.name, filters=tuple(map(Filter.parse, filters)), **more
-        )
-        return self.engine.search(request, explained=True).as_dict()
-
-
-@pytest.fixture(scope="module")
-def ask(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
-    bench = Bench(stack.settings, tmp_path_factory.mktemp("search"))
-    yield Asked(bench, f"s{tmp_path_factory.mktemp('name').stat().st_ino}")
-    bench.clean()
 
 
 def test_every_leg_tells_its_true_score_for_every_hit(ask: Asked) -> None:
@@ -60,8 +34,7 @@ def test_every_leg_tells_its_true_score_for_every_hit(ask: Asked) -> None:
         system = Registry.load(ask.bench.store).get(name)
         vectors = open_vectors(ask.collection, system)
         assert vectors is not None
-        encode = QueryVectors(ask.bench.store, ask.bench.settings)
-        [query] = encode(ask.bench.served(ask.name).meta.systems[name], [QUERY])
+        [query] = load_encoder(ask.bench.store, system, ask.bench.settings).encode([QUERY], prompt="query")
         exact = vectors.passages.take(np.arange(300)) @ query
         for hit in hits:
             assert hit["explain"]["legs"][name]["score"] == pytest.approx(
@@ -107,13 +80,13 @@ def test_filters_hold_for_every_leg(ask: Asked, mode: str) -> None:
 
 def test_many_queries_at_once_are_answered_as_one_by_one(ask: Asked) -> None:
     texts = [*QUERIES.values(), "", QUERY]
-    request = SearchRequest(query="", collection=ask.name)
-    many = ask.engine.search_many(request, texts, 10)
-    for text, (ords, scores) in zip(texts, many, strict=True):
+    question = resolved(SearchRequest(), ask.bench.served(ask.name), Deadline())
+    many = ask.runner.run(ask.engine.rank_many(question, texts))
+    for text, ranked in zip(texts, many, strict=True):
         hits = ask(text)["hits"]
-        assert [hit["ord"] for hit in hits] == ords.tolist()
-        assert [hit["score"] for hit in hits] == pytest.approx(scores.tolist(), rel=1e-6)
-    assert ask.engine.search_many(request, [], 10) == []
+        assert [hit["ord"] for hit in hits] == ranked.keys.tolist()
+        assert [hit["score"] for hit in hits] == pytest.approx(ranked.scores.tolist(), rel=1e-6)
+    assert ask.runner.run(ask.engine.rank_many(question, [])) == []
 
 
 def test_a_query_without_terms_is_answered_by_the_dense_legs(ask: Asked) -> None:
@@ -128,17 +101,17 @@ def test_unknown_fields_systems_and_collections_are_told(ask: Asked) -> None:
     with pytest.raises(NotFound, match="does not serve 'other'"):
         ask(systems=("other",))
     with pytest.raises(NotFound, match="no served index") as caught:
-        ask.engine.search(SearchRequest(query="x", collection="never-built"))
+        ask.result({"query": "x"}, collection="never-built")
     assert "msmctl index build" in str(caught.value.hint)
 
 
 def test_without_served_systems_hybrid_is_bm25_and_says_so(ask: Asked, unique: str) -> None:
     ask.bench.build(ask.bench.make(unique, passages(20)), job=7)
-    answer = ask.engine.search(SearchRequest(query="number 3", collection=unique))
+    answer = ask.result({"query": "number 3"}, collection=unique)
     assert (answer.mode, answer.fusion) == ("bm25", None)
     assert "no dense system is served" in answer.notes[0]
     with pytest.raises(NotFound, match="serves no dense system"):
-        ask.engine.search(SearchRequest(query="number 3", collection=unique, mode="dense"))
+        ask.result({"query": "number 3", "mode": "dense"}, collection=unique)
 
 
 def test_a_vector_of_another_checkpoint_is_never_compared(ask: Asked, unique: str, tmp_path: Path) -> None:
@@ -146,9 +119,11 @@ def test_a_vector_of_another_checkpoint_is_never_compared(ask: Asked, unique: st
     bench.build(bench.make(unique, passages(20)), bench.add_system("tiny"))
     other = with_modules(tiny_model(tmp_path / "retrained", seed=9), pooling="mean", normalize=True)
     add(bench.store, "tiny", str(other), replace=True)
-    engine = Engine(bench.client, bench.settings, QueryVectors(bench.store, bench.settings))
     with pytest.raises(Conflict, match="another checkpoint"):
-        engine.search(SearchRequest(query=QUERY, collection=unique))
+        bench.search(unique, QUERY, mode="dense")
+    without = bench.search(unique, QUERY)
+    assert (without.mode, without.degraded) == ("bm25", ["encode:tiny:error"])
+    assert "another checkpoint" in without.notes[0]
     bench.clean()
 
 

@@ -1,0 +1,64 @@
+"""How long a step takes here, measured as it is taken, so that room is kept for it before a deadline."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from services.deadline import Deadline
+
+_MOST_MS = 250.0
+_GAIN, _SPREAD_GAIN, _SPREADS = 1 / 8, 1 / 4, 4
+
+
+@dataclass
+class Reserve:
+    """What a step will hardly exceed: its smoothed mean and four times its smoothed deviation.
+
+    Source: the retransmission timer of TCP (RFC 6298), which estimates the same in the same way.
+    """
+
+    mean_ms: float = 5.0
+    spread_ms: float = 2.5
+
+    @property
+    def ms(self) -> float:
+        """Milliseconds to keep; bounded, as one stalled step says little of the next."""
+        return min(_MOST_MS, self.mean_ms + _SPREADS * self.spread_ms)
+
+    def took(self, milliseconds: float) -> None:
+        """A step took so long."""
+        self.spread_ms += _SPREAD_GAIN * (abs(milliseconds - self.mean_ms) - self.spread_ms)
+        self.mean_ms += _GAIN * (milliseconds - self.mean_ms)
+
+
+@dataclass
+class Pace:
+    """The measured steps of an engine: missing true scores, and the hits' sources."""
+
+    scores: Reserve = field(default_factory=Reserve)
+    fetch: Reserve = field(default_factory=Reserve)
+
+    def before_fetch(self, deadline: Deadline) -> Deadline:
+        """By when all must be done but the final fetch, which gets a third of what is left at most."""
+        if deadline.timeout is None:
+            return deadline
+        return deadline.earlier(min(self.fetch.ms, deadline.left * 1000 / 3))
+
+
+class Watch:
+    """Milliseconds by step."""
+
+    def __init__(self) -> None:
+        self.spent: dict[str, float] = {}
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Count the block's time for a step."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.spent[name] = self.spent.get(name, 0.0) + (time.monotonic() - began) * 1000

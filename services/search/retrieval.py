@@ -1,0 +1,176 @@
+"""The two trips of a search: what each leg lists, then the true scores that are missing."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from services.deadline import Deadline
+from services.elastic.msearch import Hits
+from services.errors import MsmError, NotFound, TooLate
+from services.search.ask import Ask
+from services.search.failures import Failure, nothing_left
+from services.search.fusion import Candidates
+from services.search.legs import Clause, Leg, Query, Tools
+from services.search.pace import Reserve
+from services.search.table import missing, put, side_by_side
+from services.search.trips import TRIMMED, Trips
+
+_SCORES = "scores"
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A leg with its query for every text."""
+
+    leg: Leg
+    queries: list[Query]
+
+
+@dataclass
+class Found:
+    """What the legs brought for one text.
+
+    Attributes:
+        legs: Those that answered.
+        table: Their lists side by side; completed in place.
+        raw: By leg, the whole answer, where its search had keys of the caller's own.
+        failures: What is missing.
+    """
+
+    legs: list[Ready]
+    table: Candidates
+    raw: dict[str, Clause]
+    failures: list[Failure] = field(default_factory=list)
+
+    @property
+    def unmatched(self) -> list[float]:
+        """Per leg, its score of what does not match."""
+        return [one.leg.unmatched for one in self.legs]
+
+
+async def prepare(
+    legs: Sequence[Leg], texts: Sequence[str], tools: Tools, deadline: Deadline
+) -> tuple[list[Ready], list[Failure]]:
+    """The legs' queries, all made at once, and the legs that have none."""
+    made = await asyncio.gather(
+        *(leg.queries(texts, tools, deadline) for leg in legs), return_exceptions=True
+    )
+    ready, failures = [], []
+    for leg, result in zip(legs, made, strict=True):
+        if isinstance(result, Exception):
+            failures.append(Failure.of(leg.preparation, result))
+        elif isinstance(result, BaseException):
+            raise result
+        else:
+            ready.append(Ready(leg, result))
+    if not ready:
+        raise nothing_left(failures)
+    return ready, failures
+
+
+async def first_trip(
+    ask: Ask, ready: Sequence[Ready], count: int, depth: int, trips: Trips, deadline: Deadline
+) -> list[Found]:
+    """What each leg lists for each of `count` texts.
+
+    Raises:
+        Unavailable: Elasticsearch is lost, or no leg answered. NotFound: no such index or stored query.
+        The error of the legs, where all failed by their own fault.
+    """
+    bodies = [
+        _body(ask, one.queries[n](ask.filters, depth), depth) | one.leg.extra
+        for n in range(count)
+        for one in ready
+    ]
+    whole = any(one.leg.extra for one in ready)
+    items = await trips.send(bodies, deadline, depth, None if whole else TRIMMED)
+    rows = [items[at : at + len(ready)] for at in range(0, len(items), len(ready))]
+    return [_found(ask, ready, row, depth) for row in rows]
+
+
+async def second_trip(
+    ask: Ask, found: Sequence[Found], trips: Trips, deadline: Deadline, needed: Reserve
+) -> None:
+    """Fill in, in place, the true score of every candidate that a leg did not list.
+
+    Where there is no time, or a leg fails, they stay unknown and a failure says so.
+    """
+    places = [
+        (n, one, column, keys)
+        for n, text in enumerate(found)
+        for column, one in enumerate(text.legs)
+        if len(keys := missing(text.table, column))
+    ]
+    if not places:
+        return
+    if deadline.left * 1000 < needed.ms:
+        for text in found:
+            text.failures.append(Failure.of(_SCORES, TooLate("no time was left for missing true scores")))
+        return
+    bodies = [
+        _body(ask, one.queries[n]([*ask.filters, ask.keys.clause(keys.tolist())], len(keys)), len(keys))
+        for n, one, _, keys in places
+    ]
+    began = time.monotonic()
+    try:
+        items = await trips.send(bodies, deadline, max(len(keys) for *_, keys in places))
+        needed.took((time.monotonic() - began) * 1000)
+    except MsmError as error:
+        items = [error] * len(places)
+    for (n, one, column, keys), item in zip(places, items, strict=True):
+        if isinstance(item, MsmError):
+            found[n].failures.append(Failure.of(_SCORES, item))
+        elif item.get("timed_out"):
+            found[n].failures.append(Failure.partial(_SCORES, f"'{one.leg.column.name}' ran out of time"))
+        else:
+            put(found[n].table, column, keys, _unmatched(one.leg, len(keys)))
+            put(found[n].table, column, *one.leg.hits(ask.keys.hits(item)))
+
+
+def _found(ask: Ask, ready: Sequence[Ready], items: Sequence[Clause | MsmError], depth: int) -> Found:
+    legs: list[Ready] = []
+    lists: list[Hits] = []
+    raw: dict[str, Clause] = {}
+    failures: list[Failure] = []
+    cut: list[bool] = []
+    for one, item in zip(ready, items, strict=True):
+        name = one.leg.column.name
+        if isinstance(item, NotFound):
+            raise item
+        if isinstance(item, MsmError):
+            failures.append(Failure.of(name, item))
+            continue
+        hits = one.leg.hits(ask.keys.hits(item))
+        late, lame = bool(item.get("timed_out")), bool(item.get("_shards", {}).get("failed"))
+        if late and not len(hits[0]):
+            failures.append(Failure.of(name, TooLate(f"'{name}' found nothing in time")))
+            continue
+        if late or lame:
+            failures.append(Failure.partial(name, "ran out of time" if late else "not every shard answered"))
+        legs.append(one)
+        lists.append(hits)
+        cut.append(late or lame or not one.leg.lists_all or len(hits[0]) >= depth)
+        if one.leg.extra:
+            raw[name] = item
+    if not legs:
+        raise nothing_left(failures)
+    table = side_by_side([one.leg.column for one in legs], lists)
+    for column, one in enumerate(legs):
+        if not cut[column]:  # all that match were listed: the others' scores are known
+            rest = missing(table, column)
+            put(table, column, rest, _unmatched(one.leg, len(rest)))
+    return Found(legs, table, raw, failures)
+
+
+def _body(ask: Ask, query: Clause, k: int) -> Clause:
+    return {"query": query, "size": k, "track_total_hits": False} | ask.keys.body
+
+
+def _unmatched(leg: Leg, count: int) -> npt.NDArray[np.float64]:
+    return np.full(count, leg.unmatched)

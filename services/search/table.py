@@ -1,0 +1,68 @@
+"""The legs' lists side by side, and one ranking of them. Pure: numbers in, numbers out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from services.elastic.msearch import Hits
+from services.search.ask import Fused
+from services.search.fusion import Candidates, Fusion, Leg
+
+Floats = npt.NDArray[np.float64]
+
+
+def side_by_side(legs: Sequence[Leg], lists: Sequence[Hits]) -> Candidates:
+    """A row per passage that any leg listed.
+
+    Args:
+        legs: The columns.
+        lists: Per leg, keys int32 and scores float32, best first.
+    """
+    keys = np.unique(np.concatenate([found for found, _ in lists])).astype(np.int32)
+    ranks = np.zeros((len(keys), len(legs)), np.int32)
+    scores = np.full((len(keys), len(legs)), np.nan)
+    for column, (found, values) in enumerate(lists):
+        rows = np.searchsorted(keys, found)
+        ranks[rows, column] = np.arange(1, len(found) + 1)
+        scores[rows, column] = values
+    return Candidates(tuple(legs), keys, ranks, scores)
+
+
+def missing(table: Candidates, column: int) -> npt.NDArray[np.int32]:
+    """Keys of the candidates whose score in a leg is not known."""
+    return table.ords[np.isnan(table.scores[:, column])]
+
+
+def put(
+    table: Candidates, column: int, keys: npt.NDArray[np.int32], scores: npt.NDArray[np.floating]
+) -> None:
+    """Write scores into a leg's column, in place; keys that are no candidates are passed over."""
+    known = np.isin(keys, table.ords)
+    table.scores[np.searchsorted(table.ords, keys[known]), column] = scores[known]
+
+
+def bounded(table: Candidates, unmatched: Sequence[float]) -> Candidates:
+    """The table with a bound in place of every score that is not known.
+
+    What a leg did not list scores no higher than the last that it did list; where it listed nothing, it has
+    the leg's score of what does not match.
+    """
+    listed = np.where(table.ranks > 0, table.scores, np.inf).min(axis=0, initial=np.inf)
+    least = np.where(np.isinf(listed), unmatched, listed)
+    scores = np.where(np.isnan(table.scores), least, table.scores)
+    return Candidates(table.legs, table.ords, table.ranks, scores)
+
+
+def fuse(table: Candidates, unmatched: Sequence[float], method: Fusion, params: Mapping[str, float]) -> Fused:
+    """One ranking, by (-fused score, key); a leg that answers alone keeps its own scores."""
+    if len(table.legs) == 1:
+        normalised, weights = table.scores, np.ones(1)
+    else:
+        whole = bounded(table, unmatched) if method.needs_scores else table
+        normalised, weights = method.normalised(whole, params), method.weights(table.legs, params)
+    fused = normalised @ weights
+    rows = np.lexsort((table.ords, -fused))
+    return Fused(rows, fused[rows], table, normalised, weights)
