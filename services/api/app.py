@@ -1,30 +1,53 @@
-"""The HTTP service: alive and ready, for now; search comes on top of it."""
+"""The HTTP application: routers, and what every request passes before them."""
 
 from __future__ import annotations
 
-from fastapi import FastAPI, Response
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any
 
+from fastapi import FastAPI
+
+from services.api import collections, health, search
+from services.api.edge.tracked import Tracked
+from services.api.edge.whole_body import WholeBody
+from services.api.metrics import Metrics
+from services.api.openapi import Documented
+from services.api.problems import handle_problems
+from services.api.service import running
 from services.settings import Settings
-from services.stack import probes
-from services.stack.endpoints import endpoints
+
+ROUTERS = (search.router, collections.router, health.router)
+
+_ABOUT = """
+Search over BM25, dense and sparse legs with fusion and reranking; embeddings and reranking in the shapes of
+OpenAI, Cohere and text-embeddings-inference. Every endpoint but the health checks wants
+`Authorization: Bearer KEY`. Errors are problem details (RFC 9457).
+"""
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The application for one installation."""
-    app = FastAPI(title="msmctl", docs_url=None, redoc_url=None)
+    """The application for one installation. It connects when it starts, and needs nobody to be there."""
+    metrics = Metrics()
 
-    @app.get("/livez")
-    def livez() -> dict[str, str]:
-        """The process answers."""
-        return {"status": "alive"}
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
+        async with running(settings, metrics) as service:
+            yield {"service": service}
 
-    @app.get("/readyz")
-    def readyz(response: Response) -> dict[str, str]:
-        """Elasticsearch answers us, as the user `api`; 503 with the reason while it does not."""
-        reason = probes.elasticsearch(settings, endpoints(settings).es_url)
-        if reason is None:
-            return {"status": "ready"}
-        response.status_code = 503
-        return {"status": "unavailable", "reason": reason}
-
+    app = Documented(
+        title="msmctl",
+        version=version("msmctl"),
+        description=_ABOUT,
+        lifespan=lifespan,
+        docs_url=None,  # they load scripts from elsewhere
+        redoc_url=None,
+    )
+    app.state.draining = False
+    for router in ROUTERS:
+        app.include_router(router)
+    handle_problems(app)
+    app.add_middleware(WholeBody, metrics=metrics)
+    app.add_middleware(Tracked, metrics=metrics)  # added last: the outermost
     return app

@@ -5,27 +5,35 @@ from __future__ import annotations
 import uvicorn
 
 from services.api.app import create_app
+from services.api.drain import DrainingServer
+from services.api.limits import LONGEST_MS
 from services.settings import Settings
 from services.stack.endpoints import remembered
 from services.stack.ports import HOST
 
 DEFAULT_PORT = 8000
+_KEPT_ALIVE = 75
+"""Seconds: longer than clients keep idle connections, so that it is they who close them."""
 
 
 def serve(settings: Settings, host: str | None = None, port: int | None = None) -> None:
-    """Serve until SIGTERM; requests under way are finished first.
+    """Serve until SIGTERM; requests under way, or on their way, are answered first.
 
     Args:
         settings: Of this installation.
         host: Address to listen on; None: loopback.
         port: None: the port that the local stack remembers, else 8000.
     """
-    chosen = port or remembered(settings).get("ports", {}).get("api", DEFAULT_PORT)
-    uvicorn.run(
-        create_app(settings),
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app,
         host=host or HOST,
-        port=chosen,
+        port=port or remembered(settings).get("ports", {}).get("api", DEFAULT_PORT),
+        ws="none",
         log_level="info",
         access_log=False,
-        timeout_graceful_shutdown=8,
+        server_header=False,
+        timeout_keep_alive=_KEPT_ALIVE,
+        timeout_graceful_shutdown=round(LONGEST_MS / 1000) + 2,
     )
+    DrainingServer(config, app).run()

@@ -6,7 +6,6 @@ A secret is 32 random bytes, so that one round of SHA-256 is enough: there is no
 from __future__ import annotations
 
 import hashlib
-import hmac
 import re
 import secrets
 from collections.abc import Sequence
@@ -64,10 +63,6 @@ class Key(BaseModel):
     def reaches(self, collection: str) -> bool:
         """Whether it may ask this collection."""
         return not self.collections or collection in self.collections
-
-    def proves(self, secret: str) -> bool:
-        """Whether the secret is this key's; takes as long for a wrong one."""
-        return hmac.compare_digest(self.hash, hashed(secret))
 
     def as_dict(self, now: datetime) -> dict[str, object]:
         """What may be shown: everything but the hash."""

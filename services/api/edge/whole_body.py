@@ -1,0 +1,102 @@
+"""Reads a request's whole body within limits, and drops the request when its sender leaves."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from services.api.errors import TooLarge, TooSlow
+from services.api.limits import BODY_BYTES, BODY_SECONDS
+from services.api.metrics import Metrics
+from services.api.problems import of_error
+from services.errors import MsmError
+
+
+class WholeBody:
+    """ASGI middleware. Once the body is there nothing but a disconnect can come: that ends the work.
+
+    Args:
+        app: Gets the whole body as one message.
+        metrics: Counts those who left.
+        most: Bytes of a body.
+        seconds: For a body to arrive.
+    """
+
+    def __init__(
+        self, app: ASGIApp, metrics: Metrics, most: int = BODY_BYTES, seconds: float = BODY_SECONDS
+    ) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._most = most
+        self._seconds = seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One connection's next request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        try:
+            body = await self._read(scope, receive)
+        except MsmError as error:
+            await of_error(error, scope["state"]["request_id"])(scope, receive, send)
+            return
+        if body is None:
+            self._metrics.left.inc()
+            return
+        await self._answer(scope, body, receive, send)
+
+    async def _read(self, scope: Scope, receive: Receive) -> bytes | None:
+        """The body; None where the sender left before its end.
+
+        Raises:
+            TooLarge, TooSlow: before more is read than may be.
+        """
+        declared = dict(scope["headers"]).get(b"content-length", b"0")
+        if not declared.isdigit() or int(declared) > self._most:
+            raise self._too_large()
+        pieces, size = [], 0
+        try:
+            async with asyncio.timeout(self._seconds):
+                while True:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        return None
+                    pieces.append(message.get("body", b""))
+                    size += len(pieces[-1])
+                    if size > self._most:
+                        raise self._too_large()
+                    if not message.get("more_body", False):
+                        return b"".join(pieces)
+        except TimeoutError:
+            raise TooSlow(f"the body did not arrive within {self._seconds:g} s") from None
+
+    def _too_large(self) -> TooLarge:
+        return TooLarge(
+            f"the body is larger than {self._most / 2**20:g} MiB", hint="send it in several requests"
+        )
+
+    async def _answer(self, scope: Scope, body: bytes, receive: Receive, send: Send) -> None:
+        """Run the application until it is done or its sender has left."""
+        waiting: asyncio.Queue[Message] = asyncio.Queue()
+        waiting.put_nowait({"type": "http.request", "body": body, "more_body": False})
+        answered = False
+
+        async def sent(message: Message) -> None:
+            nonlocal answered
+            await send(message)
+            answered = message["type"] == "http.response.body" and not message.get("more_body", False)
+
+        work = asyncio.ensure_future(self._app(scope, waiting.get, sent))
+        leaving = asyncio.ensure_future(receive())
+        try:
+            await asyncio.wait({work, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if not work.done() and not answered:
+                self._metrics.left.inc()
+                work.cancel()
+            with suppress(asyncio.CancelledError):
+                await work
+        finally:
+            work.cancel()
+            leaving.cancel()
