@@ -21,6 +21,7 @@ class CeBce:
     """See `services.training.methods.Method`. An example is (query, passage, label)."""
 
     makes = "cross-encoder"
+    adds_up = True
 
     def examples(self, block: CandidateBlock, drawn: Drawn, recipe: Recipe) -> Rows:
         """Every positive, and the negatives drawn for it; a passage drawn twice for a query counts once."""
@@ -74,7 +75,7 @@ class CeBce:
 
         return CrossEncoder(folder, device=device, local_files_only=True, model_kwargs=WEIGHTS)
 
-    def loss(self, model: Any, recipe: Recipe) -> Any:
+    def loss(self, model: Any, recipe: Recipe, size: int | None = None) -> Any:
         """See `Method`."""
         from sentence_transformers.cross_encoder.losses import BinaryCrossEntropyLoss
 

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-from services.training.task import Failed, Saved, Scored, Step, Task
+from services.training.task import Event, Failed, Saved, Scored, Task
 
 
 def main() -> None:
@@ -26,10 +26,11 @@ def main() -> None:
         _quiet()
         _score(task, tell) if task.work == "score" else _train(task, tell)
     except (MemoryError, RuntimeError) as error:
-        failed = _out_of_memory(error, task)
-        if failed is None:
+        from services.training.memory import is_out_of_memory
+
+        if not is_out_of_memory(error):
             raise
-        tell(failed)
+        tell(_out_of_memory(error, task))
 
 
 class _Teller:
@@ -39,7 +40,7 @@ class _Teller:
         self._out: IO[str] = os.fdopen(os.dup(1), "w", buffering=1)
         os.dup2(2, 1)
 
-    def __call__(self, event: Step | Saved | Scored | Failed) -> None:
+    def __call__(self, event: Event) -> None:
         self._out.write(event.model_dump_json() + "\n")
 
 
@@ -82,6 +83,7 @@ def _train(task: Task, tell: _Teller) -> None:
     from datasets.table import InMemoryTable
     from transformers import PrinterCallback
 
+    from services.training.memory import in_pieces
     from services.training.methods import method_named
     from services.training.steps import Steps
 
@@ -90,7 +92,7 @@ def _train(task: Task, tell: _Teller) -> None:
     model = _model(task, method, device)
     trainer_type, arguments_type = method.trainer()
     steps = Steps(task, tell)
-    trainer = trainer_type(
+    trainer = in_pieces(trainer_type, method, task, tell)(
         model=model,
         args=_arguments(task, arguments_type, device),
         train_dataset=Dataset(InMemoryTable(pq.read_table(task.data))),
@@ -144,12 +146,12 @@ def _score(task: Task, tell: _Teller) -> None:
     tell(Scored(scores=found.tolist()))
 
 
-def _out_of_memory(error: BaseException, task: Task) -> Failed | None:
-    if not isinstance(error, MemoryError) and "memory" not in str(error).lower():
-        return None
+def _out_of_memory(error: BaseException, task: Task) -> Failed:
+    """What steps of one example at a time cannot help: the model, or a single text, is too large."""
     return Failed(
-        message=f"steps {task.lo} to {task.hi}: out of memory: {str(error).splitlines()[0]}",
-        hint=f"--set batch={max(task.recipe.batch // 2, 2)}, or a smaller max_length",
+        message=f"steps {task.lo} to {task.hi}: out of memory, a single example at a time: "
+        f"{(str(error) or type(error).__name__).splitlines()[0]}",
+        hint=f"--set max_length={max(task.recipe.max_length // 2, 8)}, a smaller base, or more memory",
     )
 
 

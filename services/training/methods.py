@@ -43,6 +43,8 @@ class Method(Protocol):
     """A method."""
 
     makes: Makes
+    adds_up: bool
+    """Whether a batch's loss is the mean of its examples'; else they are each other's negatives."""
 
     def examples(self, block: CandidateBlock, drawn: Drawn, recipe: Recipe) -> Rows:
         """The examples of a block of queries."""
@@ -69,8 +71,8 @@ class Method(Protocol):
     def reopened(self, folder: str, device: str) -> Any:
         """The model of a checkpoint."""
 
-    def loss(self, model: Any, recipe: Recipe) -> Any:
-        """The loss."""
+    def loss(self, model: Any, recipe: Recipe, size: int | None = None) -> Any:
+        """The loss; unless it adds up, with a size, one that computes so many examples at a time."""
 
     def trainer(self) -> tuple[Any, Any]:
         """The classes of the trainer and of its arguments."""

@@ -26,6 +26,7 @@ class Mnrl:
     """
 
     makes = "bi-encoder"
+    adds_up = False
 
     def examples(self, block: CandidateBlock, drawn: Drawn, recipe: Recipe) -> Rows:
         """See `Method`."""
@@ -94,16 +95,18 @@ class Mnrl:
 
         return SentenceTransformer(folder, device=device, local_files_only=True, model_kwargs=WEIGHTS)
 
-    def loss(self, model: Any, recipe: Recipe) -> Any:
-        """With the model's own similarity."""
-        from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
+    def loss(self, model: Any, recipe: Recipe, size: int | None = None) -> Any:
+        """With the model's own similarity; in pieces by gradient caching (Gao et al., 2021, GradCache)."""
+        from sentence_transformers.sentence_transformer import losses
         from sentence_transformers.util import cos_sim, dot_score
 
         similarity = str(model.similarity_fn_name)
-        return MultipleNegativesRankingLoss(
-            model,
-            scale=recipe.loss.scale or _SCALES[similarity],
-            similarity_fct=cos_sim if similarity == "cosine" else dot_score,
+        scale = recipe.loss.scale or _SCALES[similarity]
+        compare = cos_sim if similarity == "cosine" else dot_score
+        if size is None:
+            return losses.MultipleNegativesRankingLoss(model, scale=scale, similarity_fct=compare)
+        return losses.CachedMultipleNegativesRankingLoss(
+            model, scale=scale, similarity_fct=compare, mini_batch_size=size
         )
 
     def trainer(self) -> tuple[Any, Any]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO
 
 from services.errors import InputError
-from services.training.task import EVENT, Failed, Saved, Scored, Step, Task
+from services.training.task import EVENT, Event, Failed, Task
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class ChildDied(Exception):
     """The training process ended before its work was done: a defect, or it was killed."""
 
 
-def run(task: Task, alive: Callable[[], None]) -> Iterator[Step | Saved | Scored]:
+def run(task: Task, alive: Callable[[], None]) -> Iterator[Event]:
     """Do a task in a process of its own; its events as they come.
 
     Args:

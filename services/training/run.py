@@ -26,7 +26,7 @@ from services.training.plan import TrainingPlan
 from services.training.precision import fitting
 from services.training.recipe import Recipe
 from services.training.sources import fingerprints, open_candidates
-from services.training.task import Saved, Scored, Step, Task
+from services.training.task import Cut, Event, Saved, Scored, Step, Task
 from services.training.trained import CURVE
 
 CHUNK_SECONDS = 120.0
@@ -229,16 +229,20 @@ class Run:
             device=self.context.settings.device,
         )
 
-    def _events(self, task: Task, lo: int) -> list[Step | Saved | Scored]:
+    def _events(self, task: Task, lo: int) -> list[Event]:
         """Run a task to its end, telling how it goes."""
         done = lo
-        found: list[Step | Saved | Scored] = []
+        found: list[Event] = []
 
         def alive() -> None:
             self.context.checkpoint(done - lo)
 
         for event in process.run(task, alive):
             found.append(event)
+            if isinstance(event, Cut):
+                self.context.log(
+                    f"step {event.step}: out of memory; goes on with {event.size} examples at a time"
+                )
             if isinstance(event, Step):
                 done = event.step
                 if event.loss is None:

@@ -17,6 +17,11 @@ from services.training.task import Failed, Step, Task
 _STRIDE = 1_000_003  # seeds of neighbouring runs do not meet
 
 
+def seed_step(seed: int, step: int) -> None:
+    """All that a step draws comes from here, whatever was drawn before it, or in a try that failed."""
+    torch.manual_seed(seed * _STRIDE + step)
+
+
 class Steps(TrainerCallback):
     """What happens at each step.
 
@@ -36,7 +41,7 @@ class Steps(TrainerCallback):
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Seed the step."""
-        torch.manual_seed(self._task.recipe.seed * _STRIDE + state.global_step)
+        seed_step(self._task.recipe.seed, state.global_step)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Save and stop after the chunk's last step."""

@@ -55,6 +55,14 @@ class Step(_Message):
     device_memory: int | None
 
 
+class Cut(_Message):
+    """Memory does not hold a step at once: from this one on, so many examples are computed at a time."""
+
+    event: Literal["cut"] = "cut"
+    step: int
+    size: int
+
+
 class Saved(_Message):
     """The checkpoint lies in this folder."""
 
@@ -78,5 +86,5 @@ class Failed(_Message):
     hint: str | None
 
 
-Event = Annotated[Step | Saved | Scored | Failed, Field(discriminator="event")]
-EVENT: TypeAdapter[Step | Saved | Scored | Failed] = TypeAdapter(Event)
+Event = Step | Cut | Saved | Scored | Failed
+EVENT: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="event")])
