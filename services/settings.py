@@ -62,12 +62,23 @@ class Settings(BaseModel):
     window: int = Field(16, ge=1, le=256, description="chunks on the broker at a time, per queue")
     max_attempts: int = Field(5, ge=1, description="attempts before a chunk is given up")
     senders: int = Field(4, ge=1, le=64, description="parallel requests to Elasticsearch")
+    embed_url: str = Field(
+        "", description="who encodes queries (docs/serving.md); empty: the local stack's models process"
+    )
+    rerank_url: str = Field("", description="who reranks; empty: the local stack's models process")
+    warm: str = Field(
+        "", description="models to be loaded at start, comma-separated; empty: those in use before"
+    )
+    models_mb: int = Field(4096, ge=64, description="models kept loaded for serving, in MiB of their files")
+    queue_tokens: int = Field(
+        262_144, ge=1024, description="tokens that may wait for the models; beyond: 429, come back later"
+    )
     searches_days: int = Field(
         30, ge=0, le=400, description="days that searches stay in the log; 0: none is logged"
     )
     searches_text: bool = Field(False, description="log the text of queries too, not only their hash")
 
-    @field_validator("es_url", "redis_url")
+    @field_validator("es_url", "redis_url", "embed_url", "rerank_url")
     @classmethod
     def _without_password(cls, url: str) -> str:
         """A password in an address would be shown by `config show` and stand in logs."""

@@ -2,44 +2,157 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
 
 from services.deadline import Deadline
 from services.elastic.mapping import ServedSystem
+from services.errors import MsmError, NotFound, TooLate
+from services.inference.batching import Batcher, Block, Piece
+from services.inference.checks import require_checkpoint
 from services.inference.models import Embedded, Floats, PromptKind, Reranked
+from services.inference.shelf import Shelf
 from services.settings import Settings
 from services.store import Store
 
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Who is told what goes on, for metrics.
+
+    Attributes:
+        block: After every block.
+        stage: After a stage (`load`, `tokenise`) of a request, with its seconds.
+        change: After models were loaded or put away.
+    """
+
+    block: Callable[[Block], None] = lambda block: None
+    stage: Callable[[str, float], None] = lambda stage, seconds: None
+    change: Callable[[], None] = lambda: None
+
 
 class LocalModels:
-    """See `services.inference.models.ModelService`. Belongs to one event loop."""
+    """See `services.inference.models.ModelService`. Belongs to one event loop.
 
-    def __init__(self, settings: Settings, store: Store) -> None:
-        self._settings = settings
-        self._store = store
+    Args:
+        settings: `device`, `threads`, `queue_tokens`, `models_mb`.
+        store: Where models are.
+        watch: For metrics.
+    """
+
+    def __init__(self, settings: Settings, store: Store, watch: Watch | None = None) -> None:
+        self._watch = watch or Watch()
+        # One thread each: a tokenizer is not made for two threads, and a long load must not hold it up.
+        self._loader = ThreadPoolExecutor(1, "loader")
+        self._tokeniser = ThreadPoolExecutor(1, "tokeniser")
+        self.shelf = Shelf(settings, store, self._loader, self._watch.change)
+        self.batcher = Batcher(settings.queue_tokens, self._watch.block)
+        self.failed: dict[str, MsmError] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def embed(self, system: ServedSystem, texts: Sequence[str], deadline: Deadline) -> Floats:
         """See `Models`."""
-        raise NotImplementedError
+        found = await self.embedded(system.name, texts, "query", deadline, system.model)
+        require_checkpoint(system, found.checkpoint)
+        return found.vectors
 
     async def rerank(self, model: str, query: str, texts: Sequence[str], deadline: Deadline) -> Floats:
         """See `Models`."""
-        raise NotImplementedError
+        return (await self.reranked(model, query, texts, deadline)).scores
 
     async def embedded(
-        self, model: str, texts: Sequence[str], kind: PromptKind, deadline: Deadline
+        self,
+        model: str,
+        texts: Sequence[str],
+        kind: PromptKind,
+        deadline: Deadline,
+        checkpoint: str | None = None,
     ) -> Embedded:
-        """See `ModelService`."""
-        raise NotImplementedError
+        """See `ModelService`; `checkpoint` is the one that is hoped for, another may answer."""
+        runner = await self._in_time("load", model, self.shelf.encoder(model, checkpoint), deadline)
+        pieces = await self._pieces(model, lambda: runner.pieces(texts, kind), deadline)
+        values = await self.batcher.compute(runner, pieces, deadline, small=kind == "query")
+        _raise_first(values)
+        if any(value is None for value in values):
+            raise TooLate(f"{model}: not all of {len(texts)} texts were encoded by the deadline")
+        vectors = np.stack(values) if values else np.empty((0, runner.dim), np.float32)
+        return Embedded(vectors, _tokens(pieces), runner.checkpoint)
 
     async def reranked(self, model: str, query: str, texts: Sequence[str], deadline: Deadline) -> Reranked:
         """See `ModelService`."""
-        raise NotImplementedError
+        runner = await self._in_time("load", model, self.shelf.scorer(model), deadline)
+        pieces = await self._pieces(model, lambda: runner.pieces(query, texts), deadline)
+        values = await self.batcher.compute(runner, pieces, deadline)
+        _raise_first(values)
+        reached = values.index(None) if None in values else len(values)
+        if texts and not reached:
+            raise TooLate(f"{model}: not one of {len(texts)} texts was scored by the deadline")
+        scores = np.full(len(texts), np.nan, np.float32)
+        scores[:reached] = values[:reached]
+        return Reranked(scores, _tokens(pieces), runner.checkpoint)
 
     async def warm(self, names: Sequence[str]) -> None:
+        """See `ModelService`; a name that cannot be loaded stands in `failed` until it can."""
+        for name in names:
+            task = asyncio.get_running_loop().create_task(self._warm(name), name=name)
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def unready(self) -> list[str]:
         """See `ModelService`."""
-        raise NotImplementedError
+        loading = [f"{task.get_name()} is being loaded" for task in self._tasks]
+        return sorted(loading) + [f"{name}: {error.message}" for name, error in sorted(self.failed.items())]
 
     async def close(self) -> None:
         """See `ModelService`."""
-        raise NotImplementedError
+        for task in list(self._tasks):
+            task.cancel()
+        await self.batcher.close()
+        for executor in (self._loader, self._tokeniser):
+            executor.shutdown(wait=False, cancel_futures=True)
+
+    async def _warm(self, name: str) -> None:
+        """Load the system and the cross-encoder of that name, whichever there is."""
+        self.failed.pop(name, None)
+        outcomes = await asyncio.gather(
+            self.shelf.encoder(name), self.shelf.scorer(name), return_exceptions=True
+        )
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException) and not isinstance(outcome, MsmError):
+                raise outcome
+        errors = [outcome for outcome in outcomes if isinstance(outcome, MsmError)]
+        worse = [error for error in errors if not isinstance(error, NotFound)]
+        if worse or len(errors) == len(outcomes):
+            self.failed[name] = (worse or errors)[0]
+
+    async def _pieces(self, model: str, make: Callable[[], list[Piece]], deadline: Deadline) -> list[Piece]:
+        made = asyncio.get_running_loop().run_in_executor(self._tokeniser, make)
+        return await self._in_time("tokenise", model, made, deadline)
+
+    async def _in_time(self, stage: str, model: str, work: Awaitable[T], deadline: Deadline) -> T:
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(deadline.timeout):
+                return await work
+        except TimeoutError as error:
+            raise TooLate(f"{model}: the deadline passed during: {stage}") from error
+        finally:
+            self._watch.stage(stage, time.monotonic() - began)
+
+
+def _raise_first(values: Sequence[Any]) -> None:
+    for value in values:
+        if isinstance(value, Exception):
+            raise value
+
+
+def _tokens(pieces: Sequence[Piece]) -> int:
+    return sum(piece.tokens for piece in pieces)

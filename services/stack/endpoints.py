@@ -48,3 +48,9 @@ def endpoints(settings: Settings) -> Endpoints:
         redis_url=settings.redis_url or f"redis://{HOST}:{ports['redis']}/0",
         api_url=f"http://{HOST}:{ports['api']}" if ports else "",
     )
+
+
+def models_url(settings: Settings) -> str:
+    """Where the local stack's models process is; empty where there is no local stack."""
+    port = remembered(settings).get("ports", {}).get("models")
+    return f"http://{HOST}:{port}" if port else ""

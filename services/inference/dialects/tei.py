@@ -1,0 +1,150 @@
+"""Text Embeddings Inference's `/embed` and `/rerank`: https://huggingface.github.io/text-embeddings-inference.
+
+A server of theirs has one model and no name for it in a request; ours takes `model` besides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from services.deadline import Deadline
+from services.errors import UsageError
+from services.inference.dialects.shapes import Shape, best_first, complete, sigmoid
+from services.inference.models import Embedded, Floats, ModelService, PromptKind
+
+EMBED, RERANK, INFO = "/embed", "/rerank", "/info"
+BATCH = 32
+"""Texts per request that their servers take unless `/info` says otherwise (`max_client_batch_size`)."""
+
+_KINDS: dict[str | None, PromptKind] = {
+    None: "passage", "query": "query", "passage": "passage", "document": "passage", "corpus": "passage",
+}  # fmt: skip
+
+
+class EmbedRequest(Shape):
+    """A request for vectors.
+
+    Attributes:
+        normalize: To unit length, whatever the model's own is.
+        prompt_name: Which of the system's prompts is put in front; None: the one for passages.
+        truncate: Too long a text is always cut at its end, as the index was made; it need not be asked for.
+    """
+
+    inputs: str | list[str] = Field(min_length=1)
+    model: str | None = None
+    normalize: bool = True
+    prompt_name: str | None = None
+    truncate: bool = False
+    truncation_direction: Literal["right", "Right"] = "right"
+    dimensions: int | None = Field(None, ge=1)
+
+    @property
+    def texts(self) -> list[str]:
+        """The texts, in order."""
+        return [self.inputs] if isinstance(self.inputs, str) else self.inputs
+
+
+class RerankRequest(Shape):
+    """A request for scores.
+
+    Attributes:
+        raw_scores: Logits; without, their sigmoid.
+        return_text: Whether the answer carries the texts.
+    """
+
+    query: str = Field(min_length=1)
+    texts: list[str] = Field(min_length=1)
+    model: str | None = None
+    raw_scores: bool = False
+    return_text: bool = False
+    truncate: bool = False
+    truncation_direction: Literal["right", "Right"] = "right"
+
+
+async def embed(
+    models: ModelService, request: EmbedRequest, model: str, deadline: Deadline
+) -> list[list[float]]:
+    """The answer.
+
+    Args:
+        models: Who computes.
+        request: What came.
+        model: Used where the request names none.
+        deadline: Of the request.
+
+    Raises:
+        UsageError: an unknown prompt, or dimensions that the model does not have.
+    """
+    if request.prompt_name not in _KINDS:
+        known = ", ".join(name for name in _KINDS if name)
+        raise UsageError(f"prompt_name: there is no '{request.prompt_name}'; known: {known}")
+    name = request.model or model
+    found = await models.embedded(name, request.texts, _KINDS[request.prompt_name], deadline)
+    if request.dimensions not in (None, found.vectors.shape[1]):
+        raise UsageError(f"dimensions: '{name}' has {found.vectors.shape[1]}, not {request.dimensions}")
+    vectors = unit(found.vectors) if request.normalize else found.vectors
+    rows: list[list[float]] = vectors.tolist()
+    return rows
+
+
+async def rerank(
+    models: ModelService, request: RerankRequest, model: str, deadline: Deadline
+) -> list[dict[str, Any]]:
+    """The answer, best first. Arguments as of `embed`.
+
+    Raises:
+        TooLate: some texts were not reached.
+    """
+    found = await models.reranked(request.model or model, request.query, request.texts, deadline)
+    scores = complete(found.scores)
+    shown = (scores if request.raw_scores else sigmoid(scores)).tolist()
+    return [
+        {"index": n, "score": shown[n]} | ({"text": request.texts[n]} if request.return_text else {})
+        for n in best_first(scores)
+    ]
+
+
+def unit(vectors: Floats) -> Floats:
+    """Rows at length 1; one of zeros stays."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    made: Floats = (vectors / np.where(lengths == 0, 1, lengths)).astype(np.float32)
+    return made
+
+
+# -- the inverse -----------------------------------------------------------------------------------
+
+
+def ask_embed(texts: Sequence[str]) -> dict[str, Any]:
+    """What to send for vectors, at their own length, of texts that have their prompts in front."""
+    return {"inputs": list(texts), "normalize": False, "truncate": True}
+
+
+def ask_rerank(query: str, texts: Sequence[str]) -> dict[str, Any]:
+    """What to send for logits."""
+    return {"query": query, "texts": list(texts), "raw_scores": True, "truncate": True}
+
+
+def read_embed(answer: Any, texts: int) -> Embedded:
+    """Vectors from an answer.
+
+    Raises:
+        ValueError, TypeError: it is none.
+    """
+    vectors = np.asarray(answer, np.float32)
+    if vectors.ndim != 2 or len(vectors) != texts:
+        raise ValueError(f"shape {vectors.shape} instead of [{texts}, dims]")
+    return Embedded(vectors, 0, "")
+
+
+def read_rerank(answer: Any, texts: int) -> Floats:
+    """Logits from an answer, in the texts' order.
+
+    Raises:
+        ValueError, KeyError, TypeError: it is none.
+    """
+    found = {int(entry["index"]): float(entry["score"]) for entry in answer}
+    return np.array([found[n] for n in range(texts)], np.float32)

@@ -1,0 +1,70 @@
+"""Query vectors seen lately, kept on the asking side: a known query needs no trip, and no models process.
+
+They are kept here rather than in the models process because a search whose query is known keeps its dense
+legs while that process is away, and saves the trip while it is not.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import numpy as np
+
+from services.deadline import Deadline
+from services.elastic.mapping import ServedSystem
+from services.inference.models import Embedded, Floats, ModelService, PromptKind, Reranked
+
+MOST = 4096
+"""Vectors: 6 MB at 384 dimensions, 16 MB at 1,024."""
+
+
+class RememberingModels:
+    """A `ModelService` in front of another that remembers what `embed` answered."""
+
+    def __init__(self, models: ModelService, most: int = MOST) -> None:
+        self._models = models
+        self._most = most
+        # The index's fingerprint covers model, prompts and length: another checkpoint is another key.
+        self._known: OrderedDict[tuple[str, str, str], Floats] = OrderedDict()
+
+    async def embed(self, system: ServedSystem, texts: Sequence[str], deadline: Deadline) -> Floats:
+        """See `Models`."""
+        keys = [(system.name, system.fingerprint, text) for text in texts]
+        missing = list(dict.fromkeys(key for key in keys if key not in self._known))
+        found = {key: self._known[key] for key in keys if key in self._known}
+        if missing:
+            vectors = await self._models.embed(system, [text for *_, text in missing], deadline)
+            found |= zip(missing, vectors, strict=True)
+        for key in keys:
+            self._known[key] = found[key]
+            self._known.move_to_end(key)
+        while len(self._known) > self._most:
+            self._known.popitem(last=False)
+        return np.stack([found[key] for key in keys]) if keys else np.empty((0, system.dims), np.float32)
+
+    async def rerank(self, model: str, query: str, texts: Sequence[str], deadline: Deadline) -> Floats:
+        """See `Models`."""
+        return await self._models.rerank(model, query, texts, deadline)
+
+    async def embedded(
+        self, model: str, texts: Sequence[str], kind: PromptKind, deadline: Deadline
+    ) -> Embedded:
+        """See `ModelService`."""
+        return await self._models.embedded(model, texts, kind, deadline)
+
+    async def reranked(self, model: str, query: str, texts: Sequence[str], deadline: Deadline) -> Reranked:
+        """See `ModelService`."""
+        return await self._models.reranked(model, query, texts, deadline)
+
+    async def warm(self, names: Sequence[str]) -> None:
+        """See `ModelService`."""
+        await self._models.warm(names)
+
+    async def unready(self) -> list[str]:
+        """See `ModelService`."""
+        return await self._models.unready()
+
+    async def close(self) -> None:
+        """See `ModelService`."""
+        await self._models.close()

@@ -1,0 +1,104 @@
+"""Our encoders and scorers as the batcher runs them: texts to pieces, blocks of pieces to values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from services.cross_encoders.models import InstalledModel as CrossEncoderModel
+from services.encoding.blocks import halving
+from services.encoding.encoder import Encoder
+from services.errors import InputError, MsmError
+from services.inference.batching import Piece
+from services.inference.models import Floats, PromptKind
+from services.inference.token_cache import TokenCache
+from services.scoring.ragged import Ragged
+from services.scoring.scorer import Scorer
+from services.systems.models import InstalledModel as SystemModel
+
+
+class EncoderRunner:
+    """An encoder; a payload is a text's token ids, a value its vector, float32 [dim]."""
+
+    def __init__(self, encoder: Encoder, model: SystemModel) -> None:
+        self._encoder = encoder
+        self._cache: TokenCache[list[int]] = TokenCache(len)
+        self.name = model.system
+        self.checkpoint = model.fingerprint
+        self.dim = encoder.dim
+
+    @property
+    def block_tokens(self) -> int:
+        """See `Runner`."""
+        return self._encoder.engine.backend.block_tokens
+
+    def pieces(self, texts: Sequence[str], kind: PromptKind) -> list[Piece]:
+        """Tokenise. InputError names the first text that cannot be encoded."""
+        prompt = self._encoder.prompt(kind)
+        rows = self._cache.of([prompt + text for text in texts], self._tokens)
+        return [Piece((kind, text), len(row), row) for text, row in zip(texts, rows, strict=True)]
+
+    def compute(self, payloads: Sequence[list[int]]) -> list[Floats | MsmError]:
+        """See `Runner`."""
+        encoded = halving(
+            lambda scale: self._encoder.engine.encode_tokens(list(payloads), {}, fill=False, scale=scale)
+        )
+        return [
+            InputError(f"{self.name}: a text cannot be encoded: {encoded.dead[n]}") if n in encoded.dead
+            else encoded.vectors[n]
+            for n in range(len(payloads))
+        ]  # fmt: skip
+
+    def _tokens(self, texts: list[str]) -> list[list[int]]:
+        rows, dead = self._encoder.engine.tokens(texts)
+        for n, why in dead.items():
+            raise InputError(f"{self.name}: the text {texts[n][:60]!r} cannot be encoded: {why}")
+        return rows
+
+
+class ScorerRunner:
+    """A cross-encoder; a payload is a query's and a passage's token ids, a value their raw logit."""
+
+    def __init__(self, scorer: Scorer, model: CrossEncoderModel) -> None:
+        self._engine = scorer.engine
+        self._cache: TokenCache[Ragged] = TokenCache(lambda one: len(one.ids))
+        self.name = model.ce
+        self.checkpoint = model.fingerprint
+
+    @property
+    def block_tokens(self) -> int:
+        """See `Runner`."""
+        return self._engine.backend.block_tokens
+
+    def pieces(self, query: str, texts: Sequence[str]) -> list[Piece]:
+        """Tokenise. InputError for a text that cannot be."""
+        tokenizer, layout = self._engine.tokenizer, self._engine.tokenizer.layout
+        asked = tokenizer.queries([query])
+        passages = self._cache.of(list(texts), lambda missing: _single(tokenizer.passages(missing)))
+        lengths = np.array([one.lengths[0] for one in passages], np.int64)
+        totals = layout.totals(layout.truncated(np.full(len(texts), asked.lengths[0]), lengths)).tolist()
+        return [
+            Piece((query, text), total, (asked, one))
+            for text, total, one in zip(texts, totals, passages, strict=True)
+        ]
+
+    def compute(self, payloads: Sequence[tuple[Ragged, Ragged]]) -> list[float | MsmError]:
+        """See `Runner`."""
+        asked = {id(query): query for query, _ in payloads}
+        place = {key: n for n, key in enumerate(asked)}
+        queries = Ragged.joined(asked.values())
+        passages = Ragged.joined(passage for _, passage in payloads)
+        q = np.array([place[id(query)] for query, _ in payloads], np.int64)
+        p = np.arange(len(payloads))
+        scored = halving(lambda scale: self._engine.score(queries, passages, q, p, fill=False, scale=scale))
+        return [
+            InputError(f"{self.name}: a text cannot be scored: {scored.dead[n]}") if n in scored.dead
+            else score
+            for n, score in enumerate(scored.scores.tolist())
+        ]  # fmt: skip
+
+
+def _single(texts: Ragged) -> list[Ragged]:
+    """Each text by itself."""
+    return [texts.take(np.array([n])) for n in range(len(texts))]
