@@ -26,7 +26,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.command()
 @click.option(
     "--system", "systems", multiple=True, type=CommaList(), callback=flat,
-    help="System, or hybrid (what a search returns); repeat, or join by commas.",
+    help="System, hybrid (what a search returns), hybrid+rerank[:CE]; repeat, or join by commas.",
 )  # fmt: skip
 @click.option(
     "--run", "runs", multiple=True, type=_FILE, help="A TREC run to measure instead; may be repeated."

@@ -1,7 +1,8 @@
 """Measure ranked lists against a split's qrels, and say what they are.
 
 Retrieval searches the whole collection; reranking orders a list that something else has found, so that its
-values say as much of that list. They are never to be compared without saying so.
+values say as much of that list. They are never to be compared without saying so. A search that reranks its
+own head does both.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from services.mining.ranking import Candidates
 
 _BATCH = 512  # queries measured at a time: ir_measures takes dicts of dicts
 
-RunKind = Literal["retrieval", "reranking"]
+RunKind = Literal["retrieval", "reranking", "retrieval+reranking"]
 
 
 @dataclass(frozen=True)

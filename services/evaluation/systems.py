@@ -1,50 +1,42 @@
-"""What can be evaluated by name: every system, and `hybrid`, which is what a search returns."""
+"""What can be evaluated by name: every system, and `hybrid[+rerank[:MODEL]]`: what a search returns."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
 
 from services.collections.collection import Collection, Ords
 from services.elastic import versions
-from services.elastic.mapping import ServedSystem
-from services.encoding.vectors import open_vectors
 from services.errors import NotFound, UsageError
 from services.evaluation.evaluate import RunKind
+from services.evaluation.searched import is_reranked, is_search, searched
 from services.jobs.kind import Context, Spec
 from services.mining.ranking import Candidates
 from services.mining.retrieve import retrieve
 from services.mining.runs import Engine
 from services.negatives.mined import choose_runs
-from services.search.engine import Engine as SearchEngine
-from services.search.query_vectors import QueryVectors
-from services.search.request import SearchRequest
 from services.systems.registry import Registry
 from services.systems.system import System
 
-HYBRID = "hybrid"
-_BATCH = 256  # questions to a search at a time
+_BATCH = 256  # questions read at a time
 
 
 def canonical(context: Context, name: str) -> str:
     """A system's own name for any of its aliases; NotFound with the nearest names."""
-    return name if name == HYBRID else Registry.load(context.store).get(name).name
+    return name if is_search(name) else Registry.load(context.store).get(name).name
 
 
 def kind_of(context: Context, name: str, *, reranking: bool) -> RunKind:
-    """What a system's rankings are: retrieval, unless an imported run is said to be reranking.
+    """What a system's rankings are: retrieval, a search with its reranking, or an imported reranked run.
 
     Raises:
         UsageError: a system that searches the collection is said to rerank.
     """
     if not reranking:
-        return "retrieval"
-    if name == HYBRID or not Registry.load(context.store).get(name).is_imported:
+        return "retrieval+reranking" if is_reranked(name) else "retrieval"
+    if is_search(name) or not Registry.load(context.store).get(name).is_imported:
         raise UsageError(
             f"'{name}' searches the whole collection: that is retrieval",
             hint="--reranking is for --run, and for systems whose runs were imported",
@@ -63,13 +55,13 @@ def needed(context: Context, collection: Collection, systems: Sequence[str], eng
 
     pinned: dict[str, Any] = {"collection": collection.name, "collection_version": collection.state.version}
     registry = Registry.load(context.store)
-    known = [registry.get(name) for name in systems if name != HYBRID]
+    known = [registry.get(name) for name in systems if not is_search(name)]
     known = [system for system in known if not system.is_imported]
     dense = tuple(system.name for system in known if system.is_dense)
     specs: list[Spec] = []
     if dense and engine == "exact":
         specs += [EncodeSpec(**pinned, system=name) for name in dense]
-    if HYBRID in systems or (dense and engine == "es"):
+    if any(map(is_search, systems)) or (dense and engine == "es"):
         specs.append(_served_index(context, collection, dense))
     elif len(dense) < len(known):
         specs.append(IndexSpec(**pinned))
@@ -99,28 +91,18 @@ def _served_index(context: Context, collection: Collection, dense: tuple[str, ..
 def rankings(
     context: Context, collection: Collection, split: str, system: str, qords: Ords, depth: int, engine: Engine
 ) -> Iterator[Candidates]:
-    """What a system, or `hybrid`, returns for queries of a split, `depth` deep, in the order of `qords`.
+    """What a system, or a search, returns for queries of a split, `depth` deep, in the order of `qords`.
 
     An imported system cannot be asked: its run of the split is read.
     """
-    known = None if system == HYBRID else Registry.load(context.store).get(system)
-    if known is not None and known.is_imported:
+    if is_search(system):
+        yield from searched(context, collection, system, qords, depth)
+        return
+    known = Registry.load(context.store).get(system)
+    if known.is_imported:
         yield from _of_run(collection, split, known, qords, depth)
         return
-    if known is not None:
-        chosen = engine if known.is_dense else "es"
-        yield from retrieve(context, collection, system, qords, depth, chosen)
-        return
-    texts = collection.read_queries(0, collection.state.query_count, ["text"])["text"]
-    for lo in range(0, len(qords), _BATCH):
-        batch = qords[lo : lo + _BATCH]
-        asked = texts.take(pa.array(batch)).to_pylist()
-        engine_ = SearchEngine(
-            context.elastic(), context.settings, _Stored(context, collection, batch, asked)
-        )
-        request = SearchRequest(query="", collection=collection.name, size=1)
-        for qord, (ords, scores) in zip(batch, engine_.search_many(request, asked, depth), strict=True):
-            yield Candidates(int(qord), ords, scores)
+    yield from retrieve(context, collection, system, qords, depth, engine if known.is_dense else "es")
 
 
 def _of_run(
@@ -138,20 +120,3 @@ def _of_run(
             scores = np.zeros(len(ords), np.float32)
             ords[rank - 1], scores[rank - 1] = rows.ords[a:b], rows.score[a:b]
             yield Candidates(int(qord), ords, scores).cut(depth)
-
-
-@dataclass(frozen=True)
-class _Stored:
-    """Query vectors from the store: the same that an encoder would give, without loading one."""
-
-    context: Context
-    collection: Collection
-    qords: Ords
-    texts: list[str]
-
-    def __call__(self, system: ServedSystem, texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        vectors = open_vectors(self.collection, Registry.load(self.context.store).get(system.name))
-        if vectors is None or vectors.fingerprint != system.fingerprint:
-            return QueryVectors(self.context.store, self.context.settings)(system, texts)
-        row = dict(zip(self.texts, self.qords.tolist(), strict=True))
-        return vectors.queries.take(np.array([row[text] for text in texts], np.int32))
