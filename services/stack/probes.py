@@ -7,6 +7,7 @@ import json
 import socket
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from services.errors import AuthError
@@ -30,21 +31,40 @@ def elasticsearch(settings: Settings, url: str, user: str = "api") -> str | None
     return None if status in ("green", "yellow") else f"cluster health is {status}"
 
 
+def readiness(url: str) -> str | None:
+    """A GET answers 200, or a 503 that says why not in its `reasons`."""
+    answer = _get(url, {}, refused=_reasons)
+    return answer if isinstance(answer, str) else None
+
+
+def _reasons(error: urllib.error.HTTPError) -> str | None:
+    """What an answer of ours says."""
+    try:
+        said = json.loads(error.read())["reasons"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return "; ".join(map(str, said))
+
+
 def http(url: str) -> str | None:
     """A GET answers 200."""
     answer = _get(url, {})
     return answer if isinstance(answer, str) else None
 
 
-def _get(url: str, headers: dict[str, str]) -> bytes | str:
-    """The body of a 200, or what went wrong."""
+def _get(
+    url: str,
+    headers: dict[str, str],
+    refused: Callable[[urllib.error.HTTPError], str | None] = lambda error: None,
+) -> bytes | str:
+    """The body of a 200, or what went wrong: in the words of `refused`, where it finds some."""
     try:
         request = urllib.request.Request(url, headers=headers)  # noqa: S310 - the URL is ours or the operator's
         with _direct.open(request, timeout=TIMEOUT) as answer:
             body: bytes = answer.read()
             return body
     except urllib.error.HTTPError as error:
-        return f"HTTP {error.code} from {url}"
+        return refused(error) or f"HTTP {error.code} from {url}"
     except (OSError, ValueError) as error:
         return f"{url}: {getattr(error, 'reason', error)}"
 

@@ -14,7 +14,7 @@ from typing import Any
 from services.settings import Settings
 from services.stack import elasticsearch, heartbeat, probes, redis
 from services.stack.distribution import Distribution
-from services.stack.endpoints import endpoints
+from services.stack.endpoints import endpoints, models_url
 from services.stack.layout import Layout
 
 Probe = Callable[[], str | None]
@@ -97,6 +97,8 @@ def declare(settings: Settings, state: Mapping[str, Any]) -> list[Process]:
         )
 
     api = python("api", "services.api", 10.0)
+    # Once started by an earlier version, a stack has no port for what is newer until it is stopped.
+    models = [_models(settings, ours, ports["models"])] if "models" in ports else []
     return [
         Process(
             "elasticsearch",
@@ -118,6 +120,7 @@ def declare(settings: Settings, state: Mapping[str, Any]) -> list[Process]:
         ),
         python("dispatcher", "workers.dispatcher", 10.0),
         python("worker", "workers.worker", 25.0, {"REMAP_SIGTERM": "SIGQUIT"}),
+        *models,
         Process(
             "api",
             api.command,
@@ -129,3 +132,17 @@ def declare(settings: Settings, state: Mapping[str, Any]) -> list[Process]:
             grace=api.grace,
         ),
     ]
+
+
+def _models(settings: Settings, environment: Mapping[str, str], port: int) -> Process:
+    """Encoders and cross-encoders for serving. It needs the store only, so that it waits for nobody."""
+    url = models_url(settings)
+    return Process(
+        "models",
+        [sys.executable, "-m", "services.inference"],
+        lambda: probes.readiness(f"{url}/readyz"),
+        environment,
+        url=url,
+        port=port,
+        grace=10.0,
+    )

@@ -25,7 +25,7 @@ from services.stack.endpoints import endpoints
 from services.stack.layout import Layout
 from tests.conftest import Cli, Stack
 
-NAMES = ["supervisor", "elasticsearch", "redis", "dispatcher", "worker", "api"]
+NAMES = ["supervisor", "elasticsearch", "redis", "dispatcher", "worker", "models", "api"]
 
 
 def ask(
@@ -306,7 +306,7 @@ class TestOwn:
 
     def test_what_dies_is_started_again(self, own: Own) -> None:
         before = own.pids()
-        own.kill("redis", "worker", "dispatcher", "api")
+        own.kill("redis", "worker", "dispatcher", "models", "api")
         eventually(lambda: all(own.ready().values()))
         after = own.pids()
         assert {name for name in NAMES if before[name] == after[name]} == {"supervisor", "elasticsearch"}

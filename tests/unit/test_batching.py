@@ -1,0 +1,255 @@
+"""What the models process computes next: scheduling alone, with a runner that only notes what it is given."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import pytest
+
+from services.deadline import Deadline
+from services.errors import MsmError, Overloaded, TooLate
+from services.inference.batching import Batcher, Piece
+
+NEVER = Deadline()
+BLOCK = 64
+
+
+class Noting:
+    """Answers every payload with itself in capitals; `gate` holds the device as long as it is shut."""
+
+    name, block_tokens = "noting", BLOCK
+
+    def __init__(self) -> None:
+        self.blocks: list[list[str]] = []
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def compute(self, payloads: Sequence[Any]) -> list[Any]:
+        self.blocks.append(list(payloads))
+        assert self.gate.wait(20)
+        return [text.upper() for text in payloads]
+
+
+class Failing(Noting):
+    def compute(self, payloads: Sequence[Any]) -> list[Any]:
+        raise RuntimeError("no such kernel\nmore of it")
+
+
+def pieces(*texts: str, tokens: int = 8) -> list[Piece]:
+    return [Piece(text, tokens, text) for text in texts]
+
+
+def scheduled(scenario: Callable[[Batcher], Awaitable[None]], limit: int = 10_000) -> None:
+    async def run() -> None:
+        batcher = Batcher(limit)
+        try:
+            await scenario(batcher)
+        finally:
+            await batcher.close()
+
+    asyncio.run(run())
+
+
+async def held(batcher: Batcher, runner: Noting) -> asyncio.Task[list[Any]]:
+    """The device busy with a piece of somebody's, until the gate opens."""
+    runner.gate.clear()
+    task = asyncio.create_task(batcher.compute(runner, pieces("held"), NEVER))
+    while not runner.blocks:
+        await asyncio.sleep(0.001)
+    return task
+
+
+def test_an_idle_device_begins_at_once_and_answers_in_the_order_asked() -> None:
+    async def scenario(batcher: Batcher) -> None:
+        runner = Noting()
+        assert await batcher.compute(runner, pieces("b", "a", "b"), NEVER) == ["B", "A", "B"]
+        assert sorted(text for block in runner.blocks for text in block) == ["a", "b"]
+        assert batcher.queued == 0
+
+    scheduled(scenario)
+
+
+def test_what_comes_in_while_the_device_is_busy_is_one_block() -> None:
+    async def scenario(batcher: Batcher) -> None:
+        runner = Noting()
+        first = await held(batcher, runner)
+        others = [asyncio.create_task(batcher.compute(runner, pieces(text), NEVER)) for text in "xyz"]
+        await asyncio.sleep(0)
+        runner.gate.set()
+        assert await asyncio.gather(first, *others) == [["HELD"], ["X"], ["Y"], ["Z"]]
+        assert [sorted(block) for block in runner.blocks] == [["held"], ["x", "y", "z"]]
+
+    scheduled(scenario)
+
+
+def test_a_block_holds_no_more_tokens_than_suit_the_device_padding_included() -> None:
+    async def scenario(batcher: Batcher) -> None:
+        runner = Noting()
+        long, short = pieces("long", tokens=17), pieces(*"abcdefgh", tokens=5)
+        await batcher.compute(runner, [*short, *long], NEVER)
+        # 17 tokens are padded to 24, of which 64 hold two rows; 5 to 8, of which they hold eight.
+        assert [len(block) for block in runner.blocks] == [2, 7]
+        assert "long" in runner.blocks[0]
+
+    scheduled(scenario)
+
+
+def test_pieces_of_others_that_are_as_long_fill_a_block_up() -> None:
+    async def scenario(batcher: Batcher) -> None:
+        runner = Noting()
+        first = await held(batcher, runner)
+        mine = [*pieces("mine", tokens=30), *pieces("small", tokens=2)]
+        theirs = [*pieces("theirs", tokens=29), *pieces("tiny", tokens=1)]
+        both = [asyncio.create_task(batcher.compute(runner, some, NEVER)) for some in (mine, theirs)]
+        await asyncio.sleep(0)
+        runner.gate.set()
+        await asyncio.gather(first, *both)
+        assert runner.blocks[1:] == [["mine", "theirs"], ["small", "tiny"]]
+
+    scheduled(scenario)
+
+
+def test_the_request_that_is_due_first_is_computed_first() -> None:
+    async def scenario(batcher: Batcher) -> None:
+        runner = Noting()
+        first = await held(batcher, runner)
+        asked = {"patient": NEVER, "hurried": Deadline.after(5_000), "hasty": Deadline.after(4_000)}
+        tasks = [
+            asyncio.create_task(batcher.compute(runner, pieces(text, tokens=BLOCK), deadline))
+            for text, deadline in asked.items()
+        ]
+        await asyncio.sleep(0)
+        runner.gate.set()
+        await asyncio.gather(first, *tasks)
+        assert [text for block in runner.blocks[1:] for text in block] == ["hasty", "hurried", "patient"]
+
+    scheduled(scenario)
+
+
+def test_a_query_s_vector_is_not_stuck_behind_a_long_rerank() -> None:
+    async def scenario(batcher: Batcher) -> None:
+        reranker, encoder = Noting(), Noting()
+        first = await held(batcher, reranker)
+        rerank = batcher.compute(reranker, pieces(*"abcdefgh", tokens=BLOCK), Deadline.after(9_000))
+        long = asyncio.create_task(rerank)
+        await asyncio.sleep(0)
+        vector = asyncio.create_task(batcher.compute(encoder, pieces("query"), NEVER, small=True))
+        await asyncio.sleep(0)
+        reranker.gate.set()
+        assert await vector == ["QUERY"]
+        assert len(reranker.blocks) < 9
+        await asyncio.gather(first, long)
+
+    scheduled(scenario)
+
+
+def test_equal_pieces_of_concurrent_requests_are_computed_once() -> None:
+    async def scenario(batcher: Batcher) -> None:
+        runner = Noting()
+        first = await held(batcher, runner)
+        again = asyncio.create_task(batcher.compute(runner, pieces("same", "held"), NEVER))
+        other = asyncio.create_task(batcher.compute(runner, pieces("same"), NEVER))
+        await asyncio.sleep(0)
+        runner.gate.set()
+        assert await asyncio.gather(first, again, other) == [["HELD"], ["SAME", "HELD"], ["SAME"]]
+        assert runner.blocks == [["held"], ["same"]]
+        assert batcher.shared == 2
+
+    scheduled(scenario)
+
+
+def test_equal_texts_of_two_models_are_not_the_same() -> None:
+    async def scenario(batcher: Batcher) -> None:
+        one, other = Noting(), Noting()
+        await asyncio.gather(*(batcher.compute(runner, pieces("t"), NEVER) for runner in (one, other)))
+        assert one.blocks == other.blocks == [["t"]]
+
+    scheduled(scenario)
+
+
+def test_at_the_deadline_the_answer_is_what_is_there() -> None:
+    async def scenario(batcher: Batcher) -> None:
+        runner = Noting()
+        first = await held(batcher, runner)
+        assert await batcher.compute(runner, pieces("late"), Deadline.after(20)) == [None]
+        assert batcher.queued == 8  # the held piece only
+        runner.gate.set()
+        assert await first == ["HELD"]
+        assert runner.blocks == [["held"]], "what nobody waits for is not computed"
+
+    scheduled(scenario)
+
+
+def test_of_a_request_in_a_hurry_its_beginning_is_computed_first_of_one_with_time_the_longest() -> None:
+    async def scenario(batcher: Batcher) -> None:
+        rising = [Piece(f"p{n}", 160 * n, f"p{n}") for n in range(1, 9)]
+        hurried, patient = Noting(), Noting()
+        # Ten blocks a second until the first is measured: two seconds are 1,280 tokens, of which .8 count.
+        await batcher.compute(hurried, rising, Deadline.after(2_000))
+        assert hurried.blocks[0][0] in ("p2", "p3")
+        await batcher.compute(patient, rising, NEVER)
+        assert patient.blocks[0] == ["p8"]
+
+    scheduled(scenario)
+
+
+def test_work_of_a_client_that_went_away_is_dropped_unless_others_wait_for_it() -> None:
+    async def scenario(batcher: Batcher) -> None:
+        runner = Noting()
+        first = await held(batcher, runner)
+        gone = asyncio.create_task(batcher.compute(runner, pieces("own", "shared"), NEVER))
+        stays = asyncio.create_task(batcher.compute(runner, pieces("shared"), NEVER))
+        await asyncio.sleep(0)
+        gone.cancel()
+        await asyncio.wait([gone])
+        assert batcher.queued == 16
+        runner.gate.set()
+        assert await asyncio.gather(first, stays) == [["HELD"], ["SHARED"]]
+        assert runner.blocks == [["held"], ["shared"]]
+
+    scheduled(scenario)
+
+
+def test_a_full_queue_refuses_and_says_when_to_come_back() -> None:
+    async def scenario(batcher: Batcher) -> None:
+        runner = Noting()
+        first = await held(batcher, runner)
+        with pytest.raises(Overloaded, match="8 tokens wait, and 16 more would be beyond the 20") as refused:
+            await batcher.compute(runner, pieces("a", "b"), NEVER)
+        assert refused.value.retry_after >= 0.1
+        fits = asyncio.create_task(batcher.compute(runner, pieces("a"), NEVER))
+        await asyncio.sleep(0)
+        runner.gate.set()
+        assert await asyncio.gather(first, fits) == [["HELD"], ["A"]]
+
+    scheduled(scenario, limit=20)
+
+
+def test_what_is_greater_than_the_whole_queue_is_let_in_where_nothing_waits() -> None:
+    async def scenario(batcher: Batcher) -> None:
+        assert await batcher.compute(Noting(), pieces("a", "b", "c"), NEVER) == ["A", "B", "C"]
+
+    scheduled(scenario, limit=20)
+
+
+def test_nothing_is_begun_after_the_deadline() -> None:
+    async def scenario(batcher: Batcher) -> None:
+        runner = Noting()
+        with pytest.raises(TooLate):
+            await batcher.compute(runner, pieces("a"), Deadline.after(0))
+        assert runner.blocks == []
+
+    scheduled(scenario)
+
+
+def test_an_error_of_the_device_reaches_who_waits_and_the_queue_goes_on() -> None:
+    async def scenario(batcher: Batcher) -> None:
+        (value,) = await batcher.compute(Failing(), pieces("a"), NEVER)
+        assert isinstance(value, MsmError)
+        assert value.message == "noting: cannot be computed: no such kernel"
+        assert await batcher.compute(Noting(), pieces("a"), NEVER) == ["A"]
+
+    scheduled(scenario)
