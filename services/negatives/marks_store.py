@@ -47,8 +47,18 @@ class MarksStore:
         self._client = client
         self._index = settings.index("marks")
 
-    def mark(self, collection: Collection, qid: str, pid: str, verdict: Verdict, reason: str) -> Body:
+    def mark(
+        self, collection: Collection, qid: str, pid: str, verdict: Verdict, reason: str, by: str | None = None
+    ) -> Body:
         """Say what a passage is as an answer to a query; returns the document.
+
+        Args:
+            collection: Whose.
+            qid: The query.
+            pid: The passage.
+            verdict: What it is.
+            reason: Why.
+            by: Who says so; None: the user of this process.
 
         Raises:
             NotFound: the collection has no such query or passage.
@@ -60,9 +70,11 @@ class MarksStore:
                 f"a mark needs a reason of 1 to {_LONGEST:,} characters",
                 hint="--reason 'answers the question'",
             )
-        return self._say(collection.name, qid, pid, verdict, reason.strip())
+        return self._say(collection.name, qid, pid, verdict, reason.strip(), by)
 
-    def unmark(self, collection: Collection, qid: str, pid: str, reason: str = "") -> Body:
+    def unmark(
+        self, collection: Collection, qid: str, pid: str, reason: str = "", by: str | None = None
+    ) -> Body:
         """Take a mark back; its history stays. Returns the document.
 
         Raises:
@@ -74,7 +86,7 @@ class MarksStore:
                 f"passage '{pid}' is not marked for query '{qid}' of collection '{collection.name}'",
                 hint=f"`msmctl negatives marks ls --collection {collection.name}` lists what is",
             )
-        return self._say(collection.name, qid, pid, None, reason.strip())
+        return self._say(collection.name, qid, pid, None, reason.strip(), by)
 
     def all(self, collection: str, *, history: bool = False) -> Iterator[Body]:
         """The documents of one collection, by qid and pid.
@@ -116,11 +128,13 @@ class MarksStore:
             ],
         )
 
-    def _say(self, collection: str, qid: str, pid: str, verdict: Verdict | None, reason: str) -> Body:
+    def _say(
+        self, collection: str, qid: str, pid: str, verdict: Verdict | None, reason: str, by: str | None
+    ) -> Body:
         said = {
             "verdict": verdict.label if verdict is not None else None,
             "reason": reason,
-            "by": _person(),
+            "by": by or _person(),
             "@timestamp": datetime.now(UTC).isoformat(timespec="milliseconds"),
         }
         for _ in range(_ATTEMPTS):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from functools import cached_property, lru_cache
+from typing import Annotated
 
 from elasticsearch import Elasticsearch
+from fastapi import Depends, Request
 
+from services.api.service import USER, service_of
 from services.collections.collection import Collection
 from services.collections.current import resolve
 from services.elastic.client import connect
@@ -14,21 +17,16 @@ from services.jobs.ledger import Ledger
 from services.settings import Settings
 from services.store import Store
 
-USER = "api"
 _KEPT = 8
 
 
 class Console:
-    """Everything here is synchronous: routes run in the threads of the web framework, beside the searches."""
+    """Whatever is asked here waits for its answer: in threads, beside the loop that serves searches."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, store: Store) -> None:
         self.settings = settings
-        self._open = lru_cache(_KEPT)(lambda name, _version: Collection.open(self.store, name))
-
-    @cached_property
-    def store(self) -> Store:
-        """The artefact store."""
-        return Store(self.settings.store_url, cache=self.settings.home / "cache")
+        self.store = store
+        self._opened = lru_cache(_KEPT)(lambda name, _version: Collection.open(store, name))
 
     @cached_property
     def elastic(self) -> Elasticsearch:
@@ -45,10 +43,23 @@ class Console:
         return open_ledger(context_for(self.settings, USER))
 
     def collection(self, name: str) -> Collection:
-        """The present state of a collection; its ids are read once per state.
+        """The present state of a collection; what was read of it is kept while it stays the same.
 
         Raises:
             NotFound: there is none of that name.
         """
-        state = Collection.open(self.store, resolve(self.store, name)).state
-        return self._open(name, state.version)
+        present = Collection.open(self.store, resolve(self.store, name))
+        return self._opened(name, present.state.version)
+
+
+def console_of(request: Request) -> Console:
+    """The console of the application; a dependency."""
+    app = request.app
+    if not hasattr(app.state, "console"):
+        service = service_of(request)
+        app.state.console = Console(service.settings, service.store)
+    found: Console = app.state.console
+    return found
+
+
+Consoled = Annotated[Console, Depends(console_of)]

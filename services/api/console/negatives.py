@@ -2,86 +2,90 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.api.console.console import Console
-from services.collections.browse import beside as beside_
-from services.collections.browse import with_words
+from services.api.authentication import allowed
+from services.api.collections import Collection
+from services.api.console.console import Console, Consoled
+from services.api.keys.key import Key
+from services.api.problems import responses
+from services.collections import browse
 from services.negatives.marks_store import MarksStore, parse_verdict
 from services.negatives.opening import Asked, open_negatives
 from services.negatives.show import find_split
 from services.negatives.show import show as shown
 
-_WORDS = 500
-_LISTED = 200
-_FILTERS = 20
+router = APIRouter(prefix="/v1/collections/{collection}", tags=["negatives"])
+Admin = Annotated[Key, Depends(allowed("admin"))]
+Id = Annotated[str, Field(min_length=1, max_length=512)]
 
 
 class Said(BaseModel):
-    """A person's verdict."""
+    """A person's verdict on a passage as an answer to a query."""
 
     model_config = ConfigDict(extra="forbid")
 
-    qid: str
-    pid: str
+    qid: Id
+    pid: Id
     verdict: str = Field(max_length=40)
     reason: str = Field(min_length=1, max_length=500)
 
 
-def router(console: Console, person: Callable[..., str]) -> APIRouter:
-    """The routes under `/v1/collections/{collection}`.
+@router.get("/queries", responses=responses(404))
+def queries(
+    console: Consoled,
+    _: Admin,
+    collection: Collection,
+    split: str,
+    words: Annotated[str, Query(max_length=500)] = "",
+    beside: str | None = None,
+    by: Literal[-1, 1] = 1,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+) -> dict[str, Any]:
+    """Queries of a split that hold all words; or the one after (`by` -1: before) the query `beside`."""
+    opened = console.collection(collection)
+    if beside is not None:
+        return {"queries": browse.beside(opened, split, beside, by)}
+    return {"queries": browse.with_words(opened, split, words, limit)}
 
-    Args:
-        console: What they work on.
-        person: Dependency: who asks, as marks name them.
-    """
-    routes = APIRouter(prefix="/v1/collections/{collection}", tags=["negatives"])
 
-    def marks() -> MarksStore:
-        return MarksStore(console.elastic, console.settings)
+@router.get("/negatives", responses=responses(404))
+def negatives(
+    console: Consoled,
+    _: Admin,
+    collection: Collection,
+    qid: Annotated[str, Query(min_length=1, max_length=512)],
+    split: str | None = None,
+    ce: str | None = None,
+    filter: Annotated[tuple[str, ...], Query(max_length=20)] = (),
+) -> dict[str, Any]:
+    """A query's candidates, as `msmctl negatives show --json`."""
+    opened = console.collection(collection)
+    marks = _marks(console).of(opened)
+    asked = Asked(split or find_split(opened, qid), ce=ce, filters=filter, marks=marks)
+    return shown(open_negatives(opened, asked, judge=True), qid)
 
-    @routes.get("/queries")
-    def queries(
-        collection: str,
-        split: str,
-        words: Annotated[str, Query(max_length=_WORDS)] = "",
-        beside: str | None = None,
-        by: Annotated[int, Query(ge=-1, le=1)] = 1,
-        limit: Annotated[int, Query(ge=1, le=_LISTED)] = 50,
-    ) -> dict[str, Any]:
-        """Queries of a split that hold all words; or the one after (`by` -1: before) the query `beside`."""
-        opened = console.collection(collection)
-        if beside is not None:
-            return {"queries": beside_(opened, split, beside, by)}
-        return {"queries": with_words(opened, split, words, limit)}
 
-    @routes.get("/negatives")
-    def negatives(
-        collection: str,
-        qid: str,
-        split: str | None = None,
-        ce: str | None = None,
-        filter: Annotated[list[str] | None, Query(max_length=_FILTERS)] = None,
-    ) -> dict[str, Any]:
-        """A query's candidates, as `msmctl negatives show --json`."""
-        opened = console.collection(collection)
-        chosen = split or find_split(opened, qid)
-        asked = Asked(chosen, ce=ce, filters=tuple(filter or ()), marks=marks().of(opened))
-        return shown(open_negatives(opened, asked, judge=True), qid)
+@router.put("/marks", responses=responses(404, 409))
+def mark(console: Consoled, key: Admin, collection: Collection, said: Said) -> dict[str, Any]:
+    """Say what a passage is as an answer to a query."""
+    opened, verdict = console.collection(collection), parse_verdict(said.verdict)
+    return _marks(console).mark(opened, said.qid, said.pid, verdict, said.reason, by=_person(key))
 
-    @routes.put("/marks")
-    def mark(collection: str, said: Said, by: Annotated[str, Depends(person)]) -> dict[str, Any]:
-        """Say what a passage is as an answer to a query."""
-        opened, verdict = console.collection(collection), parse_verdict(said.verdict)
-        return marks().mark(opened, said.qid, said.pid, verdict, said.reason, by=by)
 
-    @routes.delete("/marks")
-    def unmark(collection: str, qid: str, pid: str, by: Annotated[str, Depends(person)]) -> dict[str, Any]:
-        """Take a mark back; its history stays."""
-        return marks().unmark(console.collection(collection), qid, pid, by=by)
+@router.delete("/marks", responses=responses(404, 409))
+def unmark(console: Consoled, key: Admin, collection: Collection, qid: str, pid: str) -> dict[str, Any]:
+    """Take a mark back; its history stays."""
+    return _marks(console).unmark(console.collection(collection), qid, pid, by=_person(key))
 
-    return routes
+
+def _marks(console: Console) -> MarksStore:
+    return MarksStore(console.elastic, console.settings)
+
+
+def _person(key: Key) -> str:
+    """Who marked, as the history tells it."""
+    return f"key {key.name or key.id}"

@@ -2,10 +2,10 @@
 
 from services.search.fusion.base import Candidates, Fusion, Leg, Param
 from services.search.fusion.convex import Convex
-from services.search.fusion.registry import fusion_named, register
+from services.search.fusion.registry import fusion_named, known, register
 from services.search.fusion.rrf import ReciprocalRank
 
 register(Convex())
 register(ReciprocalRank())
 
-__all__ = ["Candidates", "Fusion", "Leg", "Param", "fusion_named"]
+__all__ = ["Candidates", "Fusion", "Leg", "Param", "fusion_named", "known"]

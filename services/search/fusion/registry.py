@@ -15,6 +15,11 @@ def register(method: Fusion) -> None:
     _METHODS[method.name] = method
 
 
+def known() -> list[str]:
+    """Names of all methods, sorted."""
+    return sorted(_METHODS)
+
+
 def fusion_named(name: str, params: Mapping[str, float]) -> tuple[Fusion, dict[str, float]]:
     """A method and all its parameters, the given ones and the defaults of the others.
 
@@ -22,7 +27,7 @@ def fusion_named(name: str, params: Mapping[str, float]) -> tuple[Fusion, dict[s
         UsageError: no such method or parameter, or a value out of its range.
     """
     if name not in _METHODS:
-        raise UsageError(f"unknown fusion '{name}'", hint=f"known: {', '.join(sorted(_METHODS))}")
+        raise UsageError(f"unknown fusion '{name}'", hint=f"known: {', '.join(known())}")
     method = _METHODS[name]
     values = {key: param.default for key, param in method.params.items()}
     for key, value in params.items():

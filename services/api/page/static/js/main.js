@@ -13,6 +13,7 @@ const view = document.getElementById("view");
 const chooser = document.getElementById("collection");
 const login = document.getElementById("login");
 let collections = [];
+let about = {};
 let leave = () => {};
 
 /** Show what the address says. */
@@ -35,7 +36,7 @@ async function show() {
     return undefined;
   }
   try {
-    leave = (await module.show(view, { collection, values })) ?? (() => {});
+    leave = (await module.show(view, { collection, values, about })) ?? (() => {});
   } catch (error) {
     report(error);
   }
@@ -56,7 +57,9 @@ function ask() {
 async function enter() {
   if (!key()) return ask();
   try {
-    collections = (await get("/v1/collections")).collections;
+    const found = await get("/v1/overview");
+    about = { cross_encoders: found.cross_encoders, fusions: found.fusions, scopes: found.scopes };
+    collections = found.collections;
   } catch (error) {
     if (error.status !== 401) report(error);
     return undefined;

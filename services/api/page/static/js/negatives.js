@@ -14,7 +14,7 @@ const KEYS = { k: "keep", p: "positive", x: "excluded" };
 const MEANING = { keep: "a negative", positive: "answers the query", excluded: "neither" };
 
 export async function show(view, { collection, values }) {
-  const splits = Object.keys(collection.splits);
+  const { splits } = collection;
   const state = { collection: collection.name, found: null, chosen: 0, verdict: null, reason: "", tried: null, split: values.get("split") ?? splits[0] ?? "" };
   const filters = h("input", { name: "filter", value: values.getAll("filter").join(" "), placeholder: "ce-margin=3 max-per-system=5" });
   const qid = h("input", { name: "qid", value: values.get("qid") ?? "", list: "qids", autocomplete: "off" });

@@ -15,8 +15,8 @@ const WAYS = {
   rerank: { label: "hybrid + rerank", body: { mode: "hybrid" } },
 };
 
-export async function show(view, { collection, values }) {
-  const models = collection.cross_encoders ?? [];
+export async function show(view, { collection, values, about }) {
+  const models = about.cross_encoders;
   const ways = values.getAll("way").filter((name) => name in WAYS);
   const input = (name, attributes) => h("input", { name, value: values.get(name) ?? "", ...attributes });
   const fields = {
@@ -24,7 +24,7 @@ export async function show(view, { collection, values }) {
     size: input("size", { type: "number", min: 1, max: 100, placeholder: 10, class: "small" }),
     filter: h("input", { name: "filter", value: values.getAll("filter").join("; "), placeholder: "year>=1990; topic=nature" }),
     fusion: h("select", { name: "fusion" }, h("option", { value: "" }, "as saved"),
-      (collection.fusions ?? []).map((name) => h("option", { selected: name === values.get("fusion") }, name))),
+      about.fusions.map((name) => h("option", { selected: name === values.get("fusion") }, name))),
     model: h("select", { name: "model" }, models.map((name) => h("option", { selected: name === values.get("model") }, name))),
     window: input("window", { type: "number", min: 1, max: 1000, placeholder: 50, class: "small" }),
     budget: input("budget", { type: "number", min: 1, placeholder: "no limit", class: "small" }),
@@ -168,7 +168,7 @@ function help(path, body, collection) {
       "for hit in json.load(urllib.request.urlopen(request))[\"hits\"]:",
       "    print(hit[\"rank\"], hit[\"pid\"], hit[\"score\"], hit[\"text\"][:80])",
     ].join("\n"),
-    "Dev Tools, through the gateway": `POST ${collection.alias ?? `msm-${collection.name}`}/_search\n${JSON.stringify(tools, null, 1)}`,
+    "Dev Tools, through the gateway": `POST ${collection.alias}/_search\n${JSON.stringify(tools, null, 1)}`,
   };
   return h("details", { class: "panel", style: { marginTop: "1rem" } },
     h("summary", {}, "The last column's request for curl, Python, Dev Tools"),
