@@ -208,15 +208,19 @@ def rm(ctx: click.Context, version: str, collection: str | None, yes: bool, as_j
       msmctl index rm v1 --collection squad --yes
     """
     from services.collections.current import existing
+    from services.elastic import adhoc
     from services.elastic.versions import remove
     from services.errors import UsageError
 
-    _, client, found = _found(ctx, version, collection)
+    present, client, found = _found(ctx, version, collection)
     if not yes:
         if as_json or not sys.stdin.isatty():
             raise UsageError(f"{found.passages} would be removed", hint="say --yes")
         click.confirm(f"Remove {found.passages} and {found.queries}?", abort=True, err=True)
-    remove(client, found, orphan=found.collection not in existing(store(ctx)))
+    orphan = found.collection not in existing(store(ctx))
+    remove(client, found, orphan=orphan)
+    if orphan:
+        adhoc.drop(client, present, found.collection)
     emit_record({"removed": [found.passages, found.queries]}, as_json=as_json)
 
 

@@ -41,6 +41,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "rerank": ("cli.rerank:rerank", "Rerank the lists of a run file."),
     "search": ("cli.search:search", "Ask a collection: BM25 and kNN, fused."),
     "kibana": ("cli.kibana:kibana", "Data views, saved searches and dashboards for Kibana."),
+    "query": ("cli.query:query", "Keep queries, encoded, for lookup by Elasticsearch."),
     "jobs": ("cli.jobs:jobs", "List, watch, pause, cancel and retry jobs."),
     "api": ("cli.api:api", "The HTTP service."),
     "config": ("cli.config:config", "Show the settings and where they come from."),

@@ -41,16 +41,25 @@ def allowed(scope: Scope) -> Callable[..., Awaitable[Key]]:
                 f"key '{key.id}' has not the scope '{scope}' (it has: {', '.join(key.scopes)})",
                 hint=f"`msmctl api keys create --scope {scope}` makes one that has",
             )
-        collection = request.path_params.get("collection")
-        if collection is not None and not key.reaches(collection):
-            service.metrics.refused.labels("collection").inc()
-            raise Forbidden(
-                f"key '{key.id}' may not ask collection '{collection}'",
-                hint=f"it may ask: {', '.join(key.collections)}",
-            )
+        if "collection" in request.path_params:
+            require(service, key, request.path_params["collection"])
         return key
 
     return check
+
+
+def require(service: Service, key: Key, collection: str) -> None:
+    """Have a key that may ask this collection.
+
+    Raises:
+        Forbidden: it may not.
+    """
+    if not key.reaches(collection):
+        service.metrics.refused.labels("collection").inc()
+        raise Forbidden(
+            f"key '{key.id}' may not ask collection '{collection}'",
+            hint=f"it may ask: {', '.join(key.collections)}",
+        )
 
 
 async def _known(service: Service, credentials: HTTPAuthorizationCredentials | None) -> Key:

@@ -9,6 +9,7 @@ silent are closed.
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import time
 from typing import Any
@@ -46,9 +47,7 @@ class DrainingServer(uvicorn.Server):
         loop = asyncio.get_running_loop()
         # A duplicate keeps the queue alive while the event loop lets go of its own.
         listening = [
-            socket.socket(fileno=socket.dup(one.fileno()))  # type: ignore[attr-defined]
-            for server in self.servers
-            for one in server.sockets
+            socket.socket(fileno=os.dup(one.fileno())) for server in self.servers for one in server.sockets
         ]
         for server in self.servers:
             server.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.errors import AuthError, MsmError, Overloaded, UsageError
+from services.errors import AuthError, Overloaded, UsageError
 
 
 class Unauthenticated(AuthError):
@@ -23,9 +23,3 @@ class TooLarge(UsageError):
 
 class TooSlow(UsageError):
     """The body did not arrive in time."""
-
-
-class NotOffered(MsmError):
-    """The request makes sense, and nothing here can answer it."""
-
-    code = "not_offered"

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
 from services import errors
-from services.api.errors import Forbidden, NotOffered, TooLarge, TooSlow, Unauthenticated
+from services.api.errors import Forbidden, TooLarge, TooSlow, Unauthenticated
 
 MEDIA_TYPE = "application/problem+json"
 _SHOWN = 10
@@ -24,7 +24,6 @@ _STATUS: tuple[tuple[type[errors.MsmError], int], ...] = (
     (Forbidden, 403),
     (TooLarge, 413),
     (TooSlow, 408),
-    (NotOffered, 501),
     (errors.UsageError, 400),
     (errors.InputError, 400),
     (errors.NotFound, 404),

@@ -9,7 +9,7 @@ from services.errors import UsageError
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}", re.ASCII)
 _FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}", re.ASCII)
 _RESERVED = ("jobs", "chunks", "dead", "marks", "keys", "searches")  # indices of our own: msm-jobs …
-_ENDING = re.compile(r"-(queries|negatives|v\d+)\Z", re.ASCII)  # as the indices of a collection end
+_ENDING = re.compile(r"-(queries|negatives|adhoc|v\d+)\Z", re.ASCII)  # as the indices of a collection end
 _TAKEN = ("pid", "text", "title", "metadata", "id", "_id")
 
 
@@ -30,7 +30,7 @@ def check_collection(name: str) -> str:
     if ending := _ENDING.search(name):
         raise UsageError(
             f"the name '{name}' ends in '{ending[0]}', as an index of ours does",
-            hint="choose a name without -queries, -negatives or -v<number> at its end",
+            hint="choose a name without -queries, -negatives, -adhoc or -v<number> at its end",
         )
     return name
 

@@ -31,6 +31,11 @@ def queries_alias(settings: Settings, collection: str) -> str:
     return settings.index(collection, "queries")
 
 
+def adhoc_index(settings: Settings, collection: str) -> str:
+    """Queries that somebody typed, kept for a while."""
+    return settings.index(collection, "adhoc")
+
+
 def negatives_index(settings: Settings, collection: str, n: int) -> str:
     """Version n of the published negatives."""
     return settings.index(collection, "negatives", f"v{n}")

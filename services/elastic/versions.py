@@ -14,7 +14,7 @@ from typing import Any
 from elasticsearch import AsyncElasticsearch, Elasticsearch
 
 from services.collections.collection import Collection
-from services.elastic import names
+from services.elastic import adhoc, names
 from services.elastic.errors import translated
 from services.elastic.mapping import passages_body, queries_body
 from services.elastic.numbered import (
@@ -168,6 +168,8 @@ def mark(client: Elasticsearch, version: Version, **changes: Any) -> Version:
 def swap(client: Elasticsearch, settings: Settings, target: Version) -> None:
     """Point both aliases at a complete version, in one atomic call. Nothing happens where they do already.
 
+    Adhoc queries that were encoded by other models go: nobody shall compare them with this version.
+
     Raises:
         Conflict: the version is not complete.
     """
@@ -183,6 +185,7 @@ def swap(client: Elasticsearch, settings: Settings, target: Version) -> None:
             names.queries_alias(settings, target.collection): target.queries,
         },
     )
+    adhoc.drop_if_stale(client, settings, target.collection, target.meta.systems.values())
 
 
 def previous(client: Elasticsearch, settings: Settings, collection: str) -> Version:

@@ -77,6 +77,7 @@ COMMANDS = {
         "search steam --collection {c} --mode bm25",
         "search qqqq --collection {c} --mode bm25",
     ],
+    "query-put": ["query put steam --collection {c}"],
     "ce-list": ["ce ls"],
     "ce": ["ce show ms-marco-MiniLM-L6-v2"],
     "api-key-created": ["api keys create --scope search --collection {c} --expires 1h"],

@@ -221,7 +221,7 @@ def test_only_one_process_changes_a_collection(kit: Kit) -> None:
 @pytest.mark.parametrize(
     "name",
     ["", "A", "a b", "-a", "a/b", "..", "x" * 64, "ä", "a\n", "jobs", "chunks", "dead", "marks", "keys",
-     "searches", "a-queries", "a-negatives", "a-v1", "a-v12",
+     "searches", "a-queries", "a-negatives", "a-adhoc", "a-v1", "a-v12",
      "a-v3-queries", "b-queries-v1", "x-queries-queries"],
 )  # fmt: skip
 def test_a_bad_or_reserved_name_is_refused(kit: Kit, name: str) -> None:
