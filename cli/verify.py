@@ -30,8 +30,8 @@ def verify(
     """Check a file of any format, ours or not, against a collection; of a folder, all its files.
 
     The format is told by the content. Counts positives among the negatives, exact and near copies of
-    positives, repeats and unknown ids, with examples; exit code 1 when there is any. The file's own
-    positives count besides the judgements.
+    positives, repeats, unknown ids, and files that changed since their manifest was written, with
+    examples; exit code 1 when there is any. The file's own positives count besides the judgements.
 
     \b
     Example:
@@ -39,7 +39,8 @@ def verify(
       msmctl verify negatives.jsonl.gz --require-depth 50 --json
     """
     from services.errors import CheckFailed
-    from services.exports.verify import KINDS, Report, files_of
+    from services.exports.report import KINDS, Report
+    from services.exports.verify import files_of
     from services.exports.verify import verify as check
 
     chosen = opened(ctx, collection)
@@ -72,7 +73,7 @@ def _print(report: dict[str, Any], kinds: dict[str, str]) -> None:
     emit_rows(rows, ["check", "found"], as_json=False)
     for example in report["examples"]:
         inside = f"/{example['file']}" if "file" in example else ""
-        where = f"{report['file']}{inside}:{example['line']}"
+        where = f"{report['file']}{inside}" + (f":{example['line']}" if example["line"] else "")
         say(
             f"{where}: {example['finding']}: "
             + ", ".join(

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -14,138 +12,20 @@ from services.errors import InputError
 from services.exports.claims.claim import Claims, Entry, Malformed
 from services.exports.claims.detect import open_claims
 from services.exports.claims.texts import TextIndex, named_by_ord
+from services.exports.recorded import changed_files
+from services.exports.repeats import SeenPairs
+from services.exports.report import Report, SystemLists
 from services.mining.exclusion import Judgements, Reason, judged_lists
 from services.mining.sketches import Sketches
 
-EXAMPLES = 5
-"""Examples shown of each kind of finding."""
 _IDS = 1 << 20  # ids looked up at a time
 _SYSTEMS = 1000  # counted one by one; the reference file has 13
-
-KINDS = {
-    "positives": "positives among negatives",
-    "judged": "passages judged above zero, but not positive, among negatives",
-    "exact_copies": "negatives with the text of a positive",
-    "near_copies": "negatives with nearly the text of a positive",
-    "repeats": "ids twice in a list, or queries twice in the file",
-    "unknown_pids": "passages that the collection does not have",
-    "unknown_qids": "queries that the collection does not have",
-    "malformed": "lines that cannot be read",
-}
 _OF_REASON = {
     Reason.POSITIVE: "positives",
     Reason.JUDGED: "judged",
     Reason.EXACT_COPY: "exact_copies",
     Reason.NEAR_COPY: "near_copies",
 }
-
-
-@dataclass
-class SystemLists:
-    """What the file holds of one system: lists, ids in them, the shortest and the longest list."""
-
-    required: int | None
-    lists: int = 0
-    negatives: int = 0
-    min: int = 0
-    max: int = 0
-    enough: int = 0
-    """Lists as long as required; where nothing is, as long as the longest."""
-
-    def add(self, length: int) -> None:
-        """Count one list."""
-        if self.required is not None:
-            self.enough += length >= self.required
-        elif length >= self.max:
-            self.enough = self.enough + 1 if length == self.max and self.lists else 1
-        self.min = min(self.min, length) if self.lists else length
-        self.max = max(self.max, length)
-        self.lists += 1
-        self.negatives += length
-
-    def as_dict(self) -> dict[str, int]:
-        """The shape of `--json`."""
-        return {"lists": self.lists, "negatives": self.negatives, "min": self.min, "max": self.max}
-
-
-@dataclass
-class Report:
-    """What was found. `findings` counts every occurrence, `examples` shows the first few of each kind.
-
-    `lines` counts all lines but blank ones, `queries` those that could be read.
-    """
-
-    file: str
-    collection: str
-    required: int | None
-    formats: list[str] = field(default_factory=list)
-    lines: int = 0
-    queries: int = 0
-    systems: dict[str, SystemLists] = field(default_factory=dict)
-    findings: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
-    examples: list[dict[str, Any]] = field(default_factory=list)
-    part: str | None = None
-    """Of a folder, the file that is being read."""
-
-    def add(self, kind: str, line: int, **what: Any) -> None:
-        """Count a finding."""
-        self.findings[kind] += 1
-        if self.findings[kind] <= EXAMPLES:
-            where = {"file": self.part} if self.part else {}
-            self.examples.append({"finding": kind, **where, "line": line} | what)
-
-    @property
-    def negatives(self) -> int:
-        """Ids in all lists."""
-        return sum(system.negatives for system in self.systems.values())
-
-    def short_lists(self) -> dict[str, int]:
-        """Per system, queries with fewer negatives than required (else: than the system's longest list)."""
-        return {name: self.queries - system.enough for name, system in self.systems.items()}
-
-    @property
-    def ok(self) -> bool:
-        """Nothing found, and where a depth is required, a system and no short list."""
-        return not any(self.findings.values()) and (
-            self.required is None or (bool(self.systems) and not any(self.short_lists().values()))
-        )
-
-    def shortcomings(self) -> list[str]:
-        """All that makes it not `ok`, in words."""
-        said = [f"{count:,} {KINDS[kind]}" for kind, count in self.findings.items() if count]
-        short = sum(self.short_lists().values())
-        if self.required is not None and short:
-            said.append(f"{short:,} lists shorter than {self.required}")
-        if self.required is not None and not self.systems:
-            said.append(f"no list of any system, and a depth of {self.required} is required")
-        return said
-
-    def remedy(self) -> str:
-        """What the user can do next where it is not `ok`."""
-        kinds = {kind for kind, count in self.findings.items() if count}
-        if not kinds:
-            return f"`msmctl mine --depth {self.required}`, then export again"
-        if "malformed" in kinds:
-            return "is the file whole? fetch or make it again, or mend the lines named"
-        if kinds & {"unknown_pids", "unknown_qids"}:
-            return f"is it of another collection, or of an earlier state of '{self.collection}'?"
-        return "`msmctl export hard-negatives` leaves all of these out"
-
-    def as_dict(self) -> dict[str, Any]:
-        """The shape of `--json` (docs/export.md)."""
-        return {
-            "file": self.file,
-            "collection": self.collection,
-            "formats": self.formats,
-            "lines": self.lines,
-            "negatives": self.negatives,
-            "systems": {name: system.as_dict() for name, system in self.systems.items()},
-            "findings": self.findings,
-            "short_lists": self.short_lists(),
-            "required_depth": self.required,
-            "examples": self.examples,
-            "ok": self.ok,
-        }
 
 
 def verify(
@@ -172,16 +52,26 @@ def verify(
     report = Report(str(file), collection.name, required)
     check = _Check(report, collection, splits)
     done = 0
-    for one in files_of(file):
-        claims = open_claims(
-            one, lambda ids: float((collection.ords_of(ids) >= 0).mean()), _after(done, read)
-        )
+    files = files_of(file)
+    changed = dict(changed_files(file))
+    for path, how in changed.items():
+        report.add("changed", 0, path=str(path), what=how)
+    for one in files:
+        report.part = str(one.relative_to(file)) if one != file else None
+        try:
+            claims = open_claims(
+                one, lambda ids: float((collection.ords_of(ids) >= 0).mean()), _after(done, read)
+            )
+        except InputError as error:
+            if one.absolute() not in changed:
+                raise
+            report.add("malformed", 0, what=error.message)
+            continue
         if claims.format not in report.formats:
             report.formats.append(claims.format)
-        report.part = str(one.relative_to(file)) if one != file else None
         check.all(claims)
         done += one.stat().st_size
-    if not report.lines:
+    if not report.lines and not changed:
         raise InputError(f"{file}: there is no line in it but blank ones", hint="check how it was made")
     return report
 
@@ -222,6 +112,14 @@ class _Check:
         """Check all that a file claims."""
         self._seen[:] = 0
         self._whole = claims.whole
+        with SeenPairs(self._collection.state.query_count) as self._pairs:
+            self._entries(claims)
+            for qord, ord_, line in self._pairs.repeats():
+                (pid,) = self._collection.pids_of(np.array([ord_], np.int32))
+                self._report.add("repeats", line, qid=self._collection.qids[qord], pid=pid)
+
+    def _entries(self, claims: Claims) -> None:
+        self._once = claims.pairs
         entries: list[Entry] = []
         size = 0
         for entry in claims.entries:
@@ -247,6 +145,12 @@ class _Check:
         pids = sorted({pid for entry in entries for _, ids in _lists(entry) for pid in ids})
         known = dict(zip(pids, self._collection.ords_of(pids).tolist(), strict=True))
         qords = self._collection.qords_of([entry.qid or "" for entry in entries]).tolist()
+        if self._once:
+            self._pairs.add(
+                (qord, known[pid], entry.line)
+                for entry, qord in zip(entries, qords, strict=True)
+                for pid in entry.other
+            )
         lists: list[tuple[Ords, Ords, Ords]] = []
         for entry, qord in zip(entries, qords, strict=True):
             self._ids(entry, qord, known)

@@ -11,7 +11,8 @@ from small_collection import make
 
 from services.collections.sources.lines import LONGEST_LINE
 from services.errors import InputError, NotFound
-from services.exports.verify import EXAMPLES, verify
+from services.exports.report import EXAMPLES
+from services.exports.verify import verify
 
 LONG = "The moon pulls the water nearest to it and so the sea rises and falls about twice a day everywhere."
 PASSAGES = {
@@ -53,7 +54,7 @@ def test_a_good_file(tmp_path, collection):
         "formats": ["hard-negatives"], "lines": 2, "negatives": 4,
         "systems": {"bm25": {"lists": 2, "negatives": 4, "min": 2, "max": 2}},
         "findings": dict.fromkeys(["positives", "judged", "exact_copies", "near_copies", "repeats",
-                                   "unknown_pids", "unknown_qids", "malformed"], 0),
+                                   "unknown_pids", "unknown_qids", "malformed", "changed"], 0),
         "short_lists": {"bm25": 0}, "required_depth": None, "examples": [], "ok": True,
     }  # fmt: skip
 

@@ -68,6 +68,16 @@ def test_what_is_exported_is_good(
     report = json.loads(msmctl("verify", out, "--json"))
     assert report["ok"], report
     assert report["lines"] > 0
+    changed = next(path for path in sorted(out.rglob("*")) if not _about(path)) if out.is_dir() else out
+    changed.write_bytes(changed.read_bytes()[:-1] + b"!")  # as long as before
+    for place in {out, changed}:
+        found = json.loads(msmctl("verify", place, "--json", code=1))
+        assert found["findings"]["changed"] == 1
+        assert found["examples"][0]["path"] == str(changed)
+
+
+def _about(path: Path) -> bool:
+    return path.is_dir() or path.name.endswith((".manifest.json", ".md"))
 
 
 def _command(name: str) -> click.Command:

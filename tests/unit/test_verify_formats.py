@@ -16,7 +16,9 @@ import pytest
 
 from services.collections.collection import Collection
 from services.errors import InputError
-from services.exports.verify import Report, verify
+from services.exports.repeats import SeenPairs
+from services.exports.report import Report
+from services.exports.verify import verify
 from tests.unit.small_collection import make
 
 TEXTS = {
@@ -230,3 +232,42 @@ def test_ids_that_are_positions_are_read_through_the_table_beside_them(tmp_path:
 def test_a_list_named_like_ours_hides_nothing(small: Collection, tmp_path: Path) -> None:
     report = verify(jsonl({"qid": 10, "pos": [1], "neg": {"pos": [99], "passages": [98]}})(tmp_path), small)
     assert found(report) == {"unknown_pids": 2}
+
+
+TWICE = {
+    "trec-run": "10 Q0 {} 1 9.5 x\n",
+    "msmarco-run": "10\t{}\t1\n",
+    "qrels": "10 0 {} 1\n",
+    "beir-qrels": "10\t{}\t2\n",
+}
+
+
+@pytest.mark.parametrize("kind", TWICE)
+def test_a_passage_twice_for_a_query_is_found_wherever_the_lines_stand(
+    small: Collection, tmp_path: Path, kind: str
+) -> None:
+    pids = ["4", "5", "6", "4"]
+    file = tmp_path / "file.txt"
+    header = "query-id\tcorpus-id\tscore\n" if kind == "beir-qrels" else ""
+    lines = [TWICE[kind].format(pid) for pid in pids]
+    if kind == "msmarco-run":
+        lines = [f"10\t{pid}\t{n + 1}\n" for n, pid in enumerate(pids)]
+    file.write_text(header + "".join(lines))
+    report = verify(file, small)
+    assert (report.formats, found(report)) == ([kind], {"repeats": 1})
+    assert report.examples == [{"finding": "repeats", "line": 4 + bool(header), "qid": "10", "pid": "4"}]
+
+
+def test_a_score_twice_is_found_in_long_form(small: Collection, tmp_path: Path) -> None:
+    file = tmp_path / "scores.parquet"
+    pq.write_table(
+        pa.table({"query_id": [10, 10, 10], "passage_id": [4, 5, 4], "score": [1.0, 2.0, 3.0]}), file
+    )
+    assert found(verify(file, small)) == {"repeats": 1}
+
+
+def test_millions_of_pairs_are_told_apart_by_query(tmp_path: Path) -> None:
+    with SeenPairs(1000) as pairs:
+        pairs.add((n % 1000, n // 1000, n + 1) for n in range(100_000))
+        pairs.add([(999, 5, 200_000), (-1, 5, 200_001), (-1, 5, 200_002), (3, -1, 200_003), (0, 0, 200_004)])
+        assert list(pairs.repeats()) == [(0, 0, 200_004), (999, 5, 200_000)]

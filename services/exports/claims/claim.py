@@ -53,6 +53,7 @@ class Claims:
         whole: Whether a query may be there once only.
         texts: Whether entries hold texts instead of ids.
         ords: Whether their ids are ords and qords.
+        pairs: Whether a row stands for one query and passage, which may be there once only.
     """
 
     format: str
@@ -60,6 +61,7 @@ class Claims:
     whole: bool = False
     texts: bool = False
     ords: bool = False
+    pairs: bool = False
 
 
 def refused_as_malformed(

@@ -29,7 +29,7 @@ def open_lines(file: Path, sample: Sequence[str], known: Known, read: Read) -> C
         read: Told of the bytes read so far.
     """
     format_name = _recognised(sample, known)
-    return Claims(format_name, _entries(_Columns(file, format_name), read))
+    return Claims(format_name, _entries(_Columns(file, format_name), read), pairs=format_name in _PAIRS)
 
 
 def _recognised(sample: Sequence[str], known: Known) -> str:
@@ -47,12 +47,16 @@ def _recognised(sample: Sequence[str], known: Known) -> str:
 
 
 def _of_three(rows: list[Cells], known: Known) -> str:
-    """Ranks count up from 1 within a query, grades are small, and what else is mostly known are passages."""
+    """Ranks count up from 1 within a query, grades are small, and what else is mostly known are passages.
+
+    A run names a passage once for a query; rows that mostly name one again are triples, whatever is third.
+    """
     seen: dict[str, int] = {}
     ranks = True
     for qid, _, cell in rows:
         seen[qid] = seen.get(qid, 0) + 1
         ranks &= cell == str(seen[qid])
+    ranks &= 2 * len({(qid, pid) for qid, pid, _ in rows}) > len(rows)
     third = [row[2] for row in rows]
     if all(cell in _GRADES for cell in third) and not (ranks and max(seen.values()) > 1):
         return "beir-qrels"
@@ -118,6 +122,7 @@ _PARSERS: dict[str, Any] = {
     "trec-run": _run, "msmarco-run": _run, "top1000": _run, "qrels": _qrels, "beir-qrels": _qrels,
     "qidpidtriples": _triple, "kd": _kd,
 }  # fmt: skip
+_PAIRS = ("trec-run", "msmarco-run", "top1000", "qrels", "beir-qrels")
 _WIDTHS = {
     "trec-run": 6, "msmarco-run": 3, "top1000": 4, "qrels": 4, "beir-qrels": 3, "qidpidtriples": 3, "kd": 5,
 }  # fmt: skip

@@ -45,7 +45,8 @@ def open_table(file: Path, read: Read) -> Claims:
     text = _is_text(schema.field(columns[-1]).type) and not columns[-1].endswith(("_id", "_ids"))
     ords = not text and file.name != _NAMES and (file.parent / _NAMES).is_file()
     entries = _entries(file, source, columns, parse, read)
-    return Claims(name, entries, texts=text and name != "texts", ords=ords)
+    pairs = name == "scores-parquet" and not pt.is_nested(schema.field(columns[-1]).type)
+    return Claims(name, entries, texts=text and name != "texts", ords=ords, pairs=pairs)
 
 
 def _recognised(file: Path, schema: pa.Schema) -> tuple[str, Parse, list[str]]:

@@ -1,0 +1,51 @@
+"""What manifests say of files that lie there: are they still what was written?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from services.exports.manifest import read_manifest
+from services.reranking import manifest as reranking
+from services.store.fingerprint import file_sha256
+
+
+class Recorded(NamedTuple):
+    """A file as its manifest has it."""
+
+    path: Path
+    bytes: int
+    sha256: str
+
+
+def changed_files(place: Path) -> Iterator[tuple[Path, str]]:
+    """Files that differ from their manifests, each with how; those that no manifest names are nobody's.
+
+    Args:
+        place: A file, or a folder whose manifests count.
+    """
+    for one in _recorded(place.absolute()):
+        if not one.path.is_file():
+            yield one.path, "its manifest names it, and it is not there"
+        elif (size := one.path.stat().st_size) != one.bytes:
+            yield one.path, f"{size:,} bytes instead of the {one.bytes:,} of its manifest"
+        elif file_sha256(one.path) != one.sha256:
+            yield one.path, "its sha256 is not that of its manifest"
+
+
+def _recorded(place: Path) -> Iterator[Recorded]:
+    """What is recorded of a file, beside it or (of a subset's shard) a folder above; of a folder, in it."""
+    folders = [place] if place.is_dir() else [place.parent, place.parent.parent]
+    for folder in folders:
+        for path in sorted(folder.glob("*.manifest.json")):
+            yield from (one for one in _of(path) if place.is_dir() or one.path == place)
+
+
+def _of(path: Path) -> list[Recorded]:
+    export = read_manifest(path)
+    if export is not None:
+        return [Recorded(path.parent / one.name, one.bytes, one.sha256) for one in export.files]
+    file = path.with_name(path.name.removesuffix(".manifest.json"))
+    run = reranking.read_manifest(file)
+    return [] if run is None else [Recorded(file, run.bytes, run.sha256)]
