@@ -92,12 +92,7 @@ class LocalModels:
         pieces = await self._pieces(model, lambda: runner.pieces(query, texts), deadline)
         values = await self.batcher.compute(runner, pieces, deadline)
         _raise_first(values)
-        reached = values.index(None) if None in values else len(values)
-        if texts and not reached:
-            raise TooLate(f"{model}: not one of {len(texts)} texts was scored by the deadline")
-        scores = np.full(len(texts), np.nan, np.float32)
-        scores[:reached] = values[:reached]
-        return Reranked(scores, _tokens(pieces), runner.checkpoint)
+        return Reranked(beginning(model, values), _tokens(pieces), runner.checkpoint)
 
     async def warm(self, names: Sequence[str]) -> None:
         """See `ModelService`; a name that cannot be loaded stands in `failed` until it can."""
@@ -146,6 +141,14 @@ class LocalModels:
             raise TooLate(f"{model}: the deadline passed during: {stage}") from error
         finally:
             self._watch.stage(stage, time.monotonic() - began)
+
+
+def beginning(model: str, values: Sequence[float | None]) -> Floats:
+    """Scores up to the first that is missing, NaN from there. TooLate where that is the first of all."""
+    reached = values.index(None) if None in values else len(values)
+    if values and not reached:
+        raise TooLate(f"{model}: not one of {len(values)} texts was scored by the deadline")
+    return np.array([*values[:reached], *[np.nan] * (len(values) - reached)], np.float32)
 
 
 def _raise_first(values: Sequence[Any]) -> None:
