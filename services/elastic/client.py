@@ -38,12 +38,20 @@ def connect_async(settings: Settings, user: str = "admin") -> AsyncElasticsearch
     return AsyncElasticsearch(**_options(settings, user))
 
 
+def anonymous_async(settings: Settings) -> AsyncElasticsearch:
+    """As `connect_async` without credentials of ours: for requests that carry a caller's own."""
+    return AsyncElasticsearch(**_ways(settings, "caller"))
+
+
 def _options(settings: Settings, user: str) -> dict[str, Any]:
-    url = settings.es_url or endpoints(settings).es_url
     name = settings.es_user or user
+    return {**_ways(settings, user), "basic_auth": (name, password(settings, name))}
+
+
+def _ways(settings: Settings, user: str) -> dict[str, Any]:
+    url = settings.es_url or endpoints(settings).es_url
     return {
         "hosts": url,
-        "basic_auth": (name, password(settings, name)),
         "request_timeout": TIMEOUT,
         "connections_per_node": max(10, 2 * settings.senders),
         # On one machine, packing costs more time than it saves.

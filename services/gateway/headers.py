@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 Raw = list[tuple[bytes, bytes]]
 """Headers as ASGI has them: names in lower case, order and repetitions kept."""
@@ -73,12 +73,10 @@ def _named_by_connection(headers: Iterable[tuple[bytes, bytes]]) -> frozenset[by
     )
 
 
-def answer(content_type: str, length: int, more: Mapping[str, str] | None = None) -> Raw:
+def answer(content_type: str, length: int) -> Raw:
     """The headers of an answer of ours; clients look for the product's name."""
-    named = {
-        "content-type": content_type,
-        "content-length": str(length),
-        "x-elastic-product": "Elasticsearch",
-        **(more or {}),
-    }
-    return [(name.encode(), value.encode()) for name, value in named.items()]
+    return [
+        (b"content-type", content_type.encode()),
+        (b"content-length", str(length).encode()),
+        (b"x-elastic-product", b"Elasticsearch"),
+    ]

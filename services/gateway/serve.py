@@ -5,9 +5,9 @@ from __future__ import annotations
 import uvicorn
 
 from services.gateway.app import Gateway
-from services.gateway.upstream import Upstream
+from services.gateway.service import running
 from services.settings import Settings
-from services.stack.endpoints import endpoints, remembered
+from services.stack.endpoints import remembered
 from services.stack.ports import HOST
 
 DEFAULT_PORT = 9201
@@ -25,7 +25,7 @@ def serve(settings: Settings, host: str | None = None, port: int | None = None) 
     """
     chosen = port or remembered(settings).get("ports", {}).get("gateway", DEFAULT_PORT)
     uvicorn.run(
-        Gateway(Upstream(endpoints(settings).es_url)),
+        Gateway(running(settings)),
         host=host or HOST,
         port=chosen,
         loop="uvloop",

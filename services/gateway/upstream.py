@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -111,11 +111,25 @@ class Upstream:
             # Not release(): an answer that nobody reads on would be read to its end.
             response.close() if not response.content.at_eof() else response.release()
 
+    async def call(
+        self, path: bytes, query: bytes, headers: Mapping[str, str], body: bytes
+    ) -> tuple[int, bytes]:
+        """A POST of our own: status and whole answer.
+
+        Raises:
+            Refused: the node cannot be reached.
+        """
+        try:
+            async with self._session.post(self.url(path, query), headers=headers, data=body) as response:
+                return response.status, await response.read()
+        except (aiohttp.ClientError, OSError) as error:
+            raise unreachable(str(error) or type(error).__name__) from error
+
     async def _body(
         self, exchange: Exchange, read: Sequence[bytes], *, whole: bool
     ) -> bytes | AsyncIterator[bytes] | None:
         if whole:
-            return b"".join(read)
+            return b"".join(read) if exchange.length != 0 else None
         length = exchange.length
         if length is None or length > _SMALL:
             return _joined(read, exchange.chunks())

@@ -54,3 +54,9 @@ def models_url(settings: Settings) -> str:
     """Where the local stack's models process is; empty where there is no local stack."""
     port = remembered(settings).get("ports", {}).get("models")
     return f"http://{HOST}:{port}" if port else ""
+
+
+def gateway_url(settings: Settings) -> str:
+    """Where the local stack's gateway is; empty where there is no local stack."""
+    port = remembered(settings).get("ports", {}).get("gateway")
+    return f"http://{HOST}:{port}" if port else ""

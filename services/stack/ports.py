@@ -7,7 +7,7 @@ import socket
 from collections.abc import Iterable
 from pathlib import Path
 
-NAMES = ("elasticsearch", "elasticsearch_transport", "redis", "models", "api")
+NAMES = ("elasticsearch", "elasticsearch_transport", "redis", "models", "api", "gateway")
 # Below the ephemeral range (from 32768 on): no outgoing connection can take a remembered port
 # while its server is being restarted.
 FIRST, LAST = 20_000, 32_000

@@ -14,7 +14,7 @@ from typing import Any
 from services.settings import Settings
 from services.stack import elasticsearch, heartbeat, probes, redis
 from services.stack.distribution import Distribution
-from services.stack.endpoints import endpoints, models_url
+from services.stack.endpoints import endpoints, gateway_url, models_url
 from services.stack.layout import Layout
 
 Probe = Callable[[], str | None]
@@ -99,6 +99,7 @@ def declare(settings: Settings, state: Mapping[str, Any]) -> list[Process]:
     api = python("api", "services.api", 10.0)
     # Once started by an earlier version, a stack has no port for what is newer until it is stopped.
     models = [_models(settings, ours, ports["models"])] if "models" in ports else []
+    gateway = [_gateway(settings, ours, ports["gateway"])] if "gateway" in ports else []
     return [
         Process(
             "elasticsearch",
@@ -131,6 +132,7 @@ def declare(settings: Settings, state: Mapping[str, Any]) -> list[Process]:
             after=api.after,
             grace=api.grace,
         ),
+        *gateway,
     ]
 
 
@@ -144,5 +146,20 @@ def _models(settings: Settings, environment: Mapping[str, str], port: int) -> Pr
         environment,
         url=url,
         port=port,
+        grace=10.0,
+    )
+
+
+def _gateway(settings: Settings, environment: Mapping[str, str], port: int) -> Process:
+    """Elasticsearch's clients ask it in place of the node."""
+    url = gateway_url(settings)
+    return Process(
+        "gateway",
+        [sys.executable, "-m", "services.gateway"],
+        lambda: probes.readiness(f"{url}/_msmctl/readyz"),
+        environment,
+        url=url,
+        port=port,
+        after=("elasticsearch",),
         grace=10.0,
     )

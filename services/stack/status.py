@@ -14,7 +14,7 @@ from services.stack.layout import Layout
 from services.stack.processes import Process, declare
 from services.stack.supervisor import read_state
 
-NAMES = ("supervisor", "elasticsearch", "redis", "dispatcher", "worker", "models", "api")
+NAMES = ("supervisor", "elasticsearch", "redis", "dispatcher", "worker", "models", "api", "gateway")
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from services.stack.endpoints import endpoints
 from services.stack.layout import Layout
 from tests.conftest import Cli, Stack
 
-NAMES = ["supervisor", "elasticsearch", "redis", "dispatcher", "worker", "models", "api"]
+NAMES = ["supervisor", "elasticsearch", "redis", "dispatcher", "worker", "models", "api", "gateway"]
 
 
 def ask(
@@ -158,6 +158,7 @@ class TestSession:
             ("worker", "PUT", "msm-keys/_doc/1", "workers make no keys"),
             ("reader", "GET", "msm-keys/_search", "keys are not for people to read"),
             ("api", "PUT", "msm-keys/_doc/1", "the API makes no keys"),
+            ("gateway", "POST", "{index}/_search", "the gateway asks as its caller"),
         ],
     )
     def test_no_user_may_do_more_than_it_needs(
@@ -306,7 +307,7 @@ class TestOwn:
 
     def test_what_dies_is_started_again(self, own: Own) -> None:
         before = own.pids()
-        own.kill("redis", "worker", "dispatcher", "models", "api")
+        own.kill("redis", "worker", "dispatcher", "models", "api", "gateway")
         eventually(lambda: all(own.ready().values()))
         after = own.pids()
         assert {name for name in NAMES if before[name] == after[name]} == {"supervisor", "elasticsearch"}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import uvicorn
 from aiohttp import web
 
-from services.gateway.app import Gateway
+from services.gateway.app import Gateway, Parts
 from services.gateway.upstream import Upstream
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -40,12 +40,22 @@ def free_port() -> int:
         return port
 
 
+async def _ready() -> None:
+    return None
+
+
+@asynccontextmanager
+async def _through(url: str) -> AsyncIterator[Parts]:
+    async with Upstream(url) as upstream:
+        yield Parts(upstream, None, _ready)
+
+
 @asynccontextmanager
 async def gateway(url: str) -> AsyncIterator[int]:
     """The port of a gateway before `url`."""
     port = free_port()
     config = uvicorn.Config(
-        Gateway(Upstream(url)), port=port, http="httptools", ws="none", log_level="error",
+        Gateway(_through(url)), port=port, http="httptools", ws="none", log_level="error",
         server_header=False, date_header=False, timeout_graceful_shutdown=1,
     )  # fmt: skip
     server = uvicorn.Server(config)

@@ -1,0 +1,161 @@
+"""Bodies that may be ours: looked at, and answered in the form of the path they came by."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import zlib
+from dataclasses import replace
+from typing import Any
+
+import orjson
+
+from services.gateway import multi, page, params
+from services.gateway.exchange import Exchange
+from services.gateway.multi import Line
+from services.gateway.native import Answer, Refused, bad
+from services.gateway.node import Node
+from services.gateway.params import Params
+from services.gateway.searches import Asked, Searches
+from services.gateway.target import Target
+from services.gateway.upstream import Upstream
+
+Clause = dict[str, Any]
+
+LONGEST = 32 << 20
+"""Bytes of a body that is looked at, packed and unpacked; a longer one goes to the node as it is."""
+_AT_ONCE = 8
+"""Searches of one `_msearch` that are answered at a time."""
+_KEPT_MS = 432_000_000
+"""How long the node would keep an asynchronous search: five days."""
+
+
+class Looking:
+    """Finds searches of ours and answers them.
+
+    Args:
+        searches: Answers one.
+        upstream: The node.
+    """
+
+    def __init__(self, searches: Searches, upstream: Upstream) -> None:
+        self._searches = searches
+        self._upstream = upstream
+
+    async def answer(self, exchange: Exchange, target: Target, raw: bytes) -> Answer | None:
+        """The answer; None where the node shall have the request as it came.
+
+        Raises:
+            Refused: it is ours, and cannot be answered.
+        """
+        received, began = time.monotonic(), time.time()
+        body = unpacked(raw, exchange.header(b"content-encoding"))
+        if body is None or not self._searches.may_concern(target.index, body):
+            return None
+        if target.kind == "_msearch":
+            return await self._many(exchange, target, body, received)
+        try:
+            given = orjson.loads(body or b"{}")
+        except orjson.JSONDecodeError:
+            return None
+        said = params.parse(exchange.query)
+        node = Node.as_caller(self._upstream, exchange.headers)
+        found = await self._searches.answer(Asked(node, target.index, given, said, received))
+        if found is None:
+            return None
+        answer = page.formed(found.body, said.form)
+        if target.kind == "_async_search":
+            answer = _completed(answer, began)
+        return Answer(200, page.only(answer, said.form), found.degraded)
+
+    # -- _msearch ----------------------------------------------------------------------------------
+
+    async def _many(self, exchange: Exchange, target: Target, body: bytes, received: float) -> Answer | None:
+        lines = multi.split(body)
+        if lines is None:
+            return None
+        said = params.parse(exchange.query)
+        node = Node.as_caller(self._upstream, exchange.headers)
+        places = asyncio.Semaphore(_AT_ONCE)
+
+        async def one(line: Line) -> tuple[Clause, tuple[str, ...]] | None:
+            if not isinstance(line.header, dict) or not isinstance(line.body, dict):
+                return None
+            async with places:
+                return await self._line(node, target, line, said, received)
+
+        concern = [self._concerns(line, target) for line in lines]
+        if sum(concern) > multi.MOST:
+            raise bad(f"[_msearch] holds more than {multi.MOST} searches with [ext.msmctl] or [retriever]")
+        work = [one(line) if mine else _nothing() for line, mine in zip(lines, concern, strict=True)]
+        found = await asyncio.gather(*work)
+        left = [line.raw for line, answer in zip(lines, found, strict=True) if answer is None]
+        if len(left) == len(lines):
+            return None
+        others = await self._others(exchange, node, left) if left else iter(())
+        responses = [answer[0] if answer else next(others) for answer in found]
+        warnings = tuple(dict.fromkeys(entry for answer in found if answer for entry in answer[1]))
+        whole = {"took": round((time.monotonic() - received) * 1000), "responses": responses}
+        return Answer(200, page.only(whole, said.form), warnings)
+
+    def _concerns(self, line: Line, target: Target) -> bool:
+        index = multi.index_of(line.header, target.index) if isinstance(line.header, dict) else None
+        return self._searches.may_concern(index, line.raw)
+
+    async def _line(
+        self, node: Node, target: Target, line: Line, said: Params, received: float
+    ) -> tuple[Clause, tuple[str, ...]] | None:
+        """An item of the answer, and what is missing from it."""
+        header = {key: value for key, value in line.header.items() if key not in ("index", "indices")}
+        own = replace(said, index={**said.index, **header})
+        index = multi.index_of(line.header, target.index)
+        try:
+            found = await self._searches.answer(Asked(node, index, line.body, own, received))
+        except Refused as refused:
+            return {**refused.body, "status": refused.status}, ()
+        if found is None:
+            return None
+        return {**page.formed(found.body, said.form), "status": 200}, found.degraded
+
+    async def _others(self, exchange: Exchange, node: Node, left: list[bytes]) -> Any:
+        """The node's items, in order."""
+        query = b"&".join(
+            part
+            for part in exchange.query.split(b"&")
+            if part.partition(b"=")[0] not in (b"filter_path", b"pretty")
+        )
+        status, answer = await node.forward(exchange.path, query, b"".join(left))
+        if status != 200:
+            raise Refused(status, answer)
+        return iter(answer["responses"])
+
+
+def unpacked(raw: bytes, encoding: bytes) -> bytes | None:
+    """A body as it was before `Content-Encoding`; None where it is longer than is looked at, or broken."""
+    if encoding in (b"", b"identity"):
+        return raw
+    if encoding not in (b"gzip", b"deflate"):
+        return None
+    packed = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
+    try:
+        body = packed.decompress(raw, LONGEST)
+    except zlib.error:
+        return None
+    return body if packed.eof else None
+
+
+async def _nothing() -> None:
+    return None
+
+
+def _completed(answer: Clause, began: float) -> Clause:
+    """A search that was never asynchronous, as `_async_search` tells of one that is over; nothing is kept."""
+    start, end = round(began * 1000), round(time.time() * 1000)
+    return {
+        "is_partial": False,
+        "is_running": False,
+        "start_time_in_millis": start,
+        "expiration_time_in_millis": start + _KEPT_MS,
+        "completion_time_in_millis": end,
+        "response": answer,
+    }

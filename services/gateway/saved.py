@@ -1,0 +1,137 @@
+"""Aliases whose searches are answered in a mode that was saved for them: for clients that cannot send `ext`.
+
+One JSON file per alias lies in the store, where every gateway finds it: `gateway/<alias>.json`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from urllib.parse import quote
+
+from pydantic import BaseModel, ConfigDict
+
+from services.errors import MsmError, NotFound, UsageError
+from services.search.request import RerankSpec
+from services.store import Store
+
+logger = logging.getLogger(__name__)
+
+FRESH = 2.0
+"""Seconds after which what is saved is read again, in the background."""
+_FOLDER = "gateway"
+_NEVER = frozenset(' ,"*\\<>|?/#:')
+Mode = Literal["hybrid", "dense"]
+
+
+class Saved(BaseModel):
+    """How an alias is answered.
+
+    Attributes:
+        alias: Of an index of ours.
+        collection: Whose passages it holds.
+        mode: Which legs.
+        fusion: None: the default.
+        rerank: None: the fused order is final.
+        budget_ms: None: as long as it takes.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    alias: str
+    collection: str
+    mode: Mode
+    fusion: str | None = None
+    rerank: RerankSpec | None = None
+    budget_ms: float | None = None
+
+    def request(self) -> dict[str, Any]:
+        """The same as a search request has it."""
+        return self.model_dump(exclude={"alias", "collection"}, exclude_none=True)
+
+
+def save(store: Store, saved: Saved) -> None:
+    """Save, in place of what was saved for the alias.
+
+    Raises:
+        UsageError: no alias can have this name.
+    """
+    store.write_json(_key(saved.alias), saved.model_dump())
+
+
+def remove(store: Store, alias: str) -> Saved:
+    """Forget an alias; returns what was saved.
+
+    Raises:
+        NotFound: nothing was.
+    """
+    found = load(store).get(alias)
+    if found is None:
+        raise NotFound(f"nothing is saved for alias '{alias}'", hint="`msmctl gateway ls` lists what is")
+    store.remove(_key(alias))
+    return found
+
+
+def load(store: Store) -> dict[str, Saved]:
+    """All that is saved, by alias.
+
+    Raises:
+        MsmError: a file is damaged.
+    """
+    found = {}
+    for name in store.children(_FOLDER):
+        value = store.read_json(f"{_FOLDER}/{name}")
+        if value is not None:  # removed since it was listed
+            try:
+                found[value["alias"]] = Saved.model_validate(value)
+            except (ValueError, KeyError, TypeError) as error:
+                where = store.location(f"{_FOLDER}/{name}")
+                raise MsmError(f"{where}: damaged: {error}", hint="remove it; set the alias again") from error
+    return found
+
+
+def _key(alias: str) -> str:
+    if not alias or alias[0] in "_-+." or _NEVER & set(alias) or not alias.isprintable():
+        raise UsageError(f"'{alias}' is no name of an alias", hint="such as msm-squad: one name, no pattern")
+    return f"{_FOLDER}/{quote(alias, safe='')}.json"
+
+
+@dataclass
+class Aliases:
+    """What is saved, as the gateway remembers it: a search never waits for the store.
+
+    Attributes:
+        store: Where it lies.
+    """
+
+    store: Store
+    _known: Mapping[str, Saved] = field(default_factory=dict)
+    _read_at: float = 0.0
+    _reading: asyncio.Task[None] | None = None
+
+    def get(self, index: str | None) -> Saved | None:
+        """What is saved for an alias."""
+        self._refresh()
+        return self._known.get(index) if index else None
+
+    def named_in(self, body: bytes) -> bool:
+        """Whether a body names such an alias anywhere."""
+        self._refresh()
+        return any(alias.encode() in body for alias in self._known)
+
+    async def read(self) -> None:
+        """Read what is saved."""
+        try:
+            self._known = await asyncio.to_thread(load, self.store)
+        except (MsmError, OSError) as error:
+            logger.warning("saved aliases cannot be read, the last ones count: %s", error)
+        self._read_at = time.monotonic()
+
+    def _refresh(self) -> None:
+        idle = self._reading is None or self._reading.done()
+        if idle and time.monotonic() - self._read_at > FRESH:
+            self._reading = asyncio.get_running_loop().create_task(self.read())
