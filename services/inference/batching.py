@@ -18,6 +18,7 @@ from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
 from services.deadline import Deadline
 from services.encoding.blocks import STEP
@@ -112,7 +113,7 @@ class Batcher:
         self._on_block = on_block
         self._items: dict[tuple[Runner, Hashable], _Item] = {}
         self._jobs: set[_Job] = set()
-        self._speed: dict[str, float] = {}
+        self._speed: WeakKeyDictionary[Runner, float] = WeakKeyDictionary()
         self._device = ThreadPoolExecutor(1, "device")
         self._task: asyncio.Task[None] | None = None
         self.queued = 0
@@ -149,7 +150,7 @@ class Batcher:
 
     def speed(self, runner: Runner) -> float:
         """Tokens per second."""
-        return self._speed.get(runner.name, runner.block_tokens * FIRST_GUESS)
+        return self._speed.get(runner, runner.block_tokens * FIRST_GUESS)
 
     async def close(self) -> None:
         """Compute nothing more."""
@@ -255,8 +256,8 @@ class Batcher:
         runner, tokens = block[0].runner, sum(item.piece.tokens for item in block)
         found = tokens / max(seconds, 1e-6)
         if 2 * tokens >= runner.block_tokens:  # a few rows say little: most of their time is not theirs
-            before = self._speed.get(runner.name, found)
-            self._speed[runner.name] = _MEMORY * before + (1 - _MEMORY) * found
+            before = self._speed.get(runner, found)
+            self._speed[runner] = _MEMORY * before + (1 - _MEMORY) * found
         waited = began - min(item.since for item in block)
         self._on_block(Block(runner.name, len(block), tokens, seconds, waited))
 
