@@ -8,7 +8,7 @@ FOLDER/setup/            every password: the source of all others
        elasticsearch/    users, users_roles, roles.yml (file realm: hashes only)
        redis/            redis.conf, redis (its own password, for the health check)
        kibana/           kibana.yml
-       dispatcher/ worker/ api/ gateway/ msmctl/   the passwords that this component needs, and no others
+       dispatcher/ worker/ models/ api/ gateway/ msmctl/   the passwords that it needs, and no others
 ```
 """
 
@@ -30,6 +30,7 @@ COMPONENTS = {
     "worker": ("worker", secrets.REDIS),
     "api": ("api", secrets.SEARCHES),
     "gateway": ("gateway", secrets.SEARCHES),
+    "models": (),
     "msmctl": ("admin", secrets.SEARCHES),
 }
 OWNERS = {"elasticsearch": 1000, "redis": 999, "kibana": 1000}

@@ -25,7 +25,7 @@ from tests.compose_kit import Service
 from tests.conftest import MSMCTL, Stack
 
 PROGRAMS = {"python": sys.executable, "msmctl": str(MSMCTL)}
-LONG_RUNNING = ("dispatcher", "worker-cpu", "api")
+LONG_RUNNING = ("dispatcher", "worker-cpu", "models", "api")
 
 
 class Containers:
@@ -38,8 +38,8 @@ class Containers:
         self.running: dict[str, subprocess.Popen[bytes]] = {}
         self._folder = folder
         where = endpoints(stack.settings)
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = str(free.getsockname()[1])
+        with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+            port, models = str(one.getsockname()[1]), str(other.getsockname()[1])
         (folder / "data").mkdir()
         self._mapping = {
             "http://elasticsearch:9200": where.es_url,
@@ -47,11 +47,14 @@ class Containers:
             "/store": stack.settings.store_url,
             "0.0.0.0": "127.0.0.1",
             "8000": port,
+            "8080": models,
+            "http://models:8080": f"http://127.0.0.1:{models}",
         }
 
     def _mapped(self, name: str, text: str) -> str:
         text = {"/secrets": str(self.secrets), **self._mapping}.get(text, text)
-        text = text.replace("127.0.0.1:8000", f"127.0.0.1:{self._mapping['8000']}")
+        for inside in ("8000", "8080"):
+            text = text.replace(f"127.0.0.1:{inside}", f"127.0.0.1:{self._mapping[inside]}")
         if text == "/run/secrets":
             return str(self.secrets / compose_kit.secrets_of(compose_kit.services()[name])[0])
         if text in ("/state", "/tmp/heartbeat", "/tmp"):

@@ -56,7 +56,8 @@ def test_every_profile_resolves(profiles: set[str]) -> None:
 
 def test_the_profiles_are_the_documented_ones() -> None:
     assert set(compose_kit.enabled(set())) == {
-        "secrets", "setup", "elasticsearch", "redis", "dispatcher", "worker-cpu", "api"}  # fmt: skip
+        "secrets", "setup", "elasticsearch", "redis", "dispatcher", "worker-cpu", "models", "api",
+    }  # fmt: skip
     used = {profile for service in compose_kit.services().values() for profile in service.get("profiles", [])}
     assert used == set(PROFILES)
 
@@ -124,13 +125,14 @@ def test_a_worker_has_time_to_let_its_chunk_end(name: str) -> None:
     assert seconds(service["stop_grace_period"]) >= 2 * SOFT_SHUTDOWN
 
 
-def test_only_the_gpu_worker_reserves_devices_and_all_of_them() -> None:
+def test_only_the_profile_gpu_reserves_devices_its_worker_all_of_them() -> None:
     reserved = {
         name: service["deploy"]["resources"].get("reservations", {}).get("devices")
         for name, service in compose_kit.services().items()
     }
-    assert {name for name, devices in reserved.items() if devices} == {"worker-gpu"}
+    assert {name for name, devices in reserved.items() if devices} == {"worker-gpu", "models-gpu"}
     assert reserved["worker-gpu"] == [{"driver": "nvidia", "count": "all", "capabilities": ["gpu"]}]
+    assert reserved["models-gpu"] == [{"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}]
 
 
 def test_elasticsearch_and_kibana_have_the_version_that_the_tests_run_against() -> None:
@@ -166,6 +168,7 @@ class TestSecrets:
         assert present["dispatcher"] == {"dispatcher", "redis"}
         assert present["api"] == {"api", "searches"}
         assert present["msmctl"] == {"admin", "searches"}
+        assert present["models"] == set()
         assert present["elasticsearch"] == {"users", "users_roles", "roles.yml"}
         for name, service in compose_kit.services().items():
             if name in ("worker-cpu", "worker-gpu"):
