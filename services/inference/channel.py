@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -51,6 +52,7 @@ class Channel:
         if key is not None:
             self._headers["Authorization"] = f"Bearer {key}"
         self._session: aiohttp.ClientSession | None = None
+        self._heard = 0.0
         self.breaker = Breaker(self.url, self.answers)
 
     async def post(
@@ -65,7 +67,8 @@ class Channel:
             read: Makes sense of a 200; ValueError, KeyError or TypeError where there is none in it.
 
         Raises:
-            TooLate: no answer by the deadline; the next requests fail at once until the server answers.
+            TooLate: no answer by the deadline; if the server was silent all the while, further requests
+                fail at once until it answers.
             Overloaded: 429.
             Unavailable: it cannot be reached, or is not what it should be.
             MsmError: what the server says.
@@ -95,6 +98,7 @@ class Channel:
             await self._session.close()
 
     async def _in_time(self, path: str, data: bytes, deadline: Deadline) -> tuple[int, Answer]:
+        sent = time.monotonic()
         try:
             async with asyncio.timeout(min(deadline.left, LONGEST)):
                 return await self._sent(path, data)
@@ -104,7 +108,8 @@ class Channel:
         except aiohttp.ClientError as error:  # before TimeoutError: a connection that takes too long is both
             raise self._lost(error) from error
         except TimeoutError as error:
-            self.breaker.trip("does not answer")
+            if self._heard < sent:  # others had answers meanwhile: it is slow, not gone
+                self.breaker.trip("does not answer")
             raise TooLate(f"{self.url}: no answer by the deadline") from error
         except OSError as error:
             raise self._lost(error) from error
@@ -123,7 +128,9 @@ class Channel:
 
     async def _send(self, path: str, data: bytes) -> tuple[int, Answer]:
         async with self._sessions().post(self.url + path, data=data, headers=self._headers) as reply:
-            return reply.status, Answer(await reply.read(), reply.headers)
+            answer = Answer(await reply.read(), reply.headers)
+            self._heard = time.monotonic()
+            return reply.status, answer
 
     def _sessions(self) -> aiohttp.ClientSession:
         if self._session is None:

@@ -79,7 +79,7 @@ class LocalModels:
         """See `ModelService`; `checkpoint` is the one that is hoped for, another may answer."""
         runner = await self._in_time("load", model, self.shelf.encoder(model, checkpoint), deadline)
         pieces = await self._pieces(model, lambda: runner.pieces(texts, kind), deadline)
-        values = await self.batcher.compute(runner, pieces, deadline, small=kind == "query")
+        values = await self.batcher.compute(runner, pieces, deadline, small=_small(kind, deadline))
         _raise_first(values)
         if any(value is None for value in values):
             raise TooLate(f"{model}: not all of {len(texts)} texts were encoded by the deadline")
@@ -141,6 +141,11 @@ class LocalModels:
             raise TooLate(f"{model}: the deadline passed during: {stage}") from error
         finally:
             self._watch.stage(stage, time.monotonic() - began)
+
+
+def _small(kind: PromptKind, deadline: Deadline) -> bool:
+    """Queries of a search that somebody waits for; those of an evaluation have no deadline."""
+    return kind == "query" and deadline.timeout is not None
 
 
 def beginning(model: str, values: Sequence[float | None]) -> Floats:

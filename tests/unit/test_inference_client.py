@@ -24,6 +24,7 @@ from services.errors import (
 )
 from services.inference import warmth, wire
 from services.inference.breaker import Breaker
+from services.inference.channel import Channel
 from services.inference.checks import require_dims
 from services.inference.choose import models
 from services.inference.local import beginning
@@ -106,6 +107,56 @@ class TestBreaker:
             await asyncio.sleep(0.01)
             assert breaker.is_open is not there
             await breaker.close()
+
+        asyncio.run(scenario())
+
+
+class TestChannel:
+    """Against a server of two paths: one answers at once, one never."""
+
+    @staticmethod
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while line := (await reader.readline()).decode():
+            length = 0
+            while header := (await reader.readline()).decode().strip():
+                name, _, value = header.partition(": ")
+                length = int(value) if name == "Content-Length" else length
+            await reader.readexactly(length)
+            if "/never" not in line:
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+    def test_silence_opens_the_breaker_unless_others_were_answered_meanwhile(self) -> None:
+        async def scenario() -> None:
+            async with await asyncio.start_server(self.serve, "127.0.0.1", 0) as server:
+                port = server.sockets[0].getsockname()[1]
+                channel = Channel(f"http://127.0.0.1:{port}", "/never", None)
+
+                async def ask(path: str, milliseconds: float) -> None:
+                    await channel.post(path, {}, Deadline.after(milliseconds), lambda answer: answer.json())
+
+                slow = asyncio.create_task(ask("/never", 500))
+                await asyncio.sleep(0.1)
+                await ask("/at-once", 400)
+                with pytest.raises(TooLate):
+                    await slow
+                assert not channel.breaker.is_open
+                with pytest.raises(TooLate):
+                    await ask("/never", 50)
+                assert channel.breaker.is_open
+                with pytest.raises(Unavailable, match="does not answer"):
+                    await ask("/at-once", 1000)
+                await channel.close()
+
+        asyncio.run(scenario())
+
+    def test_an_answer_that_is_none_is_not_taken_for_one(self) -> None:
+        async def scenario() -> None:
+            async with await asyncio.start_server(self.serve, "127.0.0.1", 0) as server:
+                port = server.sockets[0].getsockname()[1]
+                channel = Channel(f"http://127.0.0.1:{port}", "/", None)
+                with pytest.raises(Unavailable, match="an answer that is none"):
+                    await channel.post("/at-once", {}, NEVER, lambda answer: answer.json()["data"])
+                await channel.close()
 
         asyncio.run(scenario())
 
