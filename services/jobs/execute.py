@@ -18,7 +18,7 @@ from services.jobs import identity
 from services.jobs.documents import Stale
 from services.jobs.failures import after, blame, describe
 from services.jobs.heartbeat import ChunkStopped, Heartbeat
-from services.jobs.kind import Chunk, Context, Kind, Receipt
+from services.jobs.kind import Chunk, Context, Kind, Receipt, Unfinished
 from services.jobs.ledger import Ledger
 from services.jobs.records import Job, Row, chunk_key, now
 from services.jobs.registry import kind_named, parse_spec
@@ -44,7 +44,8 @@ def execute(ledger: Ledger, context: Context, hint: Hint, stop: threading.Event 
 
     Returns:
         'dropped' (stale or unknown), 'fenced' (another worker has the chunk), 'released' (job paused
-        or cancelled), 'retried' (failed, will be tried again), 'failed' (given up) or 'done'.
+        or cancelled, or the chunk goes on in another attempt), 'retried' (failed, will be tried again),
+        'failed' (given up) or 'done'.
 
     Raises:
         Unavailable: the ledger did not answer before the chunk was claimed; the hint is sent again.
@@ -79,6 +80,8 @@ def execute(ledger: Ledger, context: Context, hint: Hint, stop: threading.Event 
         if stopped.verdict == "fenced":
             return "fenced"
         return _write(ledger, _released(beat.row), "released")
+    except Unfinished as unfinished:
+        return _write(ledger, _released(beat.row, unfinished.receipt), "released")
     except Exception as error:
         logger.warning("%s attempt %d: %s", row.id, row.attempt, error, exc_info=blame(error) == "defect")
         failed = after(beat.row, blame(error), describe(error), context.settings.max_attempts)
@@ -103,7 +106,8 @@ def execute(ledger: Ledger, context: Context, hint: Hint, stop: threading.Event 
 def _claim(ledger: Ledger, hint: Hint) -> tuple[Job, Row, Receipt | None] | None:
     """Take the chunk, if the job runs and the chunk is pending under just this attempt.
 
-    A chunk of a sequential kind only if the one before is done; its receipt comes along.
+    A chunk of a sequential kind only if the one before is done; its receipt comes along, or what the chunk
+    itself has kept.
     """
     job = ledger.find_job(hint.job)
     row = ledger.row(hint.job, hint.chunk)
@@ -111,12 +115,12 @@ def _claim(ledger: Ledger, hint: Hint) -> tuple[Job, Row, Receipt | None] | None
         return None
     if row.attempt != hint.attempt or row.state != "pending":
         return None
-    previous = None
+    previous = row.kept
     if row.step == "work" and int(row.key) and kind_named(job.kind).sequential:
         before = ledger.row(job.id, chunk_key(int(row.key) - 1))
         if before is None or before.state != "done":
             return None
-        previous = before.receipt
+        previous = row.kept or before.receipt
     claimed = {
         "state": "running",
         "worker": identity.me(),
@@ -145,9 +149,15 @@ def _work(ledger: Ledger, kind: Kind[Any], job: Job, row: Row, context: Context)
     return {"receipt": kind.run_chunk(context, spec, Chunk(n=int(row.key), lo=row.lo, hi=row.hi))}
 
 
-def _released(row: Row) -> Row:
+def _released(row: Row, kept: Receipt | None = None) -> Row:
     return row.model_copy(
-        update={"state": "pending", "attempt": row.attempt + 1, "worker": "", "progress": 0}
+        update={
+            "state": "pending",
+            "attempt": row.attempt + 1,
+            "worker": "",
+            "progress": 0,
+            "kept": kept or row.kept,
+        }
     )
 
 

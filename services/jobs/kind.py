@@ -85,6 +85,18 @@ class Receipt(BaseModel):
     """Filled in by the executor."""
 
 
+class Unfinished(Exception):
+    """Raised by a chunk that has done what it may do at a time: it is given out again, as no failure.
+
+    Attributes:
+        receipt: What it has kept; the next attempt is handed it as `Context.previous`.
+    """
+
+    def __init__(self, receipt: Receipt) -> None:
+        super().__init__("to be continued")
+        self.receipt = receipt
+
+
 class Estimate(BaseModel):
     """What a job would cost. None: does not apply to this kind, or is not known before something is measured.
 
@@ -134,7 +146,8 @@ class Context:
         batch_scale: 1.0, or less after the chunk ran out of memory: scale memory-hungry batches by it.
         log: One line for `msmctl jobs logs`.
         status: A word on where the chunk stands, for people who watch the job.
-        previous: Of a sequential kind: the receipt of the chunk before, which the ledger vouches for.
+        previous: Of a sequential kind: the receipt of the chunk before, or of what this chunk has kept so
+            far (`Unfinished`). The ledger vouches for it.
         job_id: The job's id, such as a name for what it creates.
         job_ended: Whether a job has ended or was removed, so that nobody works on what it created; False
             where we cannot know.

@@ -94,6 +94,7 @@ class Row(BaseModel):
         transients: Failures in a row of services that did not answer.
         progress: Units done so far in this attempt.
         status: What the chunk says of itself, such as its present loss.
+        kept: What earlier attempts have kept of a chunk that is not done (`Unfinished`).
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -122,6 +123,7 @@ class Row(BaseModel):
     ended: str | None = None
     error: Failure | None = None
     receipt: Receipt | None = None
+    kept: Receipt | None = None
     ranges: list[tuple[int, int]] | None = None
     """What the plan chunk planned: (lo, hi) of each work chunk. One document, so a plan is never half."""
     result: dict[str, Any] | None = None

@@ -66,8 +66,8 @@ def lay_out(store: Store, key: str, parts: Sequence[Part], files: dict[str, str]
 def remove_before(store: Store, key: str, step: int, kept: Collection[int]) -> None:
     """Remove the checkpoints of earlier steps, but those of `kept`.
 
-    Nobody needs them, not even a worker that was thought dead: `step` is where every attempt at the
-    present chunk begins.
+    Nobody needs them: `step` is where the present attempt began, and no later one begins before it. One that
+    was thought dead may miss them; what it writes counts for nothing.
     """
     for name in store.children(key):
         number = name.removeprefix("part-")[:10]

@@ -103,7 +103,8 @@ def _train(task: Task, tell: _Teller) -> None:
         trainer.remove_callback(noisy)
     trainer.train(resume_from_checkpoint=task.checkpoint)
     if steps.failed is None and task.work == "train":
-        tell(Saved(folder=str(Path(task.scratch) / f"checkpoint-{task.hi}"), device=device))
+        step = trainer.state.global_step
+        tell(Saved(step=step, folder=str(Path(task.scratch) / f"checkpoint-{step}"), device=device))
 
 
 def _arguments(task: Task, arguments_type: Any, device: str) -> Any:

@@ -14,7 +14,7 @@ import numpy as np
 
 from services.collections.collection import Collection
 from services.errors import MsmError
-from services.jobs.kind import Context, Receipt
+from services.jobs.kind import Context, Receipt, Unfinished
 from services.negatives.opening import Opened
 from services.store import Part
 from services.training import checkpoints, costs, data, plan, process
@@ -30,6 +30,10 @@ from services.training.task import Cut, Event, Saved, Scored, Step, Task
 from services.training.trained import CURVE
 
 CHUNK_SECONDS = 120.0
+_LONGEST = 240.0
+"""Seconds of training after which a process ends, whatever was measured before: a kill loses no more."""
+_MOST_STEPS = 16_384
+"""Steps whose texts are laid out for one process."""
 _WARM, _MEASURED = 2, 6
 """Steps that are run to measure one: the first ones, which are slower, do not count."""
 
@@ -160,15 +164,29 @@ class Run:
     # -- a chunk -----------------------------------------------------------------------------------
 
     def train(self, lo: int, hi: int, previous: Receipt | None) -> Receipt:
-        """Train the steps `lo <= step < hi` from the checkpoint that `previous` vouches for."""
+        """Train the steps `lo <= step < hi` from the checkpoint that `previous` vouches for.
+
+        Raises:
+            Unfinished: the time of one process is up; it has kept how far it came.
+        """
         fixed, store = self.plan, self.context.store
+        begin = max(lo, previous.facts.get("step", lo)) if previous else lo
         with tempfile.TemporaryDirectory(prefix="msmctl-train-") as name:
             scratch = Path(name)
             checkpoint = self._lay_out(previous, scratch / "from") if previous else None
             before = Curve.read(checkpoint / CURVE) if checkpoint else Curve()
             examples = self.rows(fixed.examples)
+            end = min(hi, begin + _MOST_STEPS)
             task = self._task(
-                scratch, examples, lo, hi, fixed.steps, fixed.precision, fixed.threads, checkpoint, "train"
+                scratch,
+                examples,
+                begin,
+                end,
+                fixed.steps,
+                fixed.precision,
+                fixed.threads,
+                checkpoint,
+                "train",
             )
             events = self._events(task, lo)
             steps = [event for event in events if isinstance(event, Step)]
@@ -177,20 +195,28 @@ class Run:
                 [(step.step, step.loss or 0.0, step.rate, step.seconds) for step in steps]
             )
             curve.write(Path(saved.folder) / CURVE)
-            parts, files = checkpoints.write_checkpoint(store, self.key, Path(saved.folder), hi)
-        checkpoints.remove_before(store, self.key, lo, kept=(0, *fixed.snapshots))
-        seen = sum(task.sizes)
+            parts, files = checkpoints.write_checkpoint(store, self.key, Path(saved.folder), saved.step)
+        checkpoints.remove_before(store, self.key, begin, kept=(0, *fixed.snapshots))
+        seen = sum(task.sizes[: saved.step - begin])
         first, last = Curve(curve.rows[len(before.rows) :]).ends()
         speed = seen / max(steps[-1].seconds, 1e-9)
         self.context.log(
-            f"steps {lo} to {hi}: loss {first:.4f} to {last:.4f}, {speed:.1f} examples/s on {saved.device}"
+            f"steps {begin} to {saved.step}: loss {first:.4f} to {last:.4f}, {speed:.1f} examples/s on {saved.device}"
         )
-        return Receipt(
-            rows=seen,
+        receipt = Receipt(
+            rows=seen + (previous.rows if previous and begin > lo else 0),
             bytes=sum(part.bytes for part in parts),
             parts=parts,
-            facts={"files": files, "device": saved.device, "examples_per_second": round(speed, 2)},
+            facts={
+                "step": saved.step,
+                "files": files,
+                "device": saved.device,
+                "examples_per_second": round(speed, 2),
+            },
         )
+        if saved.step < hi:
+            raise Unfinished(receipt)
+        return receipt
 
     def _lay_out(self, receipt: Receipt, folder: Path) -> Path:
         return checkpoints.lay_out(
@@ -224,6 +250,7 @@ class Run:
             lo=lo,
             hi=hi,
             total=total,
+            seconds=_LONGEST if work == "train" else None,
             precision=precision,
             threads=threads,
             device=self.context.settings.device,
@@ -231,7 +258,7 @@ class Run:
 
     def _events(self, task: Task, lo: int) -> list[Event]:
         """Run a task to its end, telling how it goes."""
-        done = lo
+        done = task.lo
         found: list[Event] = []
 
         def alive() -> None:

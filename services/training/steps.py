@@ -44,8 +44,10 @@ class Steps(TrainerCallback):
         seed_step(self._task.recipe.seed, state.global_step)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Save and stop after the chunk's last step."""
-        if state.global_step >= self._task.hi:
+        """Save and stop after the last step, or when the time is up."""
+        limit = self._task.seconds
+        over = limit is not None and time.monotonic() - self._began >= limit
+        if state.global_step >= self._task.hi or over:
             control.should_save = self._task.work == "train"
             control.should_training_stop = True
 

@@ -25,6 +25,7 @@ class Task(_Message):
         data: Parquet file with the columns that the trainer reads, in the order of the steps.
         sizes: Examples of each step.
         total: Steps of the whole run, which the learning rate spans.
+        seconds: End with a checkpoint after so many, even before `hi`; None: never.
         device: As the settings say.
     """
 
@@ -38,6 +39,7 @@ class Task(_Message):
     lo: int = 0
     hi: int = 0
     total: int = 1
+    seconds: float | None = None
     precision: Literal["fp32", "bf16"]
     threads: int
     device: str
@@ -64,9 +66,10 @@ class Cut(_Message):
 
 
 class Saved(_Message):
-    """The checkpoint lies in this folder."""
+    """The checkpoint after this step lies in this folder."""
 
     event: Literal["saved"] = "saved"
+    step: int
     folder: str
     device: str
 

@@ -100,6 +100,39 @@ def test_cut_and_killed_gives_exactly_the_curve_and_the_weights_of_an_undisturbe
     assert [row[0] for row in curve(context, cut)] == ["step", *map(str, range(1, 13))]
 
 
+def test_a_chunk_that_takes_too_long_goes_on_in_other_processes_as_if_it_were_one(
+    context: Context, uncut: TrainedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.training.run._MOST_STEPS", 5)
+    killed = killing(monkeypatch, at=7)  # while it goes on from step 5
+    job = kit.train(context, kit.spec(context, "ce-bce", "chunk_steps=1000000", name="long", small=SHORT))
+    assert job.state == "succeeded", job.error
+    assert (job.chunks, len(killed)) == (1, 1)
+    long = the_trained(context.store, "long")
+    assert curve(context, long) == curve(context, uncut)
+    assert weights(long) == weights(uncut)
+    assert long.training["examples"] == uncut.training["examples"]
+    row = kit.ledger_of(context).row(job.id, "000000")
+    assert row is not None
+    assert [line.split()[2:5] for line in row.log if " loss " in line] == [
+        ["0", "to", "5:"], ["5", "to", "10:"], ["10", "to", "12:"]
+    ]  # fmt: skip
+    assert (row.attempt, row.tries) == (4, 1)  # only the kill counts
+
+
+def test_a_process_ends_with_a_checkpoint_when_its_time_is_up(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.training.run._LONGEST", 0.0)
+    spec = kit.spec(context, "ce-bce", "steps=2", "chunk_steps=2", name="slow", small=SHORT)
+    job = kit.train(context, spec)
+    assert job.state == "succeeded", job.error
+    row = kit.ledger_of(context).row(job.id, "000000")
+    assert row is not None
+    assert (row.attempt, row.tries) == (2, 0)
+    assert [step[0] for step in curve(context, the_trained(context.store, "slow"))] == ["step", "1", "2"]
+
+
 def test_it_learns_and_the_folder_is_a_cross_encoder_whose_scores_are_logits(
     context: Context, uncut: TrainedModel
 ) -> None:

@@ -40,7 +40,7 @@ class TrainSpec(Spec):
 
 
 class TrainKind(Kind[TrainSpec]):
-    """A chunk is a range of steps: two minutes as measured, an hour at most."""
+    """A chunk is a range of steps: two minutes as measured. What takes longer goes on in another process."""
 
     name = "train"
     queue: ClassVar[Queue] = "train"
