@@ -57,7 +57,6 @@ def site(stack: Stack, sample: Sample) -> Iterator[Site]:  # noqa: F811 - a fixt
     made = json.loads(sample.msmctl("api", "keys", "create", "--scope", "admin", "--json"))
     yield Site(endpoints(stack.settings).api_url, name, ce, made["key"])
     sample.msmctl("api", "keys", "revoke", made["id"])
-    sample.msmctl("ce", "rm", ce, "--yes")
 
 
 @pytest.fixture(scope="session")
@@ -93,7 +92,7 @@ _EXPECTED = re.compile(r"the server responded with a status of (401|404)")
 def inside(page: Page, site: Site) -> Page:
     """The page with a key, on the collection."""
     page.goto(f"{site.url}/#/search?c={site.collection}")
-    page.get_by_label("Key").fill(site.key)
+    page.get_by_role("textbox", name="Key").fill(site.key)
     page.get_by_role("button", name="Log in").click()
     page.get_by_role("heading", name="Search").wait_for()
     return page

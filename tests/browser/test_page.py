@@ -29,10 +29,10 @@ pytestmark = pytest.mark.slow
 
 def test_a_wrong_key_is_refused_and_a_right_one_goes_on(page: Page, site: Site) -> None:
     page.goto(site.url)
-    page.get_by_label("Key").fill("msm_000000000000_" + "x" * 43)
+    page.get_by_role("textbox", name="Key").fill("msm_000000000000_" + "x" * 43)
     page.get_by_role("button", name="Log in").click()
     expect(page.get_by_role("alert")).to_have_text("This key is not accepted.")
-    page.get_by_label("Key").fill(site.key)
+    page.get_by_role("textbox", name="Key").fill(site.key)
     page.get_by_role("button", name="Log in").click()
     expect(page.get_by_role("heading", name="Search")).to_be_visible()
 
@@ -42,7 +42,7 @@ def test_the_key_stays_in_the_tab_and_out_of_the_address(inside: Page, site: Sit
     assert inside.evaluate("Object.values(localStorage).join()").find(site.key) == -1
     assert inside.context.cookies() == []
     inside.get_by_role("button", name="Log out").click()
-    expect(inside.get_by_label("Key")).to_be_visible()
+    expect(inside.get_by_role("textbox", name="Key")).to_be_visible()
     assert inside.evaluate("Object.values(sessionStorage).join()") == ""
 
 
