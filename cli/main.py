@@ -43,6 +43,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "kibana": ("cli.kibana:kibana", "Data views, saved searches and dashboards for Kibana."),
     "query": ("cli.query:query", "Keep queries, encoded, for lookup by Elasticsearch."),
     "jobs": ("cli.jobs:jobs", "List, watch, pause, cancel and retry jobs."),
+    "gateway": ("cli.gateway:gateway", "The Elasticsearch-compatible gateway, and what it answers itself."),
     "api": ("cli.api:api", "The HTTP service."),
     "config": ("cli.config:config", "Show the settings and where they come from."),
     "completion": ("cli.completion:completion", "Print the shell completion script."),

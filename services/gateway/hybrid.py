@@ -103,6 +103,7 @@ class Hybrid:
             Matches({"bool": {"must": [clause], "filter": self._conditions}}),
             self.body,
             clause,
+            _best(ranked),
             typed_keys=self.params.form.typed_keys,
         )
         late = any(entry.endswith(":timeout") for entry in ranked.degraded)
@@ -140,3 +141,10 @@ class Hybrid:
             return None
         told = ranked.explain(place)
         return told | ({"degraded": list(ranked.degraded)} if ranked.degraded else {})
+
+
+def _best(ranked: Ranked) -> float | None:
+    """The highest score: of the page; before it, that of the fused ranking where nothing was reranked."""
+    of_page = float(ranked.scores[0]) if len(ranked.scores) else None
+    before = ranked.start and not ranked.reranked and len(ranked.fused.scores)
+    return float(ranked.fused.scores[0]) if before else of_page

@@ -69,6 +69,7 @@ async def complete(
     matches: Matches,
     body: SearchBody,
     highlighted: Clause | None,
+    best: float | None,
     *,
     typed_keys: bool,
 ) -> Clause:
@@ -81,6 +82,7 @@ async def complete(
         matches: What is counted.
         body: Of the request.
         highlighted: The query that highlights, where the request names none.
+        best: The highest score of all, for `max_score`.
         typed_keys: Aggregations say their type.
 
     Raises:
@@ -98,7 +100,7 @@ async def complete(
     counts = {"aggregations": items[-1]["aggregations"]} if "aggregations" in items[-1] else {}
     return {
         "_shards": items[-1]["_shards"],
-        "hits": {**total, "max_score": hits[0]["_score"] if hits else None, "hits": hits},
+        "hits": {**total, "max_score": best, "hits": hits},
         **counts,
     }
 

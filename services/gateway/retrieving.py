@@ -86,6 +86,7 @@ class Retrieval:
             Matches(_union(leaves, found), self._passed_on),
             self.body,
             _asked(leaves),
+            ranking[0].score if ranking else None,
             typed_keys=self.params.form.typed_keys,
         )
         late = any(item["timed_out"] for item in items)

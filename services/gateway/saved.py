@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from types import TracebackType
+from typing import Any, Literal, Self
 from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict
@@ -21,8 +21,8 @@ from services.store import Store
 
 logger = logging.getLogger(__name__)
 
-FRESH = 2.0
-"""Seconds after which what is saved is read again, in the background."""
+PERIOD = 3.0
+"""Seconds between two looks at what is saved."""
 _FOLDER = "gateway"
 _NEVER = frozenset(' ,"*\\<>|?/#:')
 Mode = Literal["hybrid", "dense"]
@@ -104,34 +104,43 @@ def _key(alias: str) -> str:
 class Aliases:
     """What is saved, as the gateway remembers it: a search never waits for the store.
 
+    Use as an asynchronous context: inside, it is read again and again in the background.
+
     Attributes:
         store: Where it lies.
     """
 
     store: Store
     _known: Mapping[str, Saved] = field(default_factory=dict)
-    _read_at: float = 0.0
     _reading: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        await self.read()
+        self._reading = asyncio.create_task(self._read_on())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._reading:
+            self._reading.cancel()
 
     def get(self, index: str | None) -> Saved | None:
         """What is saved for an alias."""
-        self._refresh()
         return self._known.get(index) if index else None
 
     def named_in(self, body: bytes) -> bool:
         """Whether a body names such an alias anywhere."""
-        self._refresh()
         return any(alias.encode() in body for alias in self._known)
 
     async def read(self) -> None:
-        """Read what is saved."""
+        """Read what is saved; what cannot be read leaves the last state in force."""
         try:
             self._known = await asyncio.to_thread(load, self.store)
         except (MsmError, OSError) as error:
             logger.warning("saved aliases cannot be read, the last ones count: %s", error)
-        self._read_at = time.monotonic()
 
-    def _refresh(self) -> None:
-        idle = self._reading is None or self._reading.done()
-        if idle and time.monotonic() - self._read_at > FRESH:
-            self._reading = asyncio.get_running_loop().create_task(self.read())
+    async def _read_on(self) -> None:
+        while True:
+            await asyncio.sleep(PERIOD)
+            await self.read()

@@ -35,10 +35,12 @@ async def running(settings: Settings) -> AsyncIterator[Parts]:
     own, callers = connect_async(settings, USER), anonymous_async(settings)
     computed = models(settings, store)
     served = ServedVersions(own, settings, store)
-    aliases = Aliases(store)
-    await aliases.read()
     try:
-        async with Upstream(endpoints(settings).es_url) as upstream, SearchLog(own, settings) as log:
+        async with (
+            Upstream(endpoints(settings).es_url) as upstream,
+            SearchLog(own, settings) as log,
+            Aliases(store) as aliases,
+        ):
             engine = Engine(own, settings, computed, served)
             searches = Searches(engine, callers, computed, aliases, log.record)
             yield Parts(upstream, Looking(searches, upstream), lambda: _unready(own))

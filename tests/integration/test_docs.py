@@ -54,6 +54,7 @@ def prepared(command: str, sample: Sample) -> tuple[list[str], int] | None:
     for option in ("--collection", "-c"):
         if option in words:
             words[words.index(option) + 1] = sample.name
+    words = [f"msm-{sample.name}" if word == "msm-squad" else word for word in words]
     if words[1] == "collection":
         words = [sample.name if word == "squad" else word for word in words]
     if any(map(_JOB.search, words)):

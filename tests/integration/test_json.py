@@ -82,6 +82,8 @@ COMMANDS = {
     "ce": ["ce show ms-marco-MiniLM-L6-v2"],
     "api-key-created": ["api keys create --scope search --collection {c} --expires 1h"],
     "api-keys-list": ["api keys ls"],
+    "gateway-alias": ["gateway set msm-{c} hybrid --fusion rrf", "gateway unset msm-{c}"],
+    "gateway-list": ["gateway ls"],
     "jobs-list": ["jobs ls"],
     "logs": ["logs worker -n 1"],
     "config": ["config show", "config show --origin"],
