@@ -1,0 +1,82 @@
+"""What the models process answers to what is wrong, without a key, and while it is not ready."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from services.inference import app
+from services.settings import Settings
+from services.store import Store
+
+
+def client(home: Path, **settings: object) -> TestClient:
+    made = Settings(home=home, **settings)  # type: ignore[arg-type]
+    return TestClient(app.create_app(made, Store(made.store_url)))
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[TestClient]:
+    with client(tmp_path) as served:
+        yield served
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "message"),
+    [
+        ("/models/embed", "{", 400, "body: Invalid JSON"),
+        ("/models/embed", '{"texts": []}', 400, "model: Field required"),
+        ("/models/embed", '{"model": "m", "texts": ["a"], "txet": 1}', 400, "txet: Extra inputs"),
+        ("/models/embed", '{"model": "m", "texts": "a"}', 400, "texts: Input should be a valid array"),
+        ("/models/rerank", '{"model": "m", "query": "q", "texts": [1]}', 400, "texts.0: Input should be"),
+        ("/models/rerank", '{"model": "m", "query": "q", "texts": [], "budget_ms": -1}', 400, "budget_ms: "),
+        ("/models/embed", '{"model": "nobody", "texts": ["a"]}', 404, "no system 'nobody'"),
+        ("/models/embed", '{"model": "bm25", "texts": ["a"]}', 422, "system 'bm25' has no encoder"),
+        ("/models/rerank", '{"model": "ms-marco-MiniLM-L6-v2", "query": "", "texts": []}', 404, "is not in"),
+        ("/embed", '{"inputs": "a"}', 400, "model: which system? 0 are loaded"),
+        ("/v2/rerank", '{"model": "m", "query": "", "documents": ["a"]}', 400, "query: String should have"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_named(served: TestClient, path: str, body: str, status: int, message: str) -> None:
+    answer = served.post(path, content=body)
+    assert answer.status_code == status
+    assert message in answer.json()["message"]
+
+
+def test_a_body_that_is_too_large_is_refused(served: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "MOST_BYTES", 1000)
+    answer = served.post("/models/embed", content=b" " * 1001)
+    assert answer.status_code == 400
+    assert "more than 1,000 bytes" in answer.json()["message"]
+
+
+def test_outcomes_are_counted(served: TestClient) -> None:
+    served.post("/models/embed", content=b"{")
+    counted = served.get("/metrics").text
+    assert 'msm_models_requests_total{endpoint="/models/embed",outcome="refused"} 1.0' in counted
+
+
+def test_where_there_is_a_key_models_are_for_who_has_it_and_life_is_for_all(tmp_path: Path) -> None:
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / app.KEY).write_text("geheim\n")
+    body = '{"model": "nobody", "texts": ["a"]}'
+    with client(tmp_path) as served:
+        assert served.get("/livez").status_code == 200
+        for given in ({}, {"Authorization": "Bearer gehein"}, {"Authorization": "geheim"}):
+            assert served.post("/models/embed", content=body, headers=given).status_code == 401
+        answer = served.post("/models/embed", content=body, headers={"Authorization": "Bearer geheim"})
+        assert answer.status_code == 404
+
+
+def test_a_model_that_was_to_be_warm_and_cannot_be_is_why_it_is_not_ready(tmp_path: Path) -> None:
+    with client(tmp_path, warm="nobody") as served:
+        limit = time.monotonic() + 60
+        while (answer := served.get("/readyz")).json()["reasons"] != ["nobody: no system 'nobody'"]:
+            assert time.monotonic() < limit, answer.json()
+            time.sleep(0.05)
+        assert answer.status_code == 503
+        assert served.get("/livez").json() == {"status": "alive"}

@@ -1,0 +1,124 @@
+"""Which models are loaded: once however many ask, the present one of a name, within bounds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_model import poisoned, tiny_model, with_modules
+
+from services.deadline import Deadline
+from services.errors import InputError, MsmError
+from services.inference.local import LocalModels
+from services.settings import Settings
+from services.store import Store
+from services.systems.models import add
+
+NEVER = Deadline()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(str(tmp_path / "store"))
+
+
+def installed(store: Store, folder: Path, name: str, seed: int = 0, *, replace: bool = False) -> str:
+    """A tiny system in the store; its checkpoint."""
+    made = with_modules(tiny_model(folder / f"{name}{seed}", seed=seed))
+    added = add(store, name, str(made), pooling="mean", similarity="cosine", max_length=16, replace=replace)
+    return added[1].fingerprint
+
+
+def asked(
+    store: Store, tmp_path: Path, ask: Callable[[LocalModels], Awaitable[None]], **settings: int
+) -> None:
+    async def run() -> None:
+        made = Settings(home=tmp_path, device="cpu", threads=1).model_copy(update=settings)
+        models = LocalModels(made, store)
+        try:
+            await ask(models)
+        finally:
+            await models.close()
+
+    asyncio.run(run())
+
+
+def test_many_who_ask_at_once_wait_for_one_load(store: Store, tmp_path: Path) -> None:
+    installed(store, tmp_path, "one")
+
+    async def ask(models: LocalModels) -> None:
+        runners = await asyncio.gather(*(models.shelf.encoder("one") for _ in range(5)))
+        assert len({id(runner) for runner in runners}) == 1
+
+    asked(store, tmp_path, ask)
+
+
+def test_who_goes_away_does_not_end_the_load_for_the_others(store: Store, tmp_path: Path) -> None:
+    installed(store, tmp_path, "one")
+
+    async def ask(models: LocalModels) -> None:
+        gone, stays = (asyncio.create_task(models.shelf.encoder("one")) for _ in range(2))
+        await asyncio.sleep(0)
+        gone.cancel()
+        assert (await stays).name == "one"
+
+    asked(store, tmp_path, ask)
+
+
+def test_the_longest_unused_makes_room(store: Store, tmp_path: Path) -> None:
+    for seed, name in enumerate(("one", "two")):
+        installed(store, tmp_path, name, seed)
+
+    async def ask(models: LocalModels) -> None:
+        await models.shelf.encoder("one")
+        await models.shelf.encoder("two")
+        assert list(models.shelf.loaded) == [("system", "two")]
+        assert (await models.embedded("one", ["a cat"], "query", NEVER)).vectors.shape == (1, 32)
+
+    asked(store, tmp_path, ask, models_mb=0)
+
+
+def test_another_checkpoint_under_the_name_is_loaded_when_it_is_hoped_for(
+    store: Store, tmp_path: Path
+) -> None:
+    before = installed(store, tmp_path, "one")
+
+    async def ask(models: LocalModels) -> None:
+        first = await models.embedded("one", ["a cat"], "query", NEVER)
+        after = installed(store, tmp_path, "one", seed=1, replace=True)
+        second = await models.embedded("one", ["a cat"], "query", NEVER, after)
+        assert (first.checkpoint, second.checkpoint) == (before, after)
+        assert not np.allclose(first.vectors, second.vectors)
+
+    asked(store, tmp_path, ask)
+
+
+def test_a_text_that_the_model_cannot_encode_fails_alone(store: Store, tmp_path: Path) -> None:
+    folder = poisoned(with_modules(tiny_model(tmp_path / "poisoned")))
+    add(store, "odd", str(folder), pooling="mean", similarity="cosine", max_length=16)
+
+    async def ask(models: LocalModels) -> None:
+        bad, good = await asyncio.gather(
+            models.embedded("odd", ["poison"], "query", NEVER),
+            models.embedded("odd", ["a cat"], "query", NEVER),
+            return_exceptions=True,
+        )
+        assert isinstance(bad, InputError)
+        assert "the model's output is not a number" in bad.message
+        assert not isinstance(good, BaseException)
+
+    asked(store, tmp_path, ask)
+
+
+@pytest.mark.parametrize("text", ["\ud800", "a \udfff b"])
+def test_half_a_character_is_refused(store: Store, tmp_path: Path, text: str) -> None:
+    installed(store, tmp_path, "one")
+
+    async def ask(models: LocalModels) -> None:
+        with pytest.raises(MsmError, match="cannot be encoded"):
+            await models.embedded("one", ["fine", text], "query", NEVER)
+
+    asked(store, tmp_path, ask)
