@@ -44,7 +44,10 @@ class Invalid(BaseModel):
 
 
 class Problem(BaseModel):
-    """What went wrong. `code` is ours and stable; `hint` says what to do."""
+    """What went wrong. `code` is ours and stable; `hint` says what to do.
+
+    `message` is `detail` again, under the name that clients of other services look for.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -55,6 +58,7 @@ class Problem(BaseModel):
                     "status": 404,
                     "detail": "collection 'squat' has no served index (there: none)",
                     "code": "not_found",
+                    "message": "collection 'squat' has no served index (there: none)",
                     "hint": "`msmctl index build --collection squat --system SYSTEM` makes one",
                     "request_id": "8d7f2e5b6a6f4f0e9a0c1f3f0f6c2b11",
                 }
@@ -67,6 +71,7 @@ class Problem(BaseModel):
     status: int
     detail: str
     code: str
+    message: str
     hint: str | None = None
     request_id: str = ""
     errors: list[Invalid] | None = None
@@ -156,6 +161,7 @@ def _response(
         status=status,
         detail=message,
         code=code,
+        message=message,
         hint=hint,
         request_id=request_id,
         errors=invalid,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
@@ -42,7 +42,7 @@ def queries(
     split: str,
     words: Annotated[str, Query(max_length=500)] = "",
     beside: str | None = None,
-    by: Literal[-1, 1] = 1,
+    by: Annotated[int, Query(ge=-1, le=1)] = 1,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> dict[str, Any]:
     """Queries of a split that hold all words; or the one after (`by` -1: before) the query `beside`."""

@@ -86,7 +86,7 @@ export async function show(view, { collection, values }) {
           ...systems.map((name) => [name, (one) => one.systems[name]?.rank ?? "", "number"]),
           ["ce_score", (one) => score(one.ce_score), "number"],
           ["margin", (one) => score(one.margin), "number"],
-          ["verdict", (one) => [badge(one.verdict), h("div", { class: "quiet" }, one.reason)]],
+          ["verdict", (one) => [badge(one.verdict), h("div", { class: "quiet" }, one.reason)], "verdict"],
           ["negative", (one) => (one.negative ? "yes" : "no")],
           ["text", (one) => h("div", { class: "clamp" }, one.text), "text"],
         ], rows, { row: (one) => ({ "aria-selected": String(rows[state.chosen] === one), "data-pid": one.pid }),

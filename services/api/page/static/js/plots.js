@@ -2,7 +2,7 @@
 
 import { h } from "./dom.js";
 
-const WIDTH = 420, HEIGHT = 300, LEFT = 44, BOTTOM = 34, TOP = 10, RIGHT = 10;
+const WIDTH = 420, HEIGHT = 300, LEFT = 58, BOTTOM = 34, TOP = 10, RIGHT = 10;
 
 /** Round steps (1, 2 or 5 times a power of ten) that cut a range into about `parts`. */
 export function ticks(low, high, parts = 5) {
