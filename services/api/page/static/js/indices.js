@@ -29,7 +29,7 @@ export async function show(view, { collection }) {
           ["size", (one) => bytes(one.bytes), "number"],
           ["created", (one) => time(one.created)],
           ["", (one) => !one.served && one.state === "complete" && h("button", { onclick: () => act(`Serve version ${one.version} of ${name}?`, "Serve it", `${base}/versions/${one.version}/swap`) }, "Serve")],
-        ], versions) : h("p", {}, "There is no version yet: ", h("code", {}, `msmctl index build --collection ${name} --system SYSTEM`)),
+        ], versions.toReversed()) : h("p", {}, "There is no version yet: ", h("code", {}, `msmctl index build --collection ${name} --system SYSTEM`)),
         served && versions.length > 1 && h("p", {},
           h("button", { onclick: () => act(`Go back to the version of ${name} that was served before?`, "Roll back", `${base}/rollback`) }, "Roll back"))),
       h("section", { class: "panel", style: { marginTop: "1rem" } },
@@ -37,9 +37,9 @@ export async function show(view, { collection }) {
         table([
           ["system", (one) => one.name],
           ["kind", (one) => one.kind],
-          ["similarity", (one) => one.similarity ?? ""],
+          ["similarity", (one) => (one.kind === "dense" ? one.similarity : "")],
           ["dimensions", (one) => count(one.dims), "number"],
-          ["model", (one) => (one.installed === false ? "not installed" : "installed")],
+          ["model", (one) => ({ true: "installed", false: "not installed" })[one.installed] ?? ""],
           ["served", (one) => (one.served ? h("span", { class: "badge good" }, "served") : "")],
           ["mined splits", (one) => one.mined.join(", ")],
         ], systems)));

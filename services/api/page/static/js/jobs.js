@@ -35,7 +35,7 @@ export async function show(view, { values }) {
       ["job", (job) => h("button", { "data-job": job.job, onclick: () => { chosen = job.job; load().catch(fail); } }, h("code", {}, job.job))],
       ["what", (job) => job.title],
       ["state", (job) => h("span", { class: `badge ${TONE[job.state] ?? ""}` }, job.state.replaceAll("_", " "))],
-      ["chunks", (job) => [h("progress", { max: Math.max(1, job.chunks ?? 1), value: job.done, "aria-label": `${job.job} done` }), ` ${count(job.done)}/${count(job.chunks)} ${percent(job.done, job.chunks)}`]],
+      ["chunks", (job) => [h("progress", { max: Math.max(1, job.chunks ?? 1), value: job.done, "aria-label": `${job.job} done` }), job.chunks === null ? " not planned yet" : ` ${count(job.done)}/${count(job.chunks)} ${percent(job.done, job.chunks)}`]],
       ["rows", (job) => count(job.rows), "number"],
       ["rows/s", (job) => (job.state === "running" && speed.get(job.job) !== null ? count(Math.round(speed.get(job.job))) : ""), "number"],
       ["dead rows", (job) => (job.dead ? h("span", { class: "badge bad" }, count(job.dead)) : ""), "number"],

@@ -104,6 +104,7 @@ function same(results, pid) {
 
 function answer(label, found) {
   const legs = Object.keys(found.hits[0]?.explain?.legs ?? {});
+  const most = Math.max(...found.hits.map((hit) => legs.reduce((sum, name) => sum + part(hit.explain.legs[name]), 0)));
   return [
     h("header", {}, h("h2", {}, label), h("span", { class: "quiet" }, ms(found.took_ms))),
     split(found.timing),
@@ -113,17 +114,19 @@ function answer(label, found) {
     legs.length > 0 && h("ul", { class: "legend" }, legs.map((name, n) => h("li", {}, swatch(n), name)),
       found.fusion && h("li", {}, `fused by ${found.fusion}`)),
     found.hits.length
-      ? h("ol", { class: "hits" }, found.hits.map((hit) => one(hit, legs)))
+      ? h("ol", { class: "hits" }, found.hits.map((hit) => one(hit, legs, most)))
       : h("p", {}, "No passage matches."),
   ];
 }
 
 const swatch = (n) => h("span", { class: "swatch", style: { background: `var(--leg-${n % 4})` } });
 
-/** A hit: a bar as long as its fused score, each part one leg's normalised score times its weight. */
-function one(hit, legs) {
+/** What a leg adds to the length of a bar. */
+const part = (leg) => Math.max(0, leg.normalised * leg.weight);
+
+/** A hit: a bar as long as its fused score, the column's largest fills it; each part is one leg's share. */
+function one(hit, legs, most) {
   const parts = legs.map((name) => [name, hit.explain.legs[name]]);
-  const total = parts.reduce((sum, [, leg]) => sum + Math.max(0, leg.normalised * leg.weight), 0) || 1;
   const said = parts.map(([name, leg]) =>
     `${name}: score ${score(leg.score)}, rank ${leg.rank ?? "–"}, ${score(leg.normalised)} × ${leg.weight.toFixed(2)} = ${score(leg.normalised * leg.weight)}`);
   const ce = hit.explain.ce_score;
@@ -134,7 +137,7 @@ function one(hit, legs) {
     hit.title && h("h3", {}, hit.title),
     h("p", {}, hit.text.length > 320 ? `${hit.text.slice(0, 319)}…` : hit.text),
     parts.length > 0 && h("div", { class: "stack", role: "img", "aria-label": said.join("; "), title: said.join("\n") },
-      parts.map(([, leg], n) => h("span", { style: { width: `${(100 * Math.max(0, leg.normalised * leg.weight)) / Math.max(total, 1)}%`, background: `var(--leg-${n % 4})` } }))),
+      parts.map(([, leg], n) => h("span", { style: { width: `${(100 * part(leg)) / (most || 1)}%`, background: `var(--leg-${n % 4})` } }))),
     parts.length > 0 && h("details", {}, h("summary", { class: "quiet" }, "why here"), h("ul", {}, said.map((line) => h("li", { class: "mono" }, line)),
       ce !== null && h("li", { class: "mono" }, `cross-encoder: ${score(ce)}`))));
 }
