@@ -19,7 +19,6 @@ from services.jobs.kind import Context
 from services.mining.ranking import Candidates
 from services.search.opened import blocking
 from services.search.request import RerankSpec, SearchRequest
-from services.search.resolve import resolved
 from services.systems.registry import Registry
 
 _NAME = re.compile(r"hybrid(?P<rerank>\+rerank(?::(?P<model>.+))?)?")
@@ -55,8 +54,7 @@ def searched(
     texts = collection.read_queries(0, collection.state.query_count, ["text"])["text"]
     with blocking(context.settings, context.store) as (runner, engine):
         version = runner.run(engine.served.of(collection.name, Deadline()))
-        ce = runner.run(engine.served.only_cross_encoder()) if rerank and not rerank.model else ""
-        ask = replace(resolved(request, version, Deadline(), ce), size=depth)
+        ask = replace(runner.run(engine.resolved(request, version, Deadline())), size=depth)
         size = _RERANKED_BATCH if rerank else _BATCH
         for lo in range(0, len(qords), size):
             batch = qords[lo : lo + size]
@@ -69,7 +67,7 @@ def searched(
                         f"{name}: the answer to query {qord} is not whole: {'; '.join(answer.notes)}",
                         hint="mend that, or measure without it",
                     )
-                yield Candidates(qord, answer.keys, answer.scores.astype(np.float32))
+                yield Candidates(qord, answer.ords, answer.scores.astype(np.float32))
 
 
 @dataclass(frozen=True)

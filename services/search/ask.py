@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,7 @@ import numpy.typing as npt
 
 from services.deadline import Deadline
 from services.search.fusion import Candidates, Fusion
-from services.search.keys import ByOrd, Clause, Keys
-from services.search.legs import Leg
+from services.search.legs import Clause, Leg
 
 Floats = npt.NDArray[np.float64]
 
@@ -50,7 +49,6 @@ class Ask:
         size: Hits wanted.
         start: Hits passed over.
         depth: Candidates of every leg; None: as many as `size`, `start` and the window ask for, 100 at least.
-        keys: How hits are told; `ById()`, made for this one ask, where the index is not ours.
         source: Fields that are fetched with the texts for the reranker.
         deadline: For the whole request.
     """
@@ -65,14 +63,13 @@ class Ask:
     size: int = 10
     start: int = 0
     depth: int | None = None
-    keys: Keys = field(default_factory=ByOrd)
     source: tuple[str, ...] = ()
     deadline: Deadline = Deadline()  # noqa: RUF009 - frozen
 
 
 @dataclass(frozen=True)
 class Fused:
-    """One text's candidates in fused order: by (-score, key).
+    """One text's candidates in fused order: by (-score, ord).
 
     Attributes:
         rows: int64 [n], row of each in `candidates`, `normalised`.
@@ -89,7 +86,7 @@ class Fused:
     weights: Floats
 
     @property
-    def keys(self) -> npt.NDArray[np.int32]:
+    def ords(self) -> npt.NDArray[np.int32]:
         """int32 [n]."""
         return self.candidates.ords[self.rows]
 
@@ -110,7 +107,7 @@ class Ranked:
     """One page of an answer.
 
     Attributes:
-        keys: int32 [hits]: ords, or keys of `Ask.keys`.
+        ords: int32 [hits].
         scores: float64 [hits], by which they are in order, never rising: logits where reranked, else fused
             scores; those after a reranked head are shifted below it.
         places: int64 [hits], each hit's place in `fused`, from 0.
@@ -123,12 +120,11 @@ class Ranked:
         degraded: What is missing, as `<leg, "scores", "rerank" or "encode:<system>">:<timeout, overloaded,
             unavailable, error or partial>`.
         notes: The same for people.
-        raw: By leg, the answer to a search with keys of the caller's own (hits.total, aggregations).
-        sources: By key, what was fetched for the reranker.
+        sources: By ord, what was fetched for the reranker.
         timing: Where the time went.
     """
 
-    keys: npt.NDArray[np.int32]
+    ords: npt.NDArray[np.int32]
     scores: Floats
     places: npt.NDArray[np.int64]
     ce_scores: Floats
@@ -139,7 +135,6 @@ class Ranked:
     reranked: int
     degraded: tuple[str, ...]
     notes: tuple[str, ...]
-    raw: Mapping[str, Clause]
     sources: Mapping[int, Clause]
     timing: Timing
 

@@ -14,7 +14,6 @@ from typing import Any
 from elasticsearch import AsyncElasticsearch
 
 from services.deadline import Deadline
-from services.elastic.errors import translated
 from services.elastic.versions import Version
 from services.errors import MsmError, NotFound, TooLate, Unavailable
 from services.inference.models import Models
@@ -30,8 +29,9 @@ from services.search.resolve import resolved
 from services.search.result import SearchResult, answer
 from services.search.retrieval import first_trip, prepare, second_trip
 from services.search.served import ServedVersions
+from services.search.stored import stored_queries
 from services.search.table import fuse
-from services.search.trips import Trips
+from services.search.trips import WHOLE, Trips
 from services.settings import Settings
 
 _ENCODING = {True: 0.5, False: 0.8}
@@ -89,6 +89,20 @@ class Engine:
                 found = await self._search(version, request, deadline, watch)
         return answer(collection, request, *found, watch.spent)
 
+    async def resolved(self, request: SearchRequest, version: Version, deadline: Deadline) -> Ask:
+        """The question that a request is to a version, stored queries and the default reranker looked up.
+
+        Raises:
+            NotFound: the version does not serve what is asked; no such stored query.
+            UsageError: an unknown filter field, fusion method or parameter; no default reranker.
+        """
+        stored = await stored_queries(self.client, self.settings, version, request.lookups, deadline)
+        if request.lookup and not request.query:
+            request = request.model_copy(update={"query": stored[request.lookup].text})
+        named = request.rerank is None or request.rerank.model
+        ce = "" if named else await self.served.only_cross_encoder()
+        return resolved(request, version, deadline, ce, stored)
+
     async def rank(self, ask: Ask) -> Ranked:
         """One page of the answer to a resolved question.
 
@@ -128,59 +142,42 @@ class Engine:
                 scored = await heads(ask, texts, fused, trips, self.models, deadline)
         timing = Timing(**watch.spent)
         return [
-            page(ask, one.raw, order, head, [*unready, *one.failures], timing)
+            page(ask, order, head, [*unready, *one.failures], timing)
             for one, order, head in zip(found, fused, scored, strict=True)
         ]
 
     async def sources(
-        self, ask: Ask, keys: Sequence[int], known: Mapping[int, Clause], fields: Sequence[str]
+        self, ask: Ask, ords: Sequence[int], known: Mapping[int, Clause], fields: Sequence[str]
     ) -> Mapping[int, Clause]:
-        """The sources of hits, by key: those that are known, and the others fetched.
+        """The sources of hits, by ord: those that are known, and the others fetched.
 
         Raises:
             Unavailable: Elasticsearch is lost, or did not answer in time.
         """
-        wanted = [key for key in keys if key not in known]
+        wanted = [o for o in ords if o not in known]
         if not wanted:
             return known
         began, by = time.monotonic(), ask.deadline
         if by.timeout is not None:
             by = Deadline.after(max(by.left * 1000, _LAST_WAIT_MS))
-        [item] = await self._trips(ask).send([sources.body(ask.keys, wanted, fields)], by, len(wanted), None)
+        [item] = await self._trips(ask).send([sources.body(wanted, fields)], by, len(wanted), WHOLE)
         if isinstance(item, TooLate):
             raise Unavailable(item.message, hint="`msmctl status` shows the state of Elasticsearch")
         if isinstance(item, MsmError):
             raise item
         self.pace.fetch.took((time.monotonic() - began) * 1000)
-        return {**known, **sources.by_key(ask.keys, item)}
+        return {**known, **sources.by_ord(item)}
 
     # -- parts of `search` -------------------------------------------------------------------------
 
     async def _search(
         self, version: Version, request: SearchRequest, deadline: Deadline, watch: Watch
     ) -> tuple[Ask, Ranked, Mapping[int, Clause]]:
-        if request.lookup and not request.query:
-            text = await self._stored_text(version, request.lookup)
-            request = request.model_copy(update={"query": text})
-        named = request.rerank is None or request.rerank.model
-        ce = "" if named else await self.served.only_cross_encoder()
-        ask = replace(resolved(request, version, deadline, ce), source=sources.PASSAGE)
+        ask = replace(await self.resolved(request, version, deadline), source=sources.PASSAGE)
         ranked = await self.rank(ask)
         with watch.step("fetch"):
-            found = await self.sources(ask, ranked.keys.tolist(), ranked.sources, sources.PASSAGE)
+            found = await self.sources(ask, ranked.ords.tolist(), ranked.sources, sources.PASSAGE)
         return ask, ranked, found
-
-    async def _stored_text(self, version: Version, qid: str) -> str:
-        with translated(f"looking up query '{qid}'"):
-            reply = await self.client.search(
-                index=version.queries, query={"ids": {"values": [qid]}}, source=["text"], size=1
-            )
-        if not reply["hits"]["hits"]:
-            raise NotFound(
-                f"{version.queries} has no query '{qid}'",
-                hint="`lookup` takes the qid of a query of the collection",
-            )
-        return str(reply["hits"]["hits"][0]["_source"]["text"])
 
     def _trips(self, ask: Ask) -> Trips:
         return Trips(self.client, ask.index, self.settings.senders)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from elasticsearch import ConnectionTimeout
 
+from services.deadline import Deadline
 from services.elastic.errors import of_search
 from services.errors import MsmError, Overloaded, TooLate, Unavailable, first_line
 
@@ -77,6 +80,18 @@ def of_item(item: dict[str, Any], doing: str) -> MsmError:
         error = Overloaded(error.message, hint=error.hint)
     error.__cause__ = Refused(item)
     return error
+
+
+@asynccontextmanager
+async def in_time(deadline: Deadline, doing: str) -> AsyncIterator[None]:
+    """A word with Elasticsearch that nothing can be answered without: Unavailable where it comes too late."""
+    try:
+        async with asyncio.timeout(deadline.timeout):
+            yield
+    except TimeoutError:
+        raise Unavailable(
+            f"{doing}: no answer in time", hint="`msmctl status` shows the state of Elasticsearch"
+        ) from None
 
 
 def nothing_left(failures: Sequence[Failure]) -> MsmError:

@@ -51,10 +51,8 @@ class Leg(ABC):
     unmatched: ClassVar[float] = 0.0
     """Score of a passage that the leg's query does not match at all."""
 
-    @property
-    def lists_all(self) -> bool:
-        """Whether a list shorter than it might be holds every passage that matches."""
-        return False
+    lists_all: ClassVar[bool] = True
+    """Whether a list that is shorter than it might be holds every passage that matches."""
 
     @property
     @abstractmethod
@@ -65,11 +63,6 @@ class Leg(ABC):
     def preparation(self) -> str:
         """What `degraded` calls a failure to make the query."""
         return self.column.name
-
-    @property
-    def extra(self) -> Clause:
-        """Further keys of the search body; where there are any, the raw answer is kept."""
-        return {}
 
     @abstractmethod
     async def queries(self, texts: Sequence[str], tools: Tools, deadline: Deadline) -> list[Query]:
@@ -91,29 +84,15 @@ class Lexical(Leg):
     Attributes:
         fields: Boost by field.
         clause: The query itself, in place of the text's terms.
-        body: Further keys of this leg's search (`aggs`, `track_total_hits`, `min_score`, …).
-        name: Where there are several.
     """
 
     fields: Mapping[str, float] = field(default_factory=lambda: {"text": 1.0})
     clause: Clause | None = None
-    body: Clause = field(default_factory=dict)
-    name: str = "bm25"
 
     @property
     def column(self) -> Column:
         """See `Leg`."""
-        return Column(self.name, "bm25")
-
-    @property
-    def extra(self) -> Clause:
-        """See `Leg`."""
-        return self.body
-
-    @property
-    def lists_all(self) -> bool:
-        """See `Leg`."""
-        return not {"min_score", "terminate_after"} & self.body.keys()
+        return Column("bm25", "bm25")
 
     async def queries(self, texts: Sequence[str], tools: Tools, deadline: Deadline) -> list[Query]:
         """See `Leg`. Only long texts need a word with the node."""
@@ -137,6 +116,8 @@ class Dense(Leg):
     system: ServedSystem
     vector_index: VectorIndex
     stored: tuple[str, str] | None = None
+
+    lists_all: ClassVar[bool] = False  # a graph search may miss some
 
     @property
     def column(self) -> Column:
@@ -189,37 +170,10 @@ class Sparse(Leg):
         """See `Leg`."""
         return Column(self.system.name, "sparse")
 
-    @property
-    def lists_all(self) -> bool:
-        """See `Leg`."""
-        return True
-
     async def queries(self, texts: Sequence[str], tools: Tools, deadline: Deadline) -> list[Query]:
         """See `Leg`."""
         asked = {"field": self.system.field, "query_vector": dict(self.weights), "prune": False}
         return [_filtered({"sparse_vector": asked})] * len(texts)
-
-
-@dataclass(frozen=True)
-class Given(Leg):
-    """A leg that the caller made: any query, on any index.
-
-    Attributes:
-        given: Its name and scale.
-        query: The query; it must hold the filters that it is given, and may bring fewer than k.
-    """
-
-    given: Column
-    query: Query
-
-    @property
-    def column(self) -> Column:
-        """See `Leg`."""
-        return self.given
-
-    async def queries(self, texts: Sequence[str], tools: Tools, deadline: Deadline) -> list[Query]:
-        """See `Leg`."""
-        return [self.query] * len(texts)
 
 
 def _filtered(clause: Clause) -> Query:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from services.search.ask import Ask, Fused, Ranked, Timing
 from services.search.failures import Failure
-from services.search.keys import Clause
 from services.search.legs import Lexical
 from services.search.rerank import Head, final_order
 
@@ -28,7 +27,6 @@ def depth_for(ask: Ask) -> int:
 
 def page(
     ask: Ask,
-    raw: Mapping[str, Clause],
     fused: Fused,
     head: Head,
     failures: Sequence[Failure],
@@ -40,7 +38,7 @@ def page(
     told = [*failures, *([head.failure] if head.failure else [])]
     several = len(fused.candidates.legs) > 1
     return Ranked(
-        keys=fused.keys[places[cut]],
+        ords=fused.ords[places[cut]],
         scores=scores[cut],
         places=places[cut],
         ce_scores=ce_scores[cut],
@@ -51,7 +49,6 @@ def page(
         reranked=int((~np.isnan(head.ce)).sum()),
         degraded=tuple(dict.fromkeys(map(str, told))),
         notes=tuple(dict.fromkeys(failure.note for failure in told)),
-        raw=raw,
         sources=head.sources,
         timing=timing,
     )

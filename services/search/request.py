@@ -120,6 +120,12 @@ class SearchRequest(_Part):
             raise ValueError(f"from and size go beyond the {MAX_END:,}th hit")
         return self
 
+    @property
+    def lookups(self) -> frozenset[str]:
+        """Ids of the stored queries that are named."""
+        named = [leg.lookup for leg in self.legs if isinstance(leg, DenseSpec)]
+        return frozenset(qid for qid in (self.lookup, *named) if qid)
+
     @classmethod
     def parse(cls, given: Mapping[str, Any]) -> Self:
         """A request from JSON or from options.

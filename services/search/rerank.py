@@ -16,7 +16,7 @@ from services.inference.models import Models
 from services.search import sources
 from services.search.ask import Ask, Fused, Rerank
 from services.search.failures import Failure
-from services.search.trips import Trips
+from services.search.trips import WHOLE, Item, Trips
 
 Floats = npt.NDArray[np.float64]
 Source = Mapping[str, Any]
@@ -31,7 +31,7 @@ class Head:
 
     Attributes:
         ce: Raw logits, float64 [head], NaN where not scored; empty where nothing was asked.
-        sources: What was fetched for it, by key.
+        sources: What was fetched for it, by ord.
         failure: Why there are not all logits.
     """
 
@@ -50,24 +50,24 @@ async def heads(
     """
     assert ask.rerank is not None  # noqa: S101 - the caller's condition
     rerank, fields = ask.rerank, tuple(dict.fromkeys((ask.rerank.field, *ask.source)))
-    keys = [one.keys[: rerank.window].tolist() for one in fused]
-    bodies = [sources.body(ask.keys, wanted, fields) for wanted in keys]
+    wanted = [one.ords[: rerank.window].tolist() for one in fused]
+    bodies = [sources.body(ords, fields) for ords in wanted]
     try:
-        items = await trips.send(bodies, deadline, rerank.window, None)
+        items = await trips.send(bodies, deadline, rerank.window, WHOLE)
     except MsmError as error:
         return [Head(failure=Failure.of("rerank", error))] * len(texts)
     gate = asyncio.Semaphore(trips.senders)
 
-    async def one(text: str, wanted: list[int], item: dict[str, Any] | MsmError) -> Head:
+    async def one(text: str, ords: list[int], item: Item) -> Head:
         if isinstance(item, MsmError):
             return Head(failure=Failure.of("rerank", item))
-        known = sources.by_key(ask.keys, item)
+        known = sources.by_ord(item)
         async with gate:
-            passages = [str(_value(known.get(key, {}), rerank.field)) for key in wanted]
+            passages = [str(known.get(o, {}).get(rerank.field, "")) for o in ords]
             ce, failure = await logits(rerank, text, passages, models, deadline)
         return Head(ce, known, failure)
 
-    return await asyncio.gather(*map(one, texts, keys, items))
+    return await asyncio.gather(*map(one, texts, wanted, items))
 
 
 async def logits(
@@ -129,13 +129,3 @@ def final_order(fused: Fused, ce: Floats) -> tuple[npt.NDArray[np.int64], Floats
     if len(rest):
         below = below - below[0] + every[scored[-1]]
     return places, np.concatenate([every[scored], below]), every[places]
-
-
-def _value(source: Source, path: str) -> Any:
-    """A field of a source, `a.b` in either form; empty where the document lacks it."""
-    if path in source:
-        return source[path]
-    value: Any = source
-    for name in path.split("."):
-        value = value.get(name, "") if isinstance(value, Mapping) else ""
-    return value

@@ -6,18 +6,24 @@ from collections import Counter
 from collections.abc import Mapping
 
 from services.deadline import Deadline
-from services.elastic.mapping import ServedSystem
 from services.elastic.versions import Version
 from services.errors import NotFound, UsageError
 from services.search.ask import Ask, Rerank
 from services.search.fusion import fusion_named
 from services.search.legs import Dense, Leg, Lexical, Sparse
 from services.search.request import Bm25Spec, DenseSpec, LegSpec, SearchRequest, SparseSpec, fields_of
+from services.search.stored import Stored
 
 DEFAULT_FUSION = "convex"
 
 
-def resolved(request: SearchRequest, version: Version, deadline: Deadline, ce: str = "") -> Ask:
+def resolved(
+    request: SearchRequest,
+    version: Version,
+    deadline: Deadline,
+    ce: str = "",
+    stored: Mapping[str, Stored] | None = None,
+) -> Ask:
     """The question to a version of an index.
 
     Args:
@@ -25,6 +31,7 @@ def resolved(request: SearchRequest, version: Version, deadline: Deadline, ce: s
         version: Where.
         deadline: For the whole request.
         ce: The cross-encoder that is meant where `rerank` names none.
+        stored: The stored queries that the request names.
 
     Raises:
         NotFound: the version does not serve a system that is asked, or none of the kind.
@@ -35,7 +42,7 @@ def resolved(request: SearchRequest, version: Version, deadline: Deadline, ce: s
     return Ask(
         index=version.passages,
         text=request.query,
-        legs=legs_of(request, version),
+        legs=legs_of(request, version, stored or {}),
         fusion=method,
         params=params,
         filters=tuple(condition.clause(version.meta.fields) for condition in request.filters),
@@ -46,30 +53,27 @@ def resolved(request: SearchRequest, version: Version, deadline: Deadline, ce: s
     )
 
 
-def legs_of(request: SearchRequest, version: Version) -> tuple[Leg, ...]:
+def legs_of(request: SearchRequest, version: Version, stored: Mapping[str, Stored]) -> tuple[Leg, ...]:
     """The legs that a request means.
 
     Raises:
         NotFound: the version does not serve a system that is asked, or none of the kind.
         UsageError: two legs of one name; sparse legs without weights.
     """
-    there = {system.name: system for system in version.meta.systems.values()}
-    specs = request.legs or _shorthand(request, version, there)
-    legs = tuple(_leg(spec, request, version, there) for spec in specs)
+    specs = request.legs or _shorthand(request, version)
+    legs = tuple(_leg(spec, request, version, stored) for spec in specs)
     name, count = Counter(leg.column.name for leg in legs).most_common(1)[0]
     if count > 1:
         raise UsageError(f"legs: '{name}' is there {count} times", hint="a system has one leg in a search")
     return legs
 
 
-def _shorthand(
-    request: SearchRequest, version: Version, there: Mapping[str, ServedSystem]
-) -> tuple[LegSpec, ...]:
+def _shorthand(request: SearchRequest, version: Version) -> tuple[LegSpec, ...]:
     """The legs that `mode` and `systems` stand for."""
     mode = request.mode or "hybrid"
     if mode == "bm25":
         return (Bm25Spec(),)
-    names = request.systems or [name for name, system in there.items() if system.kind == "dense"]
+    names = request.systems or [one.name for one in version.meta.systems.values() if one.kind == "dense"]
     if mode == "sparse":
         raise UsageError(
             "mode sparse: nothing here makes term weights of a text yet",
@@ -84,9 +88,10 @@ def _shorthand(
     return dense if mode == "dense" else (Bm25Spec(), *dense)
 
 
-def _leg(spec: LegSpec, request: SearchRequest, version: Version, there: Mapping[str, ServedSystem]) -> Leg:
+def _leg(spec: LegSpec, request: SearchRequest, version: Version, stored: Mapping[str, Stored]) -> Leg:
     if isinstance(spec, Bm25Spec):
         return Lexical(fields_of(spec))
+    there = {system.name: system for system in version.meta.systems.values()}
     kind = "sparse" if isinstance(spec, SparseSpec) else "dense"
     system = there.get(spec.system)
     if system is None or system.kind != kind:
@@ -98,4 +103,4 @@ def _leg(spec: LegSpec, request: SearchRequest, version: Version, there: Mapping
     if isinstance(spec, SparseSpec):
         return Sparse(system, spec.weights)
     qid = spec.lookup or request.lookup
-    return Dense(system, version.meta.vector_index, (version.queries, qid) if qid else None)
+    return Dense(system, version.meta.vector_index, (stored[qid].index, qid) if qid else None)

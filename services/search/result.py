@@ -64,7 +64,7 @@ def answer(
         request: As it came.
         ask: As it was understood.
         ranked: What the engine found.
-        sources: Of its hits, by key.
+        sources: Of its hits, by ord.
         spent: Milliseconds: `took` in all, `fetch`.
     """
     kinds = list(dict.fromkeys(_KIND[leg.scale] for leg in ranked.fused.candidates.legs))
@@ -83,7 +83,7 @@ def answer(
         took_ms=round(spent["took"], 1),
         encode_ms=round(ranked.timing.encode, 1),
         timing={step: round(value, 1) for step, value in timing.items()},
-        hits=[_hit(ranked, n, sources[key], request.explain) for n, key in enumerate(ranked.keys.tolist())],
+        hits=[_hit(ranked, n, sources[o], request.explain) for n, o in enumerate(ranked.ords.tolist())],
         notes=notes,
     )
 

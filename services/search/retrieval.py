@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.deadline import Deadline
-from services.elastic.msearch import Hits
+from services.elastic.msearch import Hits, hits_of, trimmed
 from services.errors import MsmError, NotFound, TooLate
 from services.search.ask import Ask
 from services.search.failures import Failure, nothing_left
@@ -19,7 +19,7 @@ from services.search.fusion import Candidates
 from services.search.legs import Clause, Leg, Query, Tools
 from services.search.pace import Reserve
 from services.search.table import missing, put, side_by_side
-from services.search.trips import TRIMMED, Trips
+from services.search.trips import Trips
 
 _SCORES = "scores"
 
@@ -39,13 +39,11 @@ class Found:
     Attributes:
         legs: Those that answered.
         table: Their lists side by side; completed in place.
-        raw: By leg, the whole answer, where its search had keys of the caller's own.
         failures: What is missing.
     """
 
     legs: list[Ready]
     table: Candidates
-    raw: dict[str, Clause]
     failures: list[Failure] = field(default_factory=list)
 
     @property
@@ -83,15 +81,10 @@ async def first_trip(
         Unavailable: Elasticsearch is lost, or no leg answered. NotFound: no such index or stored query.
         The error of the legs, where all failed by their own fault.
     """
-    bodies = [
-        _body(ask, one.queries[n](ask.filters, depth), depth) | one.leg.extra
-        for n in range(count)
-        for one in ready
-    ]
-    whole = any(one.leg.extra for one in ready)
-    items = await trips.send(bodies, deadline, depth, None if whole else TRIMMED)
+    bodies = [trimmed(one.queries[n](ask.filters, depth), depth) for n in range(count) for one in ready]
+    items = await trips.send(bodies, deadline, depth)
     rows = [items[at : at + len(ready)] for at in range(0, len(items), len(ready))]
-    return [_found(ask, ready, row, depth) for row in rows]
+    return [_found(ready, row, depth) for row in rows]
 
 
 async def second_trip(
@@ -102,10 +95,10 @@ async def second_trip(
     Where there is no time, or a leg fails, they stay unknown and a failure says so.
     """
     places = [
-        (n, one, column, keys)
+        (n, one, column, ords)
         for n, text in enumerate(found)
         for column, one in enumerate(text.legs)
-        if len(keys := missing(text.table, column))
+        if len(ords := missing(text.table, column))
     ]
     if not places:
         return
@@ -114,29 +107,28 @@ async def second_trip(
             text.failures.append(Failure.of(_SCORES, TooLate("no time was left for missing true scores")))
         return
     bodies = [
-        _body(ask, one.queries[n]([*ask.filters, ask.keys.clause(keys.tolist())], len(keys)), len(keys))
-        for n, one, _, keys in places
+        trimmed(one.queries[n]([*ask.filters, {"terms": {"ord": ords.tolist()}}], len(ords)), len(ords))
+        for n, one, _, ords in places
     ]
     began = time.monotonic()
     try:
-        items = await trips.send(bodies, deadline, max(len(keys) for *_, keys in places))
+        items = await trips.send(bodies, deadline, max(len(ords) for *_, ords in places))
         needed.took((time.monotonic() - began) * 1000)
     except MsmError as error:
         items = [error] * len(places)
-    for (n, one, column, keys), item in zip(places, items, strict=True):
+    for (n, one, column, ords), item in zip(places, items, strict=True):
         if isinstance(item, MsmError):
             found[n].failures.append(Failure.of(_SCORES, item))
         elif item.get("timed_out"):
             found[n].failures.append(Failure.partial(_SCORES, f"'{one.leg.column.name}' ran out of time"))
         else:
-            put(found[n].table, column, keys, _unmatched(one.leg, len(keys)))
-            put(found[n].table, column, *one.leg.hits(ask.keys.hits(item)))
+            put(found[n].table, column, ords, _unmatched(one.leg, len(ords)))
+            put(found[n].table, column, *one.leg.hits(hits_of(item)))
 
 
-def _found(ask: Ask, ready: Sequence[Ready], items: Sequence[Clause | MsmError], depth: int) -> Found:
+def _found(ready: Sequence[Ready], items: Sequence[Clause | MsmError], depth: int) -> Found:
     legs: list[Ready] = []
     lists: list[Hits] = []
-    raw: dict[str, Clause] = {}
     failures: list[Failure] = []
     cut: list[bool] = []
     for one, item in zip(ready, items, strict=True):
@@ -146,7 +138,7 @@ def _found(ask: Ask, ready: Sequence[Ready], items: Sequence[Clause | MsmError],
         if isinstance(item, MsmError):
             failures.append(Failure.of(name, item))
             continue
-        hits = one.leg.hits(ask.keys.hits(item))
+        hits = one.leg.hits(hits_of(item))
         late, lame = bool(item.get("timed_out")), bool(item.get("_shards", {}).get("failed"))
         if late and not len(hits[0]):
             failures.append(Failure.of(name, TooLate(f"'{name}' found nothing in time")))
@@ -156,8 +148,6 @@ def _found(ask: Ask, ready: Sequence[Ready], items: Sequence[Clause | MsmError],
         legs.append(one)
         lists.append(hits)
         cut.append(late or lame or not one.leg.lists_all or len(hits[0]) >= depth)
-        if one.leg.extra:
-            raw[name] = item
     if not legs:
         raise nothing_left(failures)
     table = side_by_side([one.leg.column for one in legs], lists)
@@ -165,11 +155,7 @@ def _found(ask: Ask, ready: Sequence[Ready], items: Sequence[Clause | MsmError],
         if not cut[column]:  # all that match were listed: the others' scores are known
             rest = missing(table, column)
             put(table, column, rest, _unmatched(one.leg, len(rest)))
-    return Found(legs, table, raw, failures)
-
-
-def _body(ask: Ask, query: Clause, k: int) -> Clause:
-    return {"query": query, "size": k, "track_total_hits": False} | ask.keys.body
+    return Found(legs, table, failures)
 
 
 def _unmatched(leg: Leg, count: int) -> npt.NDArray[np.float64]:

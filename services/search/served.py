@@ -12,7 +12,8 @@ from elasticsearch import AsyncElasticsearch
 from services.deadline import Deadline
 from services.elastic import names, versions
 from services.elastic.versions import Version
-from services.errors import Unavailable, UsageError
+from services.errors import UsageError
+from services.search.failures import in_time
 from services.settings import Settings
 from services.store import Store
 
@@ -57,14 +58,8 @@ class ServedVersions:
             asking.add_done_callback(_seen)
         if known is not None and age < USABLE:
             return known
-        try:
-            async with asyncio.timeout(deadline.timeout):
-                return await asyncio.shield(asking)
-        except TimeoutError:
-            raise Unavailable(
-                f"looking for the index of '{collection}': no answer in time",
-                hint="`msmctl status` shows the state of Elasticsearch",
-            ) from None
+        async with in_time(deadline, f"looking for the index of '{collection}'"):
+            return await asyncio.shield(asking)
 
     def collection_of(self, index: str) -> str | None:
         """The collection whose passages alias, or version of it, this name is; None for other names."""

@@ -19,29 +19,29 @@ def side_by_side(legs: Sequence[Leg], lists: Sequence[Hits]) -> Candidates:
 
     Args:
         legs: The columns.
-        lists: Per leg, keys int32 and scores float32, best first.
+        lists: Per leg, ords int32 and scores float32, best first.
     """
-    keys = np.unique(np.concatenate([found for found, _ in lists])).astype(np.int32)
-    ranks = np.zeros((len(keys), len(legs)), np.int32)
-    scores = np.full((len(keys), len(legs)), np.nan)
+    ords = np.unique(np.concatenate([found for found, _ in lists])).astype(np.int32)
+    ranks = np.zeros((len(ords), len(legs)), np.int32)
+    scores = np.full((len(ords), len(legs)), np.nan)
     for column, (found, values) in enumerate(lists):
-        rows = np.searchsorted(keys, found)
+        rows = np.searchsorted(ords, found)
         ranks[rows, column] = np.arange(1, len(found) + 1)
         scores[rows, column] = values
-    return Candidates(tuple(legs), keys, ranks, scores)
+    return Candidates(tuple(legs), ords, ranks, scores)
 
 
 def missing(table: Candidates, column: int) -> npt.NDArray[np.int32]:
-    """Keys of the candidates whose score in a leg is not known."""
+    """Ords of the candidates whose score in a leg is not known."""
     return table.ords[np.isnan(table.scores[:, column])]
 
 
 def put(
-    table: Candidates, column: int, keys: npt.NDArray[np.int32], scores: npt.NDArray[np.floating]
+    table: Candidates, column: int, ords: npt.NDArray[np.int32], scores: npt.NDArray[np.floating]
 ) -> None:
-    """Write scores into a leg's column, in place; keys that are no candidates are passed over."""
-    known = np.isin(keys, table.ords)
-    table.scores[np.searchsorted(table.ords, keys[known]), column] = scores[known]
+    """Write scores into a leg's column, in place; ords that are no candidates are passed over."""
+    known = np.isin(ords, table.ords)
+    table.scores[np.searchsorted(table.ords, ords[known]), column] = scores[known]
 
 
 def bounded(table: Candidates, unmatched: Sequence[float]) -> Candidates:
@@ -57,7 +57,7 @@ def bounded(table: Candidates, unmatched: Sequence[float]) -> Candidates:
 
 
 def fuse(table: Candidates, unmatched: Sequence[float], method: Fusion, params: Mapping[str, float]) -> Fused:
-    """One ranking, by (-fused score, key); a leg that answers alone keeps its own scores."""
+    """One ranking, by (-fused score, ord); a leg that answers alone keeps its own scores."""
     if len(table.legs) == 1:
         normalised, weights = table.scores, np.ones(1)
     else:

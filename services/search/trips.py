@@ -26,10 +26,12 @@ _SERVER_SHARE = 0.8
 """Of the time left, what the node may take: it gives what it has by then, and that has to travel."""
 _HITS = "responses.hits.hits"
 TRIMMED = ",".join(
-    [f"{_HITS}.{key}" for key in ("_score", "fields", "_id", "_index")]
+    [f"{_HITS}._score", f"{_HITS}.fields"]
     + [f"responses.{key}" for key in ("error", "status", "timed_out", "_shards.failed")]
 )
 """What is needed of the answer to a leg."""
+WHOLE = f"{TRIMMED},{_HITS}._source"
+"""The same with sources."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Trips:
     senders: int
 
     async def send(
-        self, bodies: Sequence[Clause], deadline: Deadline, k: int, filter_path: str | None = TRIMMED
+        self, bodies: Sequence[Clause], deadline: Deadline, k: int, filter_path: str = TRIMMED
     ) -> list[Item]:
         """An item per body, in order: one `_msearch` of up to 100 searches, several where there are more.
 
@@ -72,9 +74,7 @@ class Trips:
             for task in tasks:
                 task.cancel()
 
-    async def _batch(
-        self, bodies: Sequence[Clause], deadline: Deadline, filter_path: str | None
-    ) -> list[Item]:
+    async def _batch(self, bodies: Sequence[Clause], deadline: Deadline, filter_path: str) -> list[Item]:
         items = await self._once(bodies, deadline, filter_path)
         for attempt in range(1, _ATTEMPTS):
             again = [n for n, item in enumerate(items) if isinstance(item, Unavailable)]
@@ -88,9 +88,7 @@ class Trips:
                 items[n] = item
         return items
 
-    async def _once(
-        self, bodies: Sequence[Clause], deadline: Deadline, filter_path: str | None
-    ) -> list[Item]:
+    async def _once(self, bodies: Sequence[Clause], deadline: Deadline, filter_path: str) -> list[Item]:
         if deadline.passed:
             return [TooLate("no time was left to ask")] * len(bodies)
         limit = {} if deadline.timeout is None else {"timeout": f"{_server_ms(deadline)}ms"}

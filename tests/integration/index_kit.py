@@ -65,8 +65,10 @@ class Bench:
     """A store of its own on the shared stack; collections and index versions of one test."""
 
     def __init__(self, settings: Settings, folder: Path) -> None:
+        # The stack's models process reads the stack's store.
+        here = {"embed_url": "local", "rerank_url": "local"}
         self.settings = settings.model_copy(
-            update={"store": str(folder / "store"), "device": "cpu", "threads": 1}
+            update={"store": str(folder / "store"), "device": "cpu", "threads": 1} | here
         )
         self.store = Store(self.settings.store_url)
         self.how = How(locks=folder / "locks")

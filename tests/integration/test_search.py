@@ -84,7 +84,7 @@ def test_many_queries_at_once_are_answered_as_one_by_one(ask: Asked) -> None:
     many = ask.runner.run(ask.engine.rank_many(question, texts))
     for text, ranked in zip(texts, many, strict=True):
         hits = ask(text)["hits"]
-        assert [hit["ord"] for hit in hits] == ranked.keys.tolist()
+        assert [hit["ord"] for hit in hits] == ranked.ords.tolist()
         assert [hit["score"] for hit in hits] == pytest.approx(ranked.scores.tolist(), rel=1e-6)
     assert ask.runner.run(ask.engine.rank_many(question, [])) == []
 
@@ -129,6 +129,7 @@ def test_a_vector_of_another_checkpoint_is_never_compared(ask: Asked, unique: st
 
 def test_the_commands(ask: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MSM_STORE", ask.bench.store.url)
+    monkeypatch.setenv("MSM_EMBED_URL", "local")
     name = ask.name
 
     def run(*arguments: str) -> Any:

@@ -1,0 +1,97 @@
+"""What may be asked, and what is refused and why."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from services.elastic.terms import of_terms, short
+from services.errors import Conflict, MsmError, Overloaded, TooLate, Unavailable, UsageError
+from services.search.failures import Failure, Refused, nothing_left, of_item
+from services.search.request import SearchRequest, fields_of
+
+
+def test_json_may_say_from_and_filters_as_text() -> None:
+    request = SearchRequest.parse(
+        {"query": "x", "from": 20, "filters": ["year>=1990", {"field": "open", "op": "=", "value": True}]}
+    )
+    assert request.start == 20
+    assert [condition.clause({"year": "integer", "open": "boolean"}) for condition in request.filters] == [
+        {"range": {"meta.year": {"gte": 1990}}},
+        {"term": {"meta.open": "true"}},
+    ]
+
+
+def test_fields_carry_boosts() -> None:
+    [leg] = SearchRequest.parse({"legs": [{"type": "bm25", "fields": ["title^2.5", "text"]}]}).legs
+    assert fields_of(leg) == {"title": 2.5, "text": 1.0}  # type: ignore[arg-type]
+    assert short("a", {"title": 2.5, "text": 1.0})["multi_match"]["fields"] == ["title^2.5", "text^1"]
+    counted = of_terms({"a": 2}, {"title": 2.5, "text": 1.0})["dis_max"]["queries"]
+    assert [part["bool"]["should"][0]["term"] for part in counted] == [
+        {"title": {"value": "a", "boost": 5.0}},
+        {"text": {"value": "a", "boost": 2.0}},
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"query": "x", "colour": 1}, "colour: "),
+        ({"query": "x" * 100_001}, "query: "),
+        ({"size": 0}, "size: "),
+        ({"size": 1000, "from": 9_001}, "beyond the 10,000th hit"),
+        ({"mode": "bm25", "legs": [{"type": "bm25"}]}, "one or the other"),
+        ({"legs": [{"type": "fuzzy"}]}, "legs.0"),
+        ({"legs": [{"type": "bm25", "fields": ["meta.year"]}]}, "legs.0.bm25.fields.0"),
+        ({"legs": [{"type": "bm25", "fields": []}]}, "legs.0.bm25.fields"),
+        ({"legs": [{"type": "sparse", "system": "s", "weights": {"a": -1}}]}, "weights.a"),
+        ({"legs": [{"type": "sparse", "system": "s", "weights": {"a": float("nan")}}]}, "weights.a"),
+        ({"rerank": {"window": 0}}, "rerank.window"),
+        ({"budget_ms": 0}, "budget_ms"),
+        ({"filters": ["year~3"]}, "not FIELD=VALUE"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_by_its_place(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        SearchRequest.parse(given)
+    assert message in caught.value.message
+
+
+# -- what failures are called ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (TimeoutError(), "timeout"),
+        (TooLate("late"), "timeout"),
+        (Overloaded("full"), "overloaded"),
+        (Unavailable("away"), "unavailable"),
+        (Conflict("another"), "error"),
+        (KeyError("x"), "error"),
+    ],
+)
+def test_every_failure_has_a_name(error: Exception, reason: str) -> None:
+    assert str(Failure.of("tiny", error)) == f"tiny:{reason}"
+
+
+def test_a_refused_item_keeps_the_nodes_own_words() -> None:
+    item = {"status": 400, "error": {"type": "parsing_exception", "reason": "what?"}}
+    error = of_item(item, "searching x")
+    assert isinstance(error.__cause__, Refused)
+    assert error.__cause__.item is item
+    assert "what?" in error.message
+    assert isinstance(
+        of_item({"status": 429, "error": {"type": "es_rejected", "reason": "full"}}, "x"), Overloaded
+    )
+
+
+def test_of_a_search_without_legs_the_fault_is_told_or_that_it_may_pass() -> None:
+    own = Failure.of("tiny", Conflict("another checkpoint"))
+    late = Failure.of("bm25", TooLate("late"))
+    assert nothing_left([own]) is own.error
+    told: MsmError = nothing_left([own, late])
+    assert isinstance(told, Unavailable)
+    assert "another checkpoint" in told.message
+    assert "bm25:timeout" in told.message

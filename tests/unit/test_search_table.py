@@ -1,0 +1,141 @@
+"""The pure parts of a search: lists side by side, what stands for unknown scores, the final order."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from services.deadline import Deadline
+from services.search.ask import Ask, Rerank
+from services.search.fusion import Leg, fusion_named
+from services.search.legs import Lexical, Sparse
+from services.search.pace import Pace, Reserve
+from services.search.page import depth_for
+from services.search.rerank import final_order
+from services.search.table import bounded, fuse, missing, put, side_by_side
+
+BM25, DENSE = Leg("bm25", "bm25"), Leg("tiny", "cosine")
+NAN = np.nan
+
+
+def hits(*pairs: tuple[int, float]) -> tuple[np.ndarray, np.ndarray]:
+    return np.array([o for o, _ in pairs], np.int32), np.array([score for _, score in pairs], np.float32)
+
+
+def test_lists_become_a_row_per_passage_and_a_column_per_leg() -> None:
+    table = side_by_side([BM25, DENSE], [hits((7, 3.0), (2, 1.0)), hits((2, 0.5), (9, 0.25))])
+    assert table.ords.tolist() == [2, 7, 9]
+    assert table.ranks.tolist() == [[2, 1], [1, 0], [0, 2]]
+    np.testing.assert_array_equal(table.scores, [[1.0, 0.5], [3.0, NAN], [NAN, 0.25]])
+    assert missing(table, 0).tolist() == [9]
+
+
+def test_scores_that_come_later_go_to_their_passages_and_others_are_passed_over() -> None:
+    table = side_by_side([BM25, DENSE], [hits((7, 3.0)), hits((2, 0.5))])
+    put(table, 1, *hits((7, 0.125), (99, 1.0)))
+    np.testing.assert_array_equal(table.scores, [[NAN, 0.5], [3.0, 0.125]])
+
+
+def test_an_unknown_score_is_bounded_by_the_last_that_the_leg_listed() -> None:
+    table = side_by_side([BM25, DENSE], [hits((7, 3.0), (8, 2.0)), hits((2, 0.5))])
+    np.testing.assert_array_equal(bounded(table, [0, 0]).scores, [[2.0, 0.5], [3.0, 0.5], [2.0, 0.5]])
+    assert np.isnan(table.scores).sum() == 3, "what is known stays told apart"
+
+
+def test_a_leg_that_listed_nothing_gives_what_it_gives_to_what_does_not_match() -> None:
+    table = side_by_side([BM25, DENSE], [hits(), hits((2, 0.5))])
+    assert bounded(table, [0.0, -1.0]).scores.tolist() == [[0.0, 0.5]]
+
+
+def test_equal_scores_are_in_the_order_of_ords() -> None:
+    table = side_by_side([BM25, DENSE], [hits((7, 3.0), (8, 2.0)), hits((5, 0.9), (8, 0.5))])
+    fused = fuse(table, [0, 0], *fusion_named("rrf", {}))
+    assert fused.ords.tolist() == [8, 5, 7]
+    assert fused.scores.tolist() == pytest.approx([2 / 62, 1 / 61, 1 / 61])
+
+
+def test_one_leg_alone_keeps_its_scores() -> None:
+    fused = fuse(side_by_side([BM25], [hits((7, 3.0), (2, 1.0))]), [0], *fusion_named("convex", {}))
+    assert (fused.ords.tolist(), fused.scores.tolist()) == ([7, 2], [3.0, 1.0])
+
+
+def test_nothing_found_is_an_empty_ranking() -> None:
+    for legs in ([BM25], [BM25, DENSE]):
+        fused = fuse(side_by_side(legs, [hits()] * len(legs)), [0] * len(legs), *fusion_named("convex", {}))
+        places, scores, ce = final_order(fused, np.empty(0))
+        assert len(fused.ords) == len(places) == len(scores) == len(ce) == 0
+
+
+FUSED = fuse(
+    side_by_side([BM25], [hits((1, 5.0), (2, 4.0), (3, 3.0), (4, 2.5))]), [0], *fusion_named("convex", {})
+)
+
+
+@pytest.mark.parametrize(
+    ("ce", "places", "scores"),
+    [
+        ([], [0, 1, 2, 3], [5, 4, 3, 2.5]),
+        ([NAN, NAN], [0, 1, 2, 3], [5, 4, 3, 2.5]),
+        ([-9.0, 2.0], [1, 0, 2, 3], [2, -9, -9, -9.5]),
+        ([1.0, 1.0, 7.0, NAN], [2, 0, 1, 3], [7, 1, 1, 1]),
+    ],
+    ids=["not asked", "not reached", "reranked", "ties in fused order"],
+)
+def test_the_reranked_head_comes_first_and_no_score_rises(
+    ce: list[float], places: list[int], scores: list[float]
+) -> None:
+    found, final, logits = final_order(FUSED, np.array(ce))
+    assert found.tolist() == places
+    assert final.tolist() == scores
+    whole = np.array([*ce, *[NAN] * (4 - len(ce))])
+    np.testing.assert_array_equal(logits, whole[places])
+
+
+# -- how deep, and how long --------------------------------------------------------------------------
+
+
+def ask(**more: object) -> Ask:
+    method, params = fusion_named("rrf", {})
+    two = (Lexical(), Sparse(None, {}))  # type: ignore[arg-type]
+    return replace(Ask("index", "text", two, method, params), **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("more", "depth"),
+    [
+        ({}, 100),
+        ({"start": 90, "size": 10}, 100),
+        ({"start": 91, "size": 10}, 1_000),
+        ({"rerank": Rerank("ce", 200)}, 1_000),
+        ({"start": 9_000, "size": 1_000}, 10_000),
+        ({"depth": 37}, 37),
+        ({"legs": (Lexical(),), "start": 5, "size": 10}, 15),
+    ],
+)
+def test_legs_go_as_deep_as_a_page_and_the_window_ask_in_few_steps(
+    more: dict[str, object], depth: int
+) -> None:
+    assert depth_for(ask(**more)) == depth
+
+
+def test_a_reserve_learns_what_a_step_takes_and_how_much_that_varies() -> None:
+    steady, varied = Reserve(), Reserve()
+    for n in range(200):
+        steady.took(20.0)
+        varied.took(10.0 if n % 2 else 30.0)
+    assert steady.ms == pytest.approx(20.0, rel=0.05)
+    assert varied.ms > 30.0
+    for _ in range(50):
+        varied.took(1e6)
+    assert varied.ms == 250.0
+
+
+def test_the_last_fetch_gets_its_reserve_and_never_more_than_a_third() -> None:
+    pace = Pace(fetch=Reserve(30.0, 0.0))
+    whole = Deadline.after(1_000)
+    assert pace.before_fetch(whole).at == pytest.approx(whole.at - 0.030)
+    short = Deadline.after(30)
+    assert pace.before_fetch(short).at >= short.at - 0.0101
+    assert pace.before_fetch(Deadline()).timeout is None
