@@ -38,7 +38,13 @@ async def livez() -> Alive:
     return Alive()
 
 
-@router.get("/readyz", responses={503: {"description": "Elasticsearch does not answer", "model": Problem}})
+@router.get(
+    "/readyz",
+    responses={
+        422: {"description": "No name of a collection", "model": Problem},
+        503: {"description": "Elasticsearch does not answer, or not that collection", "model": Problem},
+    },
+)
 async def readyz(
     service: Serving,
     collection: Annotated[

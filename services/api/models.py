@@ -139,7 +139,7 @@ public = APIRouter(tags=["models"])
 """Without a key, as in text-embeddings-inference."""
 
 
-@public.get("/health")
+@public.get("/health", response_class=Response)
 async def health() -> Response:
     """The process answers; 200 without a body."""
     return Response()
