@@ -8,6 +8,7 @@ import click
 
 from cli.options import json_option, settings, store
 from cli.output import emit_record, emit_rows, say
+from services.counted import counted
 
 
 @click.group()
@@ -89,7 +90,7 @@ def add(
     artefacts = store(ctx)
     template = CrossEncoders.load(artefacts).get(template_of).template if template_of else None
     one, model = add_cross_encoder(artefacts, name, origin, template=template, **stated)
-    say(f"added {one.name}: {len(model.files)} files, {model.bytes:,} bytes")
+    say(f"added {one.name}: {counted(len(model.files), 'files')}, {model.bytes:,} bytes")
     emit_record(describe(one, model), as_json=as_json)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.options import dry_run_option, json_option, settings, store
+from cli.options import FilePath, dry_run_option, json_option, settings, store
 from cli.output import emit_json, emit_record, emit_rows, say
 from cli.progress import progress
 
@@ -41,7 +41,7 @@ class Splitwise(click.ParamType[SplitText]):
         return (match[1], match[2]) if match else (None, value)
 
 
-_FILE = click.Path(path_type=Path)
+_FILE = FilePath()
 _queries = click.option(
     "--queries",
     multiple=True,

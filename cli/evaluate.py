@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.options import CommaList, collection_option, flat, json_option, opened, settings
+from cli.options import CommaList, FilePath, collection_option, flat, json_option, opened, settings
 from cli.output import emit_json, emit_rows, say
 from cli.progress import Progress, progress
+from services.counted import counted
 
 if TYPE_CHECKING:
     from services.collections.collection import Collection
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from services.mining.ranking import Candidates
 
 DEFAULT = ("RR@10", "nDCG@10", "R@100")
-_FILE = click.Path(path_type=Path, dir_okay=False)
+_FILE = FilePath(dir_okay=False)
 
 
 @click.command()
@@ -136,8 +137,8 @@ def _of_run(
 
     run = read_run(path, collection)
     if run.unknown_queries or run.unknown_passages:
-        say(f"{path}: {run.unknown_queries:,} queries and {run.unknown_passages:,} passages "
-            f"are not in collection '{collection.name}'")  # fmt: skip
+        unknown = (counted(run.unknown_queries, "queries"), counted(run.unknown_passages, "passages"))
+        say(f"{path}: not in collection '{collection.name}': {' and '.join(unknown)}")
     kind: RunKind = "reranking" if reranking or is_reranked(path) else "retrieval"
     return measure(collection, split, run.tag, measures, run.rankings, kind)
 
@@ -147,7 +148,8 @@ def _print(found: list[Evaluation], as_json: bool) -> None:
         emit_json(found[0].as_dict() if len(found) == 1 else [one.as_dict() for one in found])
         return
     rows = [
-        {key: value for key, value in one.as_dict().items() if key != "measures"} | one.measures
+        {key: value for key, value in one.as_dict().items() if key != "measures"}
+        | {name: f"{value:.4f}" for name, value in one.measures.items()}  # as trec_eval prints them
         for one in found
     ]
     emit_rows(rows, list(rows[0]), as_json=False)

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.options import asked, collection_option, json_option, negatives_options, opened, split_option
+from cli.options import (
+    FilePath,
+    asked,
+    collection_option,
+    json_option,
+    negatives_options,
+    opened,
+    split_option,
+)
 from cli.output import emit_record, emit_rows, say
 from cli.progress import progress, to
 from services.exports.registry import FORMATS
@@ -102,7 +110,7 @@ _HOW: list[Callable[..., Any]] = [
 def _place(declared: Format[Any]) -> list[Callable[..., Any]]:
     what = "Folder, which other exports may share." if declared.folder else "File; .gz or .zst: compressed."
     return [
-        click.option("--output", "-o", "file", type=click.Path(path_type=Path), required=True, help=what),
+        click.option("--output", "-o", "file", type=FilePath(), required=True, help=what),
         collection_option,
     ]
 

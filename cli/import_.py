@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from cli.options import collection_option, dry_run_option, json_option, opened, split_option
+from cli.options import FilePath, collection_option, dry_run_option, json_option, opened, split_option
 from cli.output import emit_record, say
 from cli.progress import progress
 from services.imports.registry import SCORES
@@ -44,7 +44,7 @@ def _scores_command(name: str) -> click.Command:
         "--collection squad --name imported-ce",
         short_help=declared.help,
     )
-    @click.argument("file", type=click.Path(path_type=Path))
+    @click.argument("file", type=FilePath())
     @collection_option
     @click.option("--name", required=True, help="Name under which --ce finds the scores.")
     @on_error_option
@@ -90,7 +90,7 @@ for _name in SCORES:
 
 
 @import_.command("hard-negatives")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=FilePath())
 @collection_option
 @split_option
 @on_error_option

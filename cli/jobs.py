@@ -14,6 +14,7 @@ from cli.output import emit_json, emit_line, emit_record, emit_rows, say
 if TYPE_CHECKING:
     from services.jobs.ledger import Ledger
     from services.jobs.records import Job
+    from services.settings import Settings
 
 _STATES = ["pending", "running", "paused", "succeeded", "dead_rows", "failed", "cancelled"]
 _COLUMNS = ["job", "title", "state", "phase", "done", "chunks", "rows", "dead", "seconds", "created"]
@@ -45,6 +46,9 @@ def ls(ctx: click.Context, states: tuple[str, ...], limit: int, as_json: bool) -
     Example:
       msmctl jobs ls --state running --state failed
     """
+    if _is_unused(settings(ctx)):
+        _emit([], _COLUMNS, as_json)
+        return
     found = _ledger(ctx).jobs(states or _STATES, limit)  # type: ignore[arg-type] # click has checked them
     _emit(found, _COLUMNS, as_json)
 
@@ -251,6 +255,14 @@ def probe(
     run_specs(ctx, [spec], detach=detach, local=local, timeout=timeout, as_json=as_json)
     if not detach:
         store(ctx).remove(spec.folder)
+
+
+def _is_unused(present: Settings) -> bool:
+    """Whether there can be no job: no stack was set up, no cluster is named, nothing ran with --local."""
+    from services.jobs.context import FILE
+    from services.stack.endpoints import remembered
+
+    return not (present.es_url or remembered(present) or (present.home / FILE).is_file())
 
 
 def _ledger(ctx: click.Context) -> Ledger:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any
 
 import click
 
+from cli.options import FilePath
+from cli.output import is_plain
 from services.errors import MsmError, UsageError
 
 # name -> ("module:attribute", one line of help), so that `msmctl --help` imports no command.
@@ -50,8 +53,26 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
+class _ReaderGone(Exception):
+    """What reads our output has gone. Not an OSError, which click would turn into exit code 1."""
+
+
 class LazyGroup(click.Group):
     """A group that knows its commands' names and help, and imports one when it is called."""
+
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """As click does; `--help` prints here."""
+        try:
+            return super().make_context(*args, **extra)
+        except BrokenPipeError as error:
+            raise _ReaderGone from error
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """As click does."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise _ReaderGone from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """All names, in the order of `COMMANDS`."""
@@ -83,7 +104,7 @@ class LazyGroup(click.Group):
 @click.command(
     cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
 )
-@click.option("--home", type=click.Path(path_type=Path), help="State folder (MSM_HOME).")
+@click.option("--home", type=FilePath(), help="State folder (MSM_HOME).")
 @click.version_option(package_name="msmctl")
 @click.pass_context
 def root(ctx: click.Context, home: Path | None) -> None:
@@ -102,9 +123,11 @@ def root(ctx: click.Context, home: Path | None) -> None:
 def main() -> None:
     """Entry point: runs a command and maps errors to exit codes (docs/cli.md)."""
     try:
-        code = root.main(
-            prog_name="msmctl", standalone_mode=False, color=False if os.environ.get("NO_COLOR") else None
-        )
+        code = root.main(prog_name="msmctl", standalone_mode=False, color=False if is_plain() else None)
+    except _ReaderGone:
+        # As Unix tools end (`… | head -1`): by SIGPIPE, without a word.
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGPIPE)
     except click.exceptions.Exit as error:
         code = error.exit_code
     except click.ClickException as error:
@@ -116,9 +139,6 @@ def main() -> None:
     except MsmError as error:
         report(error)
         code = error.exit_code
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 1
     except OSError as error:
         os.dup2(
             os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
@@ -158,11 +178,11 @@ def report(error: MsmError) -> None:
 
         click.echo(json.dumps({"error": error.as_dict()}), err=True)
         return
-    plain = bool(os.environ.get("NO_COLOR"))
     for label, colour, text in (("error", "red", error.message), ("hint", None, error.hint)):
         if text:
             click.echo(
-                (f"{label}: " if plain else click.style(f"{label}: ", fg=colour, bold=True)) + text, err=True
+                (f"{label}: " if is_plain() else click.style(f"{label}: ", fg=colour, bold=True)) + text,
+                err=True,
             )
 
 

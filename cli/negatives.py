@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.options import (
+    FilePath,
     Which,
     asked,
     collection_option,
@@ -106,9 +107,7 @@ def _short(text: str) -> str:
 @collection_option
 @split_option
 @negatives_options
-@click.option(
-    "--plot", "picture", type=click.Path(path_type=Path, dir_okay=False), help="A .png or .svg file."
-)
+@click.option("--plot", "picture", type=FilePath(dir_okay=False), help="A .png or .svg file.")
 @json_option
 @click.pass_context
 def stats(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import click
 
 from cli.output import say
+from services.counted import counted
 
 if TYPE_CHECKING:
     from services.collections.collection import Collection
@@ -33,6 +34,19 @@ class CommaList(click.ParamType[list[str]]):
         if not all(names):
             self.fail(f"'{value}' has an empty name", param, ctx)
         return names
+
+
+class FilePath(click.Path):
+    """A path as `pathlib.Path`. An empty one, mostly an unset variable, is none: not the present folder."""
+
+    def __init__(self, **checks: Any) -> None:
+        super().__init__(path_type=Path, **checks)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """See `click.Path`."""
+        if not str(value):
+            self.fail("it is empty, where a path is needed", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 def flat(ctx: click.Context, param: click.Parameter, values: tuple[list[str], ...]) -> list[str]:
@@ -160,7 +174,8 @@ def marks(ctx: click.Context, collection: Collection, *, no_marks: bool) -> Mark
 
     found = None if no_marks else load_marks(settings(ctx), collection)
     if found:
-        say(f"{len(found):,} marks by people count (--no-marks leaves them out)")
+        count = "counts" if len(found) == 1 else "count"
+        say(f"{counted(len(found), 'marks')} by people {count} (--no-marks leaves them out)")
     return found
 
 

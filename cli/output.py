@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -13,6 +14,11 @@ import click
 def say(line: str) -> None:
     """A line for people, on stderr."""
     click.echo(line, err=True)
+
+
+def is_plain() -> bool:
+    """Whether nothing shall be coloured or bold (https://no-color.org)."""
+    return bool(os.environ.get("NO_COLOR"))
 
 
 def emit_json(value: Any) -> None:
@@ -39,7 +45,7 @@ def emit_rows(rows: Sequence[dict[str, Any]], columns: Sequence[str], *, as_json
         from rich.console import Console
         from rich.table import Table
 
-        table = Table(box=None, header_style="bold", pad_edge=False)
+        table = Table(box=None, header_style="" if is_plain() else "bold", pad_edge=False)
         for column in columns:
             numeric = bool(rows) and all(isinstance(row.get(column), int | float) for row in rows)
             table.add_column(column, justify="right" if numeric else "left", overflow="fold")

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 
 import click
 
+from services.counted import counted
+
 LINE_SECONDS = 10.0
 LINE_FRACTION = 0.05
 _REDRAW_SECONDS = 0.1
@@ -35,7 +37,7 @@ class Progress:
         self.note = ""
         self.shown_at = self.started = time.monotonic()
         self.shown_fraction = 0.0
-        self._unit = f" {unit}" if unit else ""
+        self._unit = unit
         self._show = show
         self._due = due
         self._fraction: float | None = None
@@ -71,7 +73,8 @@ class Progress:
         """Figures for people: done, rate, time left."""
         rate = self.done / self.seconds if self.seconds > 0 else 0.0
         of = f"/{self.total:,}" if self.total else ""
-        parts = [f"{self.done:,}{of}{self._unit}", f"{_figure(rate)}/s"]
+        done = f"{self.done:,}{of} {self._unit}".rstrip() if of else self._counted()
+        parts = [done, f"{_figure(rate)}/s"]
         if self.fraction:
             parts.append(f"{clock(self.seconds * (1 - self.fraction) / self.fraction)} left")
         return ", ".join(parts + ([self.note] if self.note else []))
@@ -79,7 +82,10 @@ class Progress:
     def summary(self) -> str:
         """The last line."""
         rate = self.done / self.seconds if self.seconds > 0 else 0.0
-        return f"{self.label}: {self.done:,}{self._unit} in {clock(self.seconds)} ({_figure(rate)}/s)"
+        return f"{self.label}: {self._counted()} in {clock(self.seconds)} ({_figure(rate)}/s)"
+
+    def _counted(self) -> str:
+        return counted(self.done, self._unit) if self._unit else f"{self.done:,}"
 
 
 def to(bar: Progress, done: int) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.options import (
+    FilePath,
     asked,
     collection_option,
     dry_run_option,
@@ -56,7 +57,7 @@ Stage = Callable[[], "list[Spec]"]
     show_default=True, help="Of the export.",
 )  # fmt: skip
 @click.option(
-    "--output", "-o", "file", type=click.Path(path_type=Path),
+    "--output", "-o", "file", type=FilePath(),
     help="Where the export goes. Default: under MSM_HOME/exports.",
 )  # fmt: skip
 @click.option("--local", is_flag=True, help="Run in this process, without a worker.")

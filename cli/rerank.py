@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.options import collection_option, dry_run_option, json_option, opened, settings, store
+from cli.options import FilePath, collection_option, dry_run_option, json_option, opened, settings, store
 from cli.output import emit_record, say
 from cli.progress import progress, to
+from services.counted import counted
 
 if TYPE_CHECKING:
     from services.collections.collection import Collection
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from services.reranking.rerankers import Reranker
     from services.reranking.survey import Survey
 
-_FILE = click.Path(path_type=Path, dir_okay=False)
+_FILE = FilePath(dir_okay=False)
 
 
 @click.command()
@@ -93,7 +94,7 @@ def rerank(
         with progress(seen.pairs, f"rerank {given.name}", "pairs") as bar:
             written = write(request, inputs, lists, seen, partial(to, bar))
     if written.dead:
-        say(f"{written.dead:,} pairs could not be scored: {'; '.join(written.examples)}")
+        say(f"{counted(written.dead, 'pairs')} could not be scored: {'; '.join(written.examples)}")
     emit_record(_result(request, written.manifest, fresh=False), as_json=as_json)
 
 
@@ -120,10 +121,8 @@ def _say(request: RerankRequest, seen: Survey, left_out: int) -> None:
     if left_out:
         say(f"{left_out:,} bad lines are left out")
     if seen.unknown_queries or seen.unknown_passages:
-        say(
-            f"{seen.unknown_queries:,} queries and {seen.unknown_passages:,} passages are not in collection "
-            f"'{name}': they stay below all else"
-        )
+        unknown = (counted(seen.unknown_queries, "queries"), counted(seen.unknown_passages, "passages"))
+        say(f"not in collection '{name}', and below all else: {' and '.join(unknown)}")
     if seen.stored:
         say(f"{seen.stored:,} of {seen.reranked:,} pairs are scored already")
 

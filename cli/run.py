@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from cli.import_ import on_error_option, tell_rejects
-from cli.options import collection_option, dry_run_option, json_option, opened
+from cli.options import FilePath, collection_option, dry_run_option, json_option, opened
 from cli.output import emit_record, emit_rows, say
 from cli.progress import progress
 
@@ -28,7 +28,7 @@ def run() -> None:
 
 
 @run.command("import")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=FilePath())
 @click.option("--system", required=True, help="Name for the system that the run is of.")
 @collection_option
 @_split

@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from cli.options import json_option, settings, store
+from cli.options import FilePath, json_option, settings, store
 from cli.output import emit_record, emit_rows, say
+from services.counted import counted
 
 
 @click.group()
@@ -102,7 +103,7 @@ def add(
     from services.systems.models import describe
 
     system, model = add_system(store(ctx), name, origin, prompts=_prompts(prompts), **stated)
-    say(f"added {system.name}: {len(model.files)} files, {model.bytes:,} bytes")
+    say(f"added {system.name}: {counted(len(model.files), 'files')}, {model.bytes:,} bytes")
     emit_record(describe(system, model), as_json=as_json)
 
 
@@ -133,8 +134,8 @@ def pull(ctx: click.Context, name: str, origin: str | None, revision: str | None
 
 
 @systems.command()
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder to make.")
+@click.argument("folder", type=FilePath(exists=True, file_okay=False))
+@click.option("-o", "--output", required=True, type=FilePath(), help="Folder to make.")
 @json_option
 def convert(folder: Path, output: Path, as_json: bool) -> None:
     """Turn a folder with .bin weights into one with safetensors, in a confined process.

@@ -7,13 +7,13 @@ from typing import Any
 
 import click
 
-from cli.options import collection_option, json_option, opened
+from cli.options import FilePath, collection_option, json_option, opened
 from cli.output import emit_json, emit_rows, say
 from cli.progress import progress
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=FilePath())
 @collection_option
 @click.option("--split", help="Only this split's judgements. Default: every split's.")
 @click.option("--require-depth", type=click.IntRange(1), help="Fail where a list has fewer negatives.")

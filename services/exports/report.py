@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from services.counted import counted
+
 EXAMPLES = 5
 """Examples shown of each kind of finding."""
 
@@ -93,10 +95,10 @@ class Report:
 
     def shortcomings(self) -> list[str]:
         """All that makes it not `ok`, in words."""
-        said = [f"{count:,} {KINDS[kind]}" for kind, count in self.findings.items() if count]
+        said = [f"{KINDS[kind]}: {count:,}" for kind, count in self.findings.items() if count]
         short = sum(self.short_lists().values())
         if self.required is not None and short:
-            said.append(f"{short:,} lists shorter than {self.required}")
+            said.append(f"{counted(short, 'lists')} shorter than {self.required}")
         if self.required is not None and not self.systems:
             said.append(f"no list of any system, and a depth of {self.required} is required")
         return said

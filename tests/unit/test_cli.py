@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ import pytest
 
 from cli.main import COMMANDS, root
 from services import errors
+from services.counted import counted
 from services.errors import MsmError
 
 ROOT = Path(__file__).parents[2]
@@ -226,9 +228,40 @@ def test_rows_are_tsv_when_piped_and_a_table_on_a_terminal() -> None:
 
 
 def test_no_color_is_honoured() -> None:
-    colours = re.compile(r"\x1b\[[0-9;]*3\dm")
-    assert not colours.search(on_a_terminal("config", "show", NO_COLOR="1"))
+    assert "\x1b[" not in on_a_terminal("config", "show", NO_COLOR="1")  # bold neither
     assert "\x1b[" not in on_a_terminal("--home", "/dev/null/x", "config", "show", "--nonsense", NO_COLOR="1")
+
+
+@pytest.mark.parametrize("words", [["config", "show"], ["negatives", "filters", "--json"], ["--help"]])
+def test_a_reader_that_goes_away_ends_a_command_as_it_does_unix_tools(words: list[str]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([MSMCTL, *words], stdout=writer, stderr=subprocess.PIPE, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (-signal.SIGPIPE, b"")
+
+
+def test_where_nothing_was_ever_done_there_are_no_jobs(tmp_path: Path) -> None:
+    home = tmp_path / "never-used"
+    assert json.loads(msmctl("--home", str(home), "jobs", "ls", "--json").stdout) == []
+    assert not home.exists()
+
+
+@pytest.mark.parametrize("words", [
+    ["verify", ""], ["collection", "import", "c", "--passages", ""], ["evaluate", "--run", ""],
+    ["export", "qrels", "-o", ""], ["--home", "", "config", "show"],
+])  # fmt: skip
+def test_an_empty_path_is_not_the_present_folder(words: list[str]) -> None:
+    done = msmctl(*words)
+    assert done.returncode == 2
+    assert "it is empty, where a path is needed" in done.stderr
+
+
+@pytest.mark.parametrize(("count", "things", "said"), [
+    (0, "lines", "0 lines"), (1, "lines", "1 line"), (1, "queries", "1 query"), (2000, "rows", "2,000 rows"),
+])  # fmt: skip
+def test_one_thing_is_said_in_the_singular(count: int, things: str, said: str) -> None:
+    assert counted(count, things) == said
 
 
 def test_json_is_one_value_on_stdout() -> None:

@@ -334,6 +334,8 @@ def test_an_imported_system_is_exported_and_evaluated_but_not_mined_or_encoded(
     measured = msmctl("evaluate", "--system", "theirs", "--measure", "RR@10", "--json")
     assert measured.code == 0, measured.stderr
     assert json.loads(measured.stdout)["measures"]["RR@10"] == pytest.approx(0.5 / 3)
+    header, row = msmctl("evaluate", "--system", "theirs", "--measure", "RR@10").stdout.splitlines()
+    assert dict(zip(header.split("\t"), row.split("\t"), strict=True))["RR@10"] == "0.1667"
     for words in (["mine", "--split", "test"], ["encode"], ["index", "build"]):
         refused = msmctl(*words, "--system", "theirs")
         assert refused.code == 2

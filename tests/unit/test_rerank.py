@@ -263,7 +263,7 @@ def test_skipped_unknown_ids_stay_below_all_else(msmctl: Msmctl) -> None:
     assert (found["q1"][-1], found["nobody"]) == ("nowhere", ["p1", "p2"])
     done = msmctl("rerank", "--run", "given.trec", "--ce", "tiny-ce", "-o", "again.trec", "-c", "small",
                   "--on-error", "skip")  # fmt: skip
-    assert "1 queries and 1 passages are not in collection 'small'" in done.stderr
+    assert "not in collection 'small', and below all else: 1 query and 1 passage" in done.stderr
 
 
 @pytest.mark.parametrize(

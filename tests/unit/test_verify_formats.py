@@ -194,6 +194,12 @@ def test_columns_that_are_no_format_are_an_error(small: Collection, tmp_path: Pa
         verify(table(a=1, b=2)(tmp_path), small)
 
 
+def test_what_its_name_promises_and_its_bytes_are_not_is_said(small: Collection, tmp_path: Path) -> None:
+    (tmp_path / "bad.parquet").write_bytes(b"no parquet at all\n")
+    with pytest.raises(InputError, match="bad.parquet: ends in .parquet, but is no parquet file"):
+        verify(tmp_path / "bad.parquet", small)
+
+
 def test_all_files_of_a_folder_are_checked(small: Collection, tmp_path: Path) -> None:
     folder = tmp_path / "out"
     for subset, negative in (("triplet", "6"), ("triplet-all", "1")):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from services.collections.sources.lines import LONGEST_LINE, open_plain
+from services.errors import InputError
 from services.exports.claims.claim import Claims, Entry, Malformed, Read, refused_as_malformed
 from services.exports.claims.jsonl import open_jsonl
 from services.exports.claims.lines import Known, open_lines
@@ -34,6 +35,10 @@ def open_claims(file: Path, known: Known, read: Read) -> Claims:
             head = stream.peek(8)[:8]
             if head.startswith(b"PAR1"):
                 return open_table(file, read)
+            if file.suffix == ".parquet":
+                raise InputError(
+                    f"{file}: ends in .parquet, but is no parquet file", hint="make or fetch it again"
+                )
             if _is_pickle(head):
                 return Claims("scores-pickle", _of_pickle(file, size, read), whole=True)
             lines: list[bytes] = []
