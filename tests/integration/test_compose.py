@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ from tests.compose_kit import Service
 from tests.conftest import MSMCTL, Stack
 
 PROGRAMS = {"python": sys.executable, "msmctl": str(MSMCTL)}
-LONG_RUNNING = ("dispatcher", "worker-cpu", "models", "api")
+LONG_RUNNING = ("dispatcher", "worker-cpu", "models", "api", "gateway")
 
 
 class Containers:
@@ -38,8 +39,9 @@ class Containers:
         self.running: dict[str, subprocess.Popen[bytes]] = {}
         self._folder = folder
         where = endpoints(stack.settings)
-        with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
-            port, models = str(one.getsockname()[1]), str(other.getsockname()[1])
+        with ExitStack() as held:
+            servers = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(3)]
+            port, models, gateway = (str(server.getsockname()[1]) for server in servers)
         (folder / "data").mkdir()
         self._mapping = {
             "http://elasticsearch:9200": where.es_url,
@@ -48,12 +50,13 @@ class Containers:
             "0.0.0.0": "127.0.0.1",
             "8000": port,
             "8080": models,
+            "9201": gateway,
             "http://models:8080": f"http://127.0.0.1:{models}",
         }
 
     def _mapped(self, name: str, text: str) -> str:
         text = {"/secrets": str(self.secrets), **self._mapping}.get(text, text)
-        for inside in ("8000", "8080"):
+        for inside in ("8000", "8080", "9201"):
             text = text.replace(f"127.0.0.1:{inside}", f"127.0.0.1:{self._mapping[inside]}")
         if text == "/run/secrets":
             return str(self.secrets / compose_kit.secrets_of(compose_kit.services()[name])[0])

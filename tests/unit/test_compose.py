@@ -56,7 +56,7 @@ def test_every_profile_resolves(profiles: set[str]) -> None:
 
 def test_the_profiles_are_the_documented_ones() -> None:
     assert set(compose_kit.enabled(set())) == {
-        "secrets", "setup", "elasticsearch", "redis", "dispatcher", "worker-cpu", "models", "api",
+        "secrets", "setup", "elasticsearch", "redis", "dispatcher", "worker-cpu", "models", "api", "gateway",
     }  # fmt: skip
     used = {profile for service in compose_kit.services().values() for profile in service.get("profiles", [])}
     assert used == set(PROFILES)
@@ -167,6 +167,7 @@ class TestSecrets:
         assert present["worker"] == {"worker", "redis"}
         assert present["dispatcher"] == {"dispatcher", "redis"}
         assert present["api"] == {"api", "searches"}
+        assert present["gateway"] == {"gateway", "searches"}
         assert present["msmctl"] == {"admin", "searches"}
         assert present["models"] == set()
         assert present["elasticsearch"] == {"users", "users_roles", "roles.yml"}
