@@ -96,7 +96,7 @@ def declare(settings: Settings, state: Mapping[str, Any]) -> list[Process]:
             grace=grace,
         )
 
-    api = python("api", "services.api", 10.0)
+    api = python("api", "services.api", 25.0)
     # Once started by an earlier version, a stack has no port for what is newer until it is stopped.
     models = [_models(settings, ours, ports["models"])] if "models" in ports else []
     gateway = [_gateway(settings, ours, ports["gateway"])] if "gateway" in ports else []

@@ -7,6 +7,7 @@ import base64
 import json
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -25,9 +26,10 @@ from services.elastic.client import connect
 from services.settings import Settings
 from services.stack.endpoints import endpoints
 from services.stack.status import status
-from tests.conftest import Stack
+from tests.conftest import MSMCTL, ROOT, Stack
 from tests.integration.api_kit import Api, problem
 from tests.integration.conftest import MODEL, Sample
+from tests.integration.test_docs import commands
 from tests.integration.test_json import validate
 
 QUERY = "why is the sea salty"
@@ -316,3 +318,21 @@ def test_a_vector_comes_as_floats_or_packed(admin: httpx.Client) -> None:
     [packed] = admin.post("/v1/embeddings", json=asked | {"encoding_format": "base64"}).json()["data"]
     unpacked = np.frombuffer(base64.b64decode(packed["embedding"]), "<f4")
     np.testing.assert_allclose(unpacked, plain["embedding"], rtol=0, atol=1e-6)
+
+
+# -- the page --------------------------------------------------------------------------------------------
+
+
+def test_the_commands_of_the_page_work(api: Api, stack: Stack) -> None:
+    script = "\n".join(commands(ROOT / "docs" / "api.md")).replace("squad", api.collection)
+    done = subprocess.run(
+        [
+            "bash",
+            "-c",
+            f'set -euo pipefail; curl() {{ command curl --fail-with-body "$@"; echo; }}\n{script}',
+        ],
+        env=os.environ | {"PATH": f"{MSMCTL.parent}:{os.environ['PATH']}", "no_proxy": "*"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"

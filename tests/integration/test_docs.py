@@ -25,6 +25,7 @@ OWN_TEST = {  # pages whose commands bring their own files
     "systems.md": "tests/unit/test_systems_docs.py",
     "score.md": "tests/integration/test_score.py",
     "import.md": "tests/unit/test_import_docs.py",
+    "api.md": "tests/integration/test_api.py",
     "negatives.md": "tests/integration/test_negatives_docs.py",
 }
 PAGES = sorted(path.name for path in DOCS.glob("*.md") if path.name not in OWN_TEST)
