@@ -8,6 +8,7 @@ import { remember } from "./link.js";
 export const title = "Search";
 export const needsCollection = true;
 
+const LONGEST = 320;
 const WAYS = {
   bm25: { label: "BM25", body: { mode: "bm25" } },
   dense: { label: "dense", body: { mode: "dense" } },
@@ -111,7 +112,7 @@ function answer(label, found) {
     found.degraded.map((what) => [h("span", { class: "badge warn" }, what), " "]),
     found.reranked !== null && h("span", { class: "badge" }, `${found.reranked} reranked`),
     found.notes.map((what) => h("p", { class: "quiet" }, what)),
-    legs.length > 0 && h("ul", { class: "legend" }, legs.map((name, n) => h("li", {}, swatch(n), name)),
+    legs.length > 0 && h("ul", { class: "legend" }, legs.map((name) => h("li", {}, swatch(name), name)),
       found.fusion && h("li", {}, `fused by ${found.fusion}`)),
     found.hits.length
       ? h("ol", { class: "hits" }, found.hits.map((hit) => one(hit, legs, most)))
@@ -119,7 +120,13 @@ function answer(label, found) {
   ];
 }
 
-const swatch = (n) => h("span", { class: "swatch", style: { background: `var(--leg-${n % 4})` } });
+/** A leg has one colour in all columns: BM25 the first, the others in the order in which they are met. */
+const colours = new Map([["bm25", 0]]);
+function colour(name) {
+  if (!colours.has(name)) colours.set(name, colours.size);
+  return `var(--leg-${colours.get(name) % 4})`;
+}
+const swatch = (name) => h("span", { class: "swatch", style: { background: colour(name) } });
 
 /** What a leg adds to the length of a bar. */
 const part = (leg) => Math.max(0, leg.normalised * leg.weight);
@@ -135,11 +142,17 @@ function one(hit, legs, most) {
       h("span", {}, h("strong", {}, `${hit.rank}. `), h("code", {}, hit.pid)),
       h("span", { class: "number" }, ce === null ? score(hit.score) : `ce ${score(ce)}`)),
     hit.title && h("h3", {}, hit.title),
-    h("p", {}, hit.text.length > 320 ? `${hit.text.slice(0, 319)}…` : hit.text),
+    h("p", {}, shortened(hit)),
     parts.length > 0 && h("div", { class: "stack", role: "img", "aria-label": said.join("; "), title: said.join("\n") },
-      parts.map(([, leg], n) => h("span", { style: { width: `${(100 * part(leg)) / (most || 1)}%`, background: `var(--leg-${n % 4})` } }))),
+      parts.map(([name, leg]) => h("span", { style: { width: `${(100 * part(leg)) / (most || 1)}%`, background: colour(name) } }))),
     parts.length > 0 && h("details", {}, h("summary", { class: "quiet" }, "why here"), h("ul", {}, said.map((line) => h("li", { class: "mono" }, line)),
       ce !== null && h("li", { class: "mono" }, `cross-encoder: ${score(ce)}`))));
+}
+
+/** The text without the title that stands above it already. */
+function shortened({ title, text }) {
+  const rest = title && text.startsWith(title) ? text.slice(title.length).trim() : text;
+  return rest.length > LONGEST ? `${rest.slice(0, LONGEST - 1)}…` : rest;
 }
 
 /** Where the time went. */
