@@ -126,9 +126,9 @@ def _request(wanted: Wanted, registry: Registry) -> SearchRequest:
     if wanted["window"] is not None and wanted["rerank"] is None:
         raise UsageError("--window says how many --rerank scores", hint="add --rerank, or --rerank MODEL")
     given: dict[str, Any] = {
-        name: wanted[name]  # type: ignore[literal-required]
+        name: wanted[name]
         for name in ("query", "mode", "lookup", "fusion", "budget_ms", "size", "start", "explain")
-        if wanted[name] is not None  # type: ignore[literal-required]
+        if wanted[name] is not None
     }
     given["systems"] = [registry.retrieving(name).name for name in wanted["systems"]]
     given["legs"] = [_leg(text, registry) for text in wanted["legs"]]

@@ -14,6 +14,8 @@ from services.search.fusion import Candidates, Fusion
 from services.search.legs import Clause, Leg
 
 Floats = npt.NDArray[np.float64]
+Source = Mapping[str, Any]
+"""The fields of a hit."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,7 @@ class Ranked:
     reranked: int
     degraded: tuple[str, ...]
     notes: tuple[str, ...]
-    sources: Mapping[int, Clause]
+    sources: Mapping[int, Source]
     timing: Timing
 
     @property

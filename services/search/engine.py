@@ -18,9 +18,9 @@ from services.elastic.versions import Version
 from services.errors import MsmError, NotFound, TooLate, Unavailable
 from services.inference.models import Models
 from services.search import sources
-from services.search.ask import Ask, Ranked, Timing
+from services.search.ask import Ask, Ranked, Source, Timing
 from services.search.failures import Refused
-from services.search.legs import Clause, Lexical, Tools
+from services.search.legs import Lexical, Tools
 from services.search.pace import Pace, Watch
 from services.search.page import depth_for, page
 from services.search.request import SearchRequest
@@ -147,8 +147,8 @@ class Engine:
         ]
 
     async def sources(
-        self, ask: Ask, ords: Sequence[int], known: Mapping[int, Clause], fields: Sequence[str]
-    ) -> Mapping[int, Clause]:
+        self, ask: Ask, ords: Sequence[int], known: Mapping[int, Source], fields: Sequence[str]
+    ) -> Mapping[int, Source]:
         """The sources of hits, by ord: those that are known, and the others fetched.
 
         Raises:
@@ -172,7 +172,7 @@ class Engine:
 
     async def _search(
         self, version: Version, request: SearchRequest, deadline: Deadline, watch: Watch
-    ) -> tuple[Ask, Ranked, Mapping[int, Clause]]:
+    ) -> tuple[Ask, Ranked, Mapping[int, Source]]:
         ask = replace(await self.resolved(request, version, deadline), source=sources.PASSAGE)
         ranked = await self.rank(ask)
         with watch.step("fetch"):

@@ -34,7 +34,9 @@ class Bm25Spec(_Part):
     """
 
     type: Literal["bm25"] = "bm25"
-    fields: tuple[Annotated[str, Field(pattern=rf"^{_FIELD.pattern}$")], ...] = Field(("text",), min_length=1)
+    fields: tuple[Annotated[str, Field(pattern=rf"^{_FIELD.pattern}$")], ...] = Field(
+        default=("text",), min_length=1
+    )
 
 
 class DenseSpec(_Part):
@@ -75,7 +77,7 @@ class RerankSpec(_Part):
     """
 
     model: str | None = None
-    window: int = Field(50, ge=1, le=MAX_WINDOW)
+    window: int = Field(default=50, ge=1, le=MAX_WINDOW)
 
 
 class SearchRequest(_Part):
@@ -98,18 +100,18 @@ class SearchRequest(_Part):
         explain: Tell of every hit how it came about.
     """
 
-    query: str = Field("", max_length=MAX_QUERY)
+    query: str = Field(default="", max_length=MAX_QUERY)
     mode: Mode | None = None
     systems: tuple[str, ...] = ()
-    legs: tuple[LegSpec, ...] = Field((), max_length=16)
+    legs: tuple[LegSpec, ...] = Field(default=(), max_length=16)
     lookup: str | None = None
     fusion: str | None = None
     params: dict[str, float] = {}
-    filters: tuple[Filter, ...] = Field((), max_length=100)
+    filters: tuple[Filter, ...] = Field(default=(), max_length=100)
     rerank: RerankSpec | None = None
-    budget_ms: float | None = Field(None, gt=0, le=600_000)
-    size: int = Field(10, ge=1, le=MAX_SIZE)
-    start: int = Field(0, ge=0, alias="from")
+    budget_ms: float | None = Field(default=None, gt=0, le=600_000)
+    size: int = Field(default=10, ge=1, le=MAX_SIZE)
+    start: int = Field(default=0, ge=0, alias="from")
     explain: bool = False
 
     @model_validator(mode="after")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,12 +13,11 @@ from services.deadline import Deadline
 from services.errors import MsmError, NotFound, UsageError
 from services.inference.models import Models
 from services.search import sources
-from services.search.ask import Ask, Fused, Rerank
+from services.search.ask import Ask, Fused, Rerank, Source
 from services.search.failures import Failure
 from services.search.trips import WHOLE, Item, Trips
 
 Floats = npt.NDArray[np.float64]
-Source = Mapping[str, Any]
 
 GRACE_MS = 5.0
 """What an answer that was ready by the deadline may need to arrive."""

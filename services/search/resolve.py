@@ -38,7 +38,8 @@ def resolved(
         UsageError: an unknown filter field, fusion method or parameter; two legs of one name.
     """
     method, params = fusion_named(request.fusion or DEFAULT_FUSION, request.params)
-    rerank = request.rerank and Rerank(request.rerank.model or ce, request.rerank.window)
+    asked = request.rerank
+    rerank = None if asked is None else Rerank(asked.model or ce, asked.window)
     return Ask(
         index=version.passages,
         text=request.query,

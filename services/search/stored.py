@@ -42,7 +42,7 @@ async def stored_queries(
                 index=[version.queries, adhoc],
                 ignore_unavailable=True,
                 query={"ids": {"values": sorted(ids)}},
-                source=["text"],
+                source_includes=["text"],
                 size=2 * len(ids),
                 track_total_hits=False,
             )

@@ -76,6 +76,7 @@ COMMANDS = {
         "search steam --collection {c} --explain",
         "search steam --collection {c} --mode bm25",
         "search qqqq --collection {c} --mode bm25",
+        "search --lookup t1 --collection {c} --explain --from 3 --budget-ms 60000",
     ],
     "query-put": ["query put steam --collection {c}"],
     "ce-list": ["ce ls"],

@@ -1,0 +1,62 @@
+"""What a leg's answer is taken for: whole, a part, or nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from services.elastic.mapping import ServedSystem
+from services.errors import MsmError, NotFound, Unavailable
+from services.search.legs import Lexical, Sparse
+from services.search.retrieval import Found, Ready, _found
+
+SPLADE = ServedSystem(
+    name="splade", slug="splade", dims=0, similarity="dot", fingerprint="f", model="m", kind="sparse"
+)
+
+
+def item(*hits: tuple[int, float], **more: Any) -> dict[str, Any]:
+    found = [{"fields": {"ord": [o]}, "_score": score} for o, score in hits]
+    return {"hits": {"hits": found}, "status": 200, "timed_out": False} | more
+
+
+def found(bm25: dict[str, Any] | MsmError, splade: dict[str, Any] | MsmError, depth: int = 2) -> Found:
+    return _found([Ready(Lexical(), []), Ready(Sparse(SPLADE, {}), [])], [bm25, splade], depth)
+
+
+def told(one: Found) -> list[str]:
+    return [str(failure) for failure in one.failures]
+
+
+def test_a_list_that_is_shorter_than_it_might_be_tells_that_the_rest_does_not_match() -> None:
+    one = found(item((1, 2.0)), item((2, 3.0), (3, 1.0)))
+    assert told(one) == []
+    assert one.table.scores[:, 0].tolist() == [2.0, 0.0, 0.0]
+    assert str(one.table.scores[0, 1]) == "nan", "a full list does not"
+
+
+def test_what_a_leg_ranked_until_its_time_was_over_counts_and_is_told() -> None:
+    one = found(item((1, 2.0), timed_out=True), item((2, 3.0)))
+    assert told(one) == ["bm25:partial"]
+    assert str(one.table.scores[1, 0]) == "nan", "it did not see all"
+    assert told(found(item((1, 2.0), _shards={"failed": 1}), item((2, 3.0)))) == ["bm25:partial"]
+
+
+def test_a_leg_that_found_nothing_in_time_is_left_out() -> None:
+    one = found(item(timed_out=True), item((2, 3.0)))
+    assert told(one) == ["bm25:timeout"]
+    assert [leg.name for leg in one.table.legs] == ["splade"]
+
+
+def test_a_leg_that_matches_nothing_has_answered() -> None:
+    one = found(item(), item((2, 3.0)))
+    assert told(one) == []
+    assert one.table.scores.tolist() == [[0.0, 3.0]]
+
+
+def test_without_any_leg_it_is_an_error_and_an_unknown_index_always() -> None:
+    with pytest.raises(Unavailable, match="bm25:timeout"):
+        found(item(timed_out=True), Unavailable("away"))
+    with pytest.raises(NotFound):
+        found(item((1, 2.0)), NotFound("no such index"))
