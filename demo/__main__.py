@@ -11,6 +11,7 @@ import shlex
 import sys
 import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
@@ -18,10 +19,14 @@ import click
 from cli.main import report, root
 from cli.progress import clock
 from demo.corpus import Corpus, build
+from services.api.keys.key import mint
+from services.api.keys.store import KeyStore
 from services.collections.collection import Collection
 from services.collections.current import existing
+from services.elastic.client import connect
 from services.errors import MsmError
 from services.settings import Settings, load
+from services.stack.endpoints import endpoints
 from services.store import Store
 
 COLLECTION = "python"
@@ -82,7 +87,7 @@ class Demo:
         self.title("Ask, and see how each answer came about")
         for question in QUESTIONS:
             self.msmctl("search", question, "--collection", COLLECTION, "--size", "3", "--explain")
-        self.farewell(time.monotonic() - began)
+        self.farewell(time.monotonic() - began, self.key())
 
     # -- steps -------------------------------------------------------------------------------------
 
@@ -131,11 +136,24 @@ class Demo:
         self.msmctl("export", "triplet-hard", *judged, "-o", triplets)
         self.msmctl("negatives", "stats", *judged, "--plot", plot)
 
-    def farewell(self, seconds: float) -> None:
+    def key(self) -> str:
+        """A key for the page, for a week; those of earlier runs count no more."""
+        keys = KeyStore(connect(self.settings), self.settings)
+        for one in keys.all():
+            if one.name == "demo" and one.revoked is None:
+                keys.revoke(one.id)
+        kept, text = mint(["admin"], name="demo", expires=datetime.now(UTC) + timedelta(days=7))
+        keys.add(kept)
+        return text
+
+    def farewell(self, seconds: float, key: str) -> None:
         """Where everything lies, and what to type next."""
         home = self.settings.home
         say(f"""
 Done in {clock(seconds)}. The stack is still running.
+
+  the page         {endpoints(self.settings).api_url}
+  key for it       {key} (for a week)
 
   state            {home} (MSM_HOME)
   collection       {self.settings.store_url}/collections/{COLLECTION}
