@@ -6,6 +6,7 @@ no hits, one tree of aggregations, the panel's and the columns' conditions as fi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from services.kibana.declarations import Bucket, Chart, Dashboard, Declarations, Measure, Search, Span, View
@@ -25,8 +26,9 @@ def chart_body(chart: Chart, view: View, span: Span | None = None) -> dict[str, 
         measure_id(n): made for n, one in enumerate(chart.measures) if (made := _measure(one)) is not None
     }
     for n in reversed(nesting(chart.by)):
-        inner = {"aggs": aggregations} if aggregations else {}
-        aggregations = {bucket_id(n): _bucket(chart.by[n], order(chart.measures), chart) | inner}
+        bucket, sorter = _bucket(chart.by[n], chart.measures)
+        inner = aggregations | sorter
+        aggregations = {bucket_id(n): bucket | ({"aggs": inner} if inner else {})}
     filters = [*_during(view, span), *clauses(chart.where)]
     return {"size": 0, "track_total_hits": True, "query": {"bool": {"filter": filters}}, "aggs": aggregations}
 
@@ -63,14 +65,15 @@ def _during(view: View, span: Span | None) -> list[dict[str, Any]]:
     return [{"range": {view.time: {"gte": span.from_, "lte": span.to}}}] if view.time and span else []
 
 
-def _bucket(bucket: Bucket, sorted_by: int | None, chart: Chart) -> dict[str, Any]:
+def _bucket(bucket: Bucket, measures: Sequence[Measure]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """An aggregation, and the one inside it by which its values are sorted, where that is not their count."""
     if bucket.of != "terms":
-        return {bucket.of: {"field": bucket.field} | _BARS[bucket.of]}
-    if sorted_by is None:
-        by = {"_key": "asc"}
-    else:
-        by = {"_count" if chart.measures[sorted_by].of == "count" else measure_id(sorted_by): "desc"}
-    return {"terms": {"field": bucket.field, "size": bucket.size, "order": by}}
+        return {bucket.of: {"field": bucket.field} | _BARS[bucket.of]}, {}
+    n = order(measures)
+    sorter = _measure(measures[n]) if n is not None else None
+    by = {"_key": "asc"} if n is None else {"sorter" if sorter else "_count": "desc"}
+    made = {"terms": {"field": bucket.field, "size": bucket.size, "order": by}}
+    return made, {"sorter": sorter} if sorter else {}
 
 
 def _measure(measure: Measure) -> dict[str, Any] | None:
