@@ -86,21 +86,7 @@ def execute(ledger: Ledger, context: Context, hint: Hint, stop: threading.Event 
         logger.warning("%s attempt %d: %s", row.id, row.attempt, error, exc_info=blame(error) == "defect")
         failed = after(beat.row, blame(error), describe(error), context.settings.max_attempts)
         return _write(ledger, failed, "failed" if failed.state == "failed" else "retried")
-    receipt = update["receipt"].model_copy(
-        update={"seconds": round(time.monotonic() - began, 3), "worker": identity.show(row.worker)}
-    )
-    done = beat.row.model_copy(
-        update=update
-        | {
-            "receipt": receipt,
-            "state": "done",
-            "ended": now(),
-            "error": None,
-            "transients": 0,
-            "progress": row.hi - row.lo,
-        }
-    )
-    return _write(ledger, done, "done")
+    return _write(ledger, _done(beat.row, update, time.monotonic() - began), "done")
 
 
 def _claim(ledger: Ledger, hint: Hint) -> tuple[Job, Row, Receipt | None] | None:
@@ -147,6 +133,21 @@ def _work(ledger: Ledger, kind: Kind[Any], job: Job, row: Row, context: Context)
         receipts = [work.receipt or Receipt() for work in ledger.work_rows(job)]
         return {"result": kind.finish(context, spec, receipts), "receipt": Receipt()}
     return {"receipt": kind.run_chunk(context, spec, Chunk(n=int(row.key), lo=row.lo, hi=row.hi))}
+
+
+def _done(row: Row, yielded: dict[str, Any], seconds: float) -> Row:
+    about = {"seconds": round(seconds, 3), "worker": identity.show(row.worker)}
+    return row.model_copy(
+        update=yielded
+        | {
+            "receipt": yielded["receipt"].model_copy(update=about),
+            "state": "done",
+            "ended": now(),
+            "error": None,
+            "transients": 0,
+            "progress": row.hi - row.lo,
+        }
+    )
 
 
 def _released(row: Row, kept: Receipt | None = None) -> Row:

@@ -91,15 +91,7 @@ def open_negatives(collection: Collection, asked: Asked, *, judge: bool = False)
     runs = choose_runs(collection, asked.split, list(asked.systems), asked.depth)
     needed = CE in selection.needs or relabel is not None or asked.ce is not None
     scores = open_scores(collection, asked.ce) if needed or (judge and list_scores(collection)) else None
-    margin = None if scores is None else own_margin(collection, scores)
-    registry = Registry.load(collection.store)
-    sources = Sources(
-        systems=tuple(one.system for one in runs),
-        registry=registry,
-        ce=scores.ce if scores else None,
-        margin=margin,
-        collection=collection.name,
-    )
+    sources = _sources(collection, runs, scores)
     selection = selection.prepared(sources, [one.depth for one in runs])
     all_queries = all(one.run.manifest.inputs.all_queries for one in runs)
     candidates = Candidates(
@@ -109,8 +101,8 @@ def open_negatives(collection: Collection, asked: Asked, *, judge: bool = False)
         all_queries=all_queries,
         scores=scores,
         marks=asked.marks,
-        rules=selection.rules(margin, relabel),
-        named_scores=_named(collection, registry, selection),
+        rules=selection.rules(sources.margin, relabel),
+        named_scores=_named(collection, sources.registry, selection),
     )
     if not len(candidates.qords):
         raise CheckFailed(
@@ -129,6 +121,16 @@ def open_negatives(collection: Collection, asked: Asked, *, judge: bool = False)
             "relabel": relabel,
             "marks": NO_MARKS if asked.marks is None else asked.marks.fingerprint,
         },
+    )
+
+
+def _sources(collection: Collection, runs: Sequence[SystemRun], scores: Scores | None) -> Sources:
+    return Sources(
+        systems=tuple(one.system for one in runs),
+        registry=Registry.load(collection.store),
+        ce=scores.ce if scores else None,
+        margin=None if scores is None else own_margin(collection, scores),
+        collection=collection.name,
     )
 
 
