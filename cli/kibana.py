@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,7 +55,7 @@ def export(
     declared = _declared(ctx, collections, prefix)
     content = ndjson(declared)
     if output == "-":
-        sys.stdout.buffer.write(content)
+        click.echo(content.decode("ascii"), nl=False)
         return
     file = Path(output)
     temporary = file.with_name(f".{file.name}.part")

@@ -39,7 +39,7 @@ def objects(declared: Declarations) -> list[Object]:
 
 
 def ndjson(declared: Declarations) -> bytes:
-    """One object per line; the same bytes for the same declarations."""
+    """One object per line, in ASCII; the same bytes for the same declarations."""
     return b"".join(_line(one) for one in objects(declared))
 
 
@@ -141,7 +141,7 @@ def _object(kind: str, key: str, given: Mapping[str, Any], references: list[Refe
 
 
 def _text(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
 def _line(value: Object) -> bytes:

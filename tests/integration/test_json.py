@@ -85,6 +85,8 @@ COMMANDS = {
     "api-keys-list": ["api keys ls"],
     "gateway-alias": ["gateway set msm-{c} hybrid --fusion rrf", "gateway unset msm-{c}"],
     "gateway-list": ["gateway ls"],
+    "kibana-export": ["kibana export -o kibana.ndjson", "kibana export -o kibana.ndjson --collection {c}"],
+    "kibana-hash": ["kibana hash steam"],
     "jobs-list": ["jobs ls"],
     "logs": ["logs worker -n 1"],
     "config": ["config show", "config show --origin"],

@@ -18,8 +18,10 @@ from services.kibana.declarations import Chart, Declarations, load
 from services.kibana.fields import field_types
 from services.kibana.requests import board_lines, chart_body, search_body
 from tests.conftest import ROOT, Stack
-from tests.integration.conftest import Sample
+from tests.integration.conftest import Sample, Shell
 from tests.integration.kibana_kit import BOARDS, Installation
+from tests.integration.test_json import validate
+from tests.unit.test_kibana import Kibana
 
 PAGE = (ROOT / "docs" / "kibana.md").read_text("utf-8")
 
@@ -189,6 +191,12 @@ class TestReader:
             "privileges": ["feature_dashboard_v2.read", "feature_dev_tools.read", "feature_discover_v2.read"],
             "resources": ["*"],
         }
+
+
+def test_what_an_import_prints_has_the_documented_shape(shell: Shell) -> None:
+    kibana = Kibana()
+    validate("kibana-import", json.loads(shell.msmctl("kibana", "import", "--url", kibana.url, "--json")))
+    kibana.close()
 
 
 def filled(aggregations: dict[str, Any]) -> set[str]:

@@ -7,12 +7,14 @@ import itertools
 import json
 import threading
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from services.collections.names import _RESERVED
 from services.errors import AuthError, CheckFailed, InputError, MsmError, NotFound, Unavailable, UsageError
 from services.kibana.client import import_objects
 from services.kibana.declarations import Chart, Measure, load
@@ -83,6 +85,19 @@ class TestObjects:
         assert views["passages"].title == "shop-cake,shop-tea"
         assert views["negatives"].title == "shop-cake-negatives,shop-tea-negatives"
         assert views["jobs"].title == "shop-jobs"
+
+    def test_the_view_of_passages_leaves_out_every_other_index_of_ours(self) -> None:
+        wanted, *others = DECLARED.views["passages"].title.split(",")
+
+        def seen(name: str) -> bool:
+            return fnmatch(name, wanted) and not any(fnmatch(name, other[1:]) for other in others)
+
+        ours = [f"shop-{name}" for name in _RESERVED if name != "searches"]
+        ours += ["shop-searches-2026.11.21", "shop-tea-queries", "shop-tea-negatives", "shop-tea-adhoc"]
+        ours += [f"shop-tea-{content}-v1" for content in ("passages", "queries", "negatives")]
+        assert [name for name in ours if seen(name)] == []
+        assert seen("shop-tea")
+        assert seen("shop-tea-cakes")
 
     def test_only_what_goes_on_in_time_has_a_time_field(self) -> None:
         times = {name: view.time for name, view in DECLARED.views.items()}
@@ -221,6 +236,10 @@ class Kibana:
         self.url = f"http://127.0.0.1:{self.server.server_port}"
         threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
 
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
     @staticmethod
     def took(sent: bytes) -> bytes:
         objects = [json.loads(line) for line in sent.splitlines() if line.startswith(b"{")]
@@ -244,8 +263,7 @@ class Kibana:
 def kibana() -> Iterator[Kibana]:
     made = Kibana()
     yield made
-    made.server.shutdown()
-    made.server.server_close()
+    made.close()
 
 
 class TestImport:
