@@ -1,0 +1,45 @@
+"""Whatever a body says, the answer is one of Elasticsearch's, and never a 5xx."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.integration.conftest import Sample
+from tests.integration.gateway.ends import Ends
+
+DEEP = 3_000
+HOSTILE: list[bytes] = [
+    b"", b"{", b"null", b"[]", b'"msmctl"', b'{"ext":"msmctl","retriever":3}', b'{"ext":{"msmctl":null}}',
+    b'{"ext":{"msmctl":[]}}', b'{"ext":{"msmctl":{"query":7}}}', b'{"ext":{"msmctl":{"query":""}}}',
+    b'{"ext":{"msmctl":{"query":"\\ud800"}}}', b'{"ext":{"msmctl":{"query":"x","legs":[{"type":"dense"}]}}}',
+    b'{"ext":{"msmctl":{"query":"x","filters":[7]}}}', b'{"ext":{"msmctl":{"query":"x","params":{"k":"y"}}}}',
+    b'{"ext":{"msmctl":{"query":"x"}},"size":1e99}', b'{"ext":{"msmctl":{"query":"x"}},"query":[]}',
+    b'{"ext":{"msmctl":{"query":"x"}},"query":{"bool":7}}', b'{"ext":{"msmctl":{"query":"x"}},"_source":7}',
+    b'{"ext":{"msmctl":{"query":"x"}},"query":{"bool":{"filter":"y"}}}',
+    b'{"ext":{"msmctl":{"query":"x"}},"highlight":7}', b'{"ext":{"msmctl":{"query":"x"}},"aggs":[1]}',
+    b'{"ext":{"msmctl":{"query":"x"}},"fields":{"a":1}}', b'{"ext":{"msmctl":{"query":"x","budget_ms":-1}}}',
+    b'{"ext":{"msmctl":{"query":"x"}},"track_total_hits":"perhaps"}',
+    b'{"retriever":{"rrf":{}},"msmctl":1}',
+    b'{"retriever":{"rrf":{"retrievers":[{"standard":7}]}}}',
+    b'{"retriever":{"rrf":{"retrievers":[{"knn":{}}]}}}',
+    b'{"retriever":{"linear":{"retrievers":[{"retriever":null,"weight":"x"}]}}}',
+    b'{"retriever":{"rrf":{"retrievers":[{"standard":{}}],"rank_window_size":1e400}}}',
+    b'{"ext":{"msmctl":{"query":"' + b"x " * 60_000 + b'"}}}', b'{"ext":{"msmctl":{"query":"\x00\xff"}}}',
+    b'{"ext":{"msmctl":{}},"query":' + b'{"bool":{"must":' * DEEP + b"{}" + b"}}" * DEEP + b"}",
+    b'{"ext":{"msmctl":{}},"query":' + b'{"bool":{"must":' * 400 + b'{"match_all":{}}' + b"}}" * 400 + b"}",
+    b'{"retriever":' + b'{"rrf":{"retrievers":[' * 300 + b'{"standard":{}}' + b"]}}" * 300 + b"}",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["_search", "_msearch"])
+def test_no_body_makes_it_fail(ends: Ends, sample: Sample, kind: str) -> None:
+    path = f"/msm-{sample.name}/{kind}"
+    for body in HOSTILE:
+        lines = b"{}\n" + body.replace(b"\n", b"") + b"\n" if kind == "_msearch" else body
+        for sent in (lines, lines[:-1]):
+            status, _, answer = ends.raw(ends.gateway, "POST", path, sent)
+            assert status < 500, (sent[:100], answer[:500])
+            if status == 200 and kind == "_msearch":
+                assert all(item["status"] < 500 for item in json.loads(answer)["responses"]), sent[:100]
