@@ -2,7 +2,7 @@
 
 The stack never holds more than `outer MARK qid scores MARK pid …` and a numpy scalar in the making: what
 is complete leaves it at once, so that memory does not grow with the file, and a stack of another form is
-refused at the opcode that makes it so.
+refused at the opcode that makes it so. A method for each opcode: the file is as long as the table.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import re
 import struct
 from collections.abc import Callable, Iterator
 from math import isfinite
-from typing import Final
 
 import numpy as np
 
@@ -21,8 +20,8 @@ from services.imports.pickled.numpy_scalar import Dtype, Global
 from services.imports.pickled.runs import FLOAT, Floats, Ints, Runs, Shape
 from services.imports.pickled.stream import Refused, Stream
 from services.imports.pickled.texts import text_pairs
+from services.imports.pickled.values import MARK, NOTHING, OUTER, Id, Outer, Scores
 
-Id = int | str
 LONGEST_TEXT = 512
 _DEEPEST = 32
 _NEXT_QUERY = re.compile(rb"u(K.|M..|J....)}(\x94|q.|r....)?\(", re.DOTALL)
@@ -30,68 +29,6 @@ _NEXT_QUERY = re.compile(rb"u(K.|M..|J....)}(\x94|q.|r....)?\(", re.DOTALL)
 _NOT_FINITE = "leave it out, or score the pair again"
 _ATOMS = (int, str, bytes, type(None), Global, Dtype)
 _PIECE = 1 << 18  # pairs of one query that are handed on together
-
-
-class Mark:
-    """What MARK pushes."""
-
-
-class Outer:
-    """The dict of all queries."""
-
-
-class Nothing:
-    """What a put would keep where nothing has been pushed."""
-
-
-MARK: Final = Mark()
-NOTHING: Final = Nothing()
-OUTER: Final = Outer()
-
-
-class Scores:
-    """The dict of one query's scores, while it is read."""
-
-    __slots__ = ("_pids", "_runs", "_scores", "offset", "qid", "size")
-
-    def __init__(self, qid: Id, offset: int) -> None:
-        self.qid = qid
-        self.offset = offset
-        self.size = 0
-        self._pids: list[Id] = []
-        self._scores: list[float] = []
-        self._runs: list[tuple[Ints | list[Id], Floats]] = []
-
-    def add(self, pid: Id, score: float) -> None:
-        """One pair."""
-        self._pids.append(pid)
-        self._scores.append(score)
-        self.size += 1
-
-    def extend(self, pids: Ints | list[Id], scores: Floats) -> None:
-        """Many pairs."""
-        self._close()
-        self._runs.append((pids, scores))
-        self.size += len(pids)
-
-    def taken(self) -> tuple[Ints | list[Id], Floats]:
-        """The pairs so far; they are gone from here."""
-        self._close()
-        runs, self._runs, self.size = self._runs, [], 0
-        if len(runs) == 1:
-            return runs[0]
-        numbers = np.concatenate([np.empty(0), *(numbers for _, numbers in runs)])
-        arrays = [pids for pids, _ in runs if not isinstance(pids, list)]
-        if runs and len(arrays) == len(runs):
-            return np.concatenate(arrays), numbers
-        return [
-            pid for pids, _ in runs for pid in (pids if isinstance(pids, list) else pids.tolist())
-        ], numbers
-
-    def _close(self) -> None:
-        if self._pids:
-            self._runs.append((self._pids, np.array(self._scores, np.float64)))
-            self._pids, self._scores = [], []
 
 
 class Machine:
