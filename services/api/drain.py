@@ -1,9 +1,9 @@
 """A server that loses no request when it is told to end.
 
 Uvicorn alone closes its listening socket with connections in the queue, which the kernel then resets, and
-closes idle connections on which the next request may be on its way. Here, on SIGTERM: what is queued is
-accepted, nothing new is, every answer from then on says `Connection: close`, and only connections that stay
-silent are closed.
+closes idle connections on which the next request may be on its way. Here, on SIGTERM: no new connection is
+made, those that are queued or being made are accepted, every answer from then on says `Connection: close`,
+and only connections that stay silent are closed.
 """
 
 from __future__ import annotations
@@ -17,6 +17,10 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 
+from services.api.deaf import deafen
+
+HANDSHAKE = 0.1
+"""Seconds for connections that are being made; longer than a round trip."""
 SILENT = 1.0
 """Seconds that connections without a request under way are given to send one."""
 
@@ -36,19 +40,21 @@ class DrainingServer(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop listening, answer what is there, then end as uvicorn does."""
         self._app.state.draining = True
-        await self._accept_the_rest()
+        # Duplicates keep the queues alive while the event loop lets go of its own.
+        listening = [
+            socket.socket(fileno=os.dup(one.fileno())) for server in self.servers for one in server.sockets
+        ]
+        for one in listening:
+            deafen(one)
+        await asyncio.sleep(HANDSHAKE)
+        await self._accept_the_rest(listening)
         until = time.monotonic() + SILENT
         while self.server_state.connections and time.monotonic() < until:
             await asyncio.sleep(0.02)
         await super().shutdown(sockets)
 
-    async def _accept_the_rest(self) -> None:
+    async def _accept_the_rest(self, listening: list[socket.socket]) -> None:
         """Close the listening sockets, and take what the kernel has accepted on them before."""
-        loop = asyncio.get_running_loop()
-        # A duplicate keeps the queue alive while the event loop lets go of its own.
-        listening = [
-            socket.socket(fileno=os.dup(one.fileno())) for server in self.servers for one in server.sockets
-        ]
         for server in self.servers:
             server.close()
         accepted = []
@@ -58,7 +64,7 @@ class DrainingServer(uvicorn.Server):
                 while (connection := _next(one)) is not None:
                     accepted.append(connection)
         for connection in accepted:
-            await loop.connect_accepted_socket(self._protocol, connection)
+            await asyncio.get_running_loop().connect_accepted_socket(self._protocol, connection)
 
     def _protocol(self) -> asyncio.Protocol:
         factory: Any = self.config.http_protocol_class

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from services.api.authentication import Serving
 from services.api.collections import serving
 from services.api.problems import Problem
-from services.errors import Unavailable
+from services.errors import NotFound, Unavailable
 
 router = APIRouter(tags=["health"])
 
@@ -41,15 +41,14 @@ async def livez() -> Alive:
 @router.get(
     "/readyz",
     responses={
+        404: {"description": "There is no such collection", "model": Problem},
         422: {"description": "No name of a collection", "model": Problem},
-        503: {"description": "Elasticsearch does not answer, or not that collection", "model": Problem},
+        503: {"description": "Elasticsearch does not answer, or nothing is served", "model": Problem},
     },
 )
 async def readyz(
     service: Serving,
-    collection: Annotated[
-        str | None, Query(description="It must be served, else 503.", max_length=64)
-    ] = None,
+    collection: Annotated[str | None, Query(description="It must be served too.", max_length=64)] = None,
 ) -> Ready:
     """Elasticsearch answers us, aliases are there, models are warm.
 
@@ -57,10 +56,15 @@ async def readyz(
     """
     (served, unserved), models = await asyncio.gather(serving(service, _PATIENCE), service.models.unready())
     names = [one.name for one in served]
-    if collection is not None and collection not in names:
+    if collection in unserved:
         raise Unavailable(
-            f"collection '{collection}' has no served index",
-            hint=f"`msmctl index ls --collection {collection}` shows its versions",
+            f"collection '{collection}' has index versions and serves none",
+            hint=f"`msmctl index swap VERSION --collection {collection}` serves one",
+        )
+    if collection is not None and collection not in names:
+        raise NotFound(
+            f"collection '{collection}' has no index",
+            hint=f"`msmctl index build --collection {collection} --system SYSTEM` makes one",
         )
     degraded = [f"collection '{name}' has index versions and serves none" for name in unserved]
     degraded += [f"models: {reason}" for reason in models]

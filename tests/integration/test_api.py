@@ -234,7 +234,7 @@ def test_health_is_told_without_a_key(api: Api) -> None:
         ready = client.get("/readyz")
         assert api.collection in ready.json()["collections"]
         assert client.get("/readyz", params={"collection": api.collection}).status_code == 200
-        problem(client.get("/readyz", params={"collection": "never-built"}), 503)
+        problem(client.get("/readyz", params={"collection": "never-built"}), 404)
         counted = client.get("/metrics")
     assert counted.headers["content-type"].startswith("text/plain")
     assert "msm_http_requests_total" in counted.text
