@@ -14,6 +14,8 @@ from services.stack.secrets import password
 
 TIMEOUT = 60.0
 """Seconds for one request; long ones say more through `client.options(request_timeout=…)`."""
+CALLERS = 128
+"""Requests at a time of a service on an event loop; more wait for one another."""
 
 
 def connect(settings: Settings, user: str = "admin") -> Elasticsearch:
@@ -35,12 +37,12 @@ def connect(settings: Settings, user: str = "admin") -> Elasticsearch:
 
 def connect_async(settings: Settings, user: str = "admin") -> AsyncElasticsearch:
     """As `connect`, for an event loop: the client belongs to the one that sends its first request."""
-    return AsyncElasticsearch(**_options(settings, user))
+    return AsyncElasticsearch(**_options(settings, user) | {"connections_per_node": CALLERS})
 
 
 def anonymous_async(settings: Settings) -> AsyncElasticsearch:
     """As `connect_async` without credentials of ours: for requests that carry a caller's own."""
-    return AsyncElasticsearch(**_ways(settings, "caller"))
+    return AsyncElasticsearch(**_ways(settings, "caller") | {"connections_per_node": CALLERS})
 
 
 def _options(settings: Settings, user: str) -> dict[str, Any]:
