@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from services.errors import UsageError
-from services.search.fusion import Candidates, Leg, fusion_named
+from services.search.fusion import Background, Candidates, Leg, fusion_named, known
 from services.search.request import Filter
 
 NAN = np.nan
 
 
-def table(scores: list[list[float]], ranks: list[list[int]], *scales: str) -> Candidates:
+def table(
+    scores: list[list[float]], ranks: list[list[int]], *scales: Any, background: Background | None = None
+) -> Candidates:
     legs = tuple(Leg(f"{scale}{n}", scale) for n, scale in enumerate(scales))
-    return Candidates(
-        legs, np.arange(len(scores), dtype=np.int32), np.array(ranks, np.int32), np.array(scores)
-    )
+    ords = np.arange(len(scores), dtype=np.int32)
+    return Candidates(legs, ords, np.array(ranks, np.int32), np.array(scores), background)
 
 
 def fused(name: str, candidates: Candidates, **params: float) -> list[float]:
@@ -42,6 +45,33 @@ def test_convex_takes_a_dot_product_from_the_least_candidate() -> None:
     assert fused("convex", candidates, dense=0.5) == pytest.approx([0.75, 0.75, 0.0])
 
 
+def test_convex_takes_a_dot_product_from_the_mean_of_a_random_sample() -> None:
+    sample = Background(1000, (np.empty(0), np.array([10.0, 30.0])))
+    candidates = table([[8, 80.0], [0, 50.0]], [[1, 1], [0, 2]], "bm25", "dot", background=sample)
+    # dot 80, 50 between 20 and 80 -> 1, .5
+    assert fused("convex", candidates, dense=0.5) == pytest.approx([1.0, 0.25])
+
+
+def test_convex_takes_a_sparse_leg_from_zero() -> None:
+    candidates = table([[8, 20.0], [4, 5.0]], [[1, 1], [2, 2]], "bm25", "sparse")
+    assert fused("convex", candidates, dense=0.5) == pytest.approx([1.0, 0.375])
+
+
+def test_convex_minmax_stretches_every_leg_from_the_last_to_the_first() -> None:
+    candidates = table([[8, 0.2], [6, 0.6], [4, 0.3]], [[1, 3], [2, 1], [3, 2]], "bm25", "cosine")
+    assert fused("convex-minmax", candidates, dense=0.5) == pytest.approx([0.5, 0.75, 0.125])
+
+
+def test_convex_zscore_counts_in_standard_deviations() -> None:
+    candidates = table([[3.0, 1.0], [1.0, 0.0]], [[1, 1], [2, 2]], "bm25", "cosine")
+    assert fused("convex-zscore", candidates, dense=0.25) == pytest.approx([1.0, -1.0])
+
+
+def test_weighted_rrf_weighs_the_legs() -> None:
+    candidates = table([[5, 0.1], [NAN, 0.9]], [[1, 2], [0, 1]], "bm25", "cosine")
+    assert fused("weighted-rrf", candidates, dense=0.25) == pytest.approx([0.75 / 61 + 0.25 / 62, 0.25 / 61])
+
+
 def test_convex_shares_the_dense_weight_evenly() -> None:
     candidates = table([[8, 1.0, -1.0], [0, -1.0, 1.0]], [[1, 1, 2], [0, 2, 1]], "bm25", "cosine", "cosine")
     assert fused("convex", candidates, dense=0.6) == pytest.approx([0.4 + 0.3, 0.3])
@@ -50,6 +80,21 @@ def test_convex_shares_the_dense_weight_evenly() -> None:
 def test_convex_without_bm25_gives_the_dense_legs_all() -> None:
     candidates = table([[1.0, 0.0], [0.0, 1.0]], [[1, 2], [2, 1]], "cosine", "cosine")
     assert sum(fusion_named("convex", {})[0].weights(candidates.legs, {"dense": 0.0})) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("name", known())
+def test_every_method_makes_finite_scores_of_little(name: str) -> None:
+    nothing = np.empty((0, 2))
+    legs = (Leg("bm25", "bm25"), Leg("a", "dot"))
+    empty = Candidates(
+        legs, np.empty(0, np.int32), nothing.astype(np.int32), nothing, Background(0, (np.empty(0),) * 2)
+    )
+    assert fused(name, empty) == []
+    one = table(
+        [[0.0, 2.0]], [[0, 1]], "bm25", "dot", background=Background(1, (np.empty(0), np.array([2.0])))
+    )
+    assert np.isfinite(fused(name, one)).all()
+    assert np.isfinite(fused(name, table([[3.0, 2.0]], [[1, 1]], "bm25", "dot"))).all()
 
 
 def test_a_leg_that_tells_nothing_apart_adds_nothing() -> None:
