@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 
@@ -16,7 +17,7 @@ class ReciprocalRank(Fusion):
 
     name = "rrf"
     help = "sum of 1 / (k + rank) over the legs that list the passage"
-    params: Mapping[str, Param] = {"k": K}
+    params: ClassVar[Mapping[str, Param]] = {"k": K}
     needs_scores = False
 
     def normalised(self, candidates: Candidates, params: Mapping[str, float]) -> Floats:

@@ -75,17 +75,19 @@ def _beyond_chance(candidates: Candidates, n: int) -> Floats:
 def nats(deviations: Floats) -> Floats:
     """Minus the logarithm of the chance that a normal variable exceeds so many deviations."""
     near = np.minimum(deviations, _FAR)
-    surprisal: Floats = -np.log(_upper_tail(near).astype(np.float64))
-    return surprisal + (deviations**2 - near**2) / 2
+    surprisal = -np.log(_upper_tail(near).astype(np.float64))
+    further: Floats = surprisal + (deviations**2 - near**2) / 2
+    return further
 
 
 def _observed(expected: Floats, ranks: Ranks, passages: int) -> Floats:
     """Surprisal half-way (in its logarithm) to what the leg's own list shows."""
     place = min(OBSERVED, int(ranks.max(initial=0)))
-    there = expected[ranks == place].min(initial=np.inf) if place else 0.0
+    there = float(expected[ranks == place].min(initial=np.inf)) if place else 0.0
     if not 0 < there < np.inf:
         return expected
-    return expected * math.sqrt(math.log((passages + 1) / place) / there)
+    factor = math.sqrt(math.log((passages + 1) / place) / there)
+    return np.multiply(expected, factor)
 
 
 def _by_the_list(scores: Floats, ranks: Ranks) -> Floats:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 from services.search.fusion.base import Floats, Leg, Param, shares
 from services.search.fusion.rrf import K, ReciprocalRank
@@ -13,7 +14,7 @@ class WeightedReciprocalRank(ReciprocalRank):
 
     name = "weighted-rrf"
     help = "weighted sum of 1 / (k + rank) over the legs that list the passage"
-    params: Mapping[str, Param] = {
+    params: ClassVar[Mapping[str, Param]] = {
         "k": K,
         "dense": Param(0.5, 0, 1, "weight of the dense legs together; BM25 has the rest"),
     }
