@@ -14,7 +14,7 @@ from services.jobs import steering
 from services.jobs.context import context_for, open_ledger
 from services.jobs.kinds.encode import EncodeSpec
 from services.jobs.records import new_job
-from tests.browser.conftest import PHONE, Site, picture
+from tests.browser.conftest import PHONE, SCREENSHOTS, Site, picture
 from tests.conftest import Stack
 from tests.integration.conftest import MODEL, Sample
 
@@ -63,6 +63,7 @@ def test_four_ways_answer_side_by_side_and_every_hit_is_explained(inside: Page, 
     expect(reranked.get_by_text("reranked")).to_be_visible()
     expect(reranked.locator(".hit .number").first).to_have_text(re.compile(r"ce -?\d"))
     picture(inside, "search")
+    inside.screenshot(path=SCREENSHOTS / "page.png")  # the one in docs/images
 
 
 def test_a_link_shows_the_same_view_again(inside: Page) -> None:
