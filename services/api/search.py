@@ -118,7 +118,7 @@ def _record(
         source="api",
         collection=collection,
         query=asked.query,
-        took_ms=1000 * (time.monotonic() - request.state.received),
+        took_ms=round(1000 * (time.monotonic() - request.state.received), 1),
         mode=result.mode if result else asked.mode or "",
         fusion=result.fusion if result else asked.fusion,
         rerank_model=asked.rerank.model if asked.rerank else None,
