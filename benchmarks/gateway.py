@@ -23,7 +23,7 @@ import numpy as np
 import orjson
 
 from services.settings import Settings, load
-from services.stack.endpoints import endpoints
+from services.stack.endpoints import endpoints, gateway_url
 from services.stack.secrets import password
 
 INDEX = "msm-bench-gateway"
@@ -152,7 +152,7 @@ if __name__ == "__main__":
     asyncio.run(
         main(
             settings,
-            given.gateway or endpoints(settings).api_url,
+            given.gateway or gateway_url(settings),
             given.passages,
             given.searches,
             given.clients,

@@ -52,13 +52,16 @@ class Looking:
         body = unpacked(raw, exchange.header(b"content-encoding"))
         if body is None or not self._searches.may_concern(target.index, body):
             return None
+        try:
+            said = params.parse(exchange.query)
+        except Refused:  # the node says it, whoever the search is for
+            return None
         if target.kind == "_msearch":
-            return await self._many(exchange, target, body, received)
+            return await self._many(exchange, target, body, said, received)
         try:
             given = orjson.loads(body or b"{}")
         except orjson.JSONDecodeError:
             return None
-        said = params.parse(exchange.query)
         node = Node.as_caller(self._upstream, exchange.headers)
         found = await self._searches.answer(Asked(node, target.index, given, said, received))
         if found is None:
@@ -70,11 +73,12 @@ class Looking:
 
     # -- _msearch ----------------------------------------------------------------------------------
 
-    async def _many(self, exchange: Exchange, target: Target, body: bytes, received: float) -> Answer | None:
+    async def _many(
+        self, exchange: Exchange, target: Target, body: bytes, said: Params, received: float
+    ) -> Answer | None:
         lines = multi.split(body)
         if lines is None:
             return None
-        said = params.parse(exchange.query)
         node = Node.as_caller(self._upstream, exchange.headers)
         places = asyncio.Semaphore(_AT_ONCE)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from elasticsearch.helpers import bulk
@@ -12,6 +13,7 @@ from services.stack.endpoints import endpoints, gateway_url
 from tests.conftest import Stack
 from tests.integration.conftest import Sample
 from tests.integration.gateway.ends import WORDS, Ends
+from tests.unit.tiny_ce import tiny_ce
 
 
 @pytest.fixture(scope="session")
@@ -62,3 +64,12 @@ def vector_field(ends: Ends, sample: Sample) -> str:
     mapping = ends.client(ends.node).indices.get_mapping(index=f"msm-{sample.name}").body
     [slug] = next(iter(mapping.values()))["mappings"]["properties"]["vectors"]["properties"]
     return f"vectors.{slug}"
+
+
+@pytest.fixture(scope="session")
+def reranker(sample: Sample) -> tuple[str, Path]:
+    """A cross-encoder with random weights: its name, and its folder."""
+    name = f"ce-{uuid.uuid4().hex[:8]}"
+    folder = tiny_ce(sample.folder / name, "bert", max_length=96)
+    sample.msmctl("ce", "add", name, "--model", folder)
+    return name, folder

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -56,6 +57,18 @@ def test_a_hybrid_search_is_the_fusion_of_what_the_node_finds(
     assert why["rank"] == 2
     assert set(why["legs"]) == {"bm25", MODEL}
     assert any("<em>" in hit["highlight"]["text"][0] for hit in answer["hits"]["hits"] if "highlight" in hit)
+
+
+def test_a_cross_encoder_orders_the_head(ends: Ends, sample: Sample, reranker: tuple[str, Path]) -> None:
+    body = {"query": {"match": {"text": "water"}}, "size": 20}
+    ext = {"ext": {"msmctl": {"rerank": {"model": reranker[0], "window": 5}}}}
+    _, headers, answer = ends.ask(f"/msm-{sample.name}/_search", body | ext)
+    assert "warning" not in headers
+    told = [hit["fields"]["msmctl"][0]["ce_score"] for hit in answer["hits"]["hits"]]
+    assert told[:5] == sorted(told[:5], reverse=True)
+    assert set(told[5:]) == {None}
+    scores = [hit["_score"] for hit in answer["hits"]["hits"]]
+    assert scores == sorted(scores, reverse=True)
 
 
 def test_post_filter_narrows_the_hits_and_not_the_aggregations(ends: Ends, sample: Sample) -> None:

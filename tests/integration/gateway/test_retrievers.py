@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from pathlib import Path
+
 import pytest
 from elasticsearch import BadRequestError, NotFoundError
 from elasticsearch.helpers.vectorstore import DenseVectorStrategy, EmbeddingService, VectorStore
@@ -81,6 +84,38 @@ def test_a_text_is_encoded_by_our_models(ends: Ends, sample: Sample, vector_fiel
         index=f"msm-{sample.name}", retriever={"rrf": {"retrievers": [{"knn": knn}]}}, size=1
     )
     assert ids(answer) == ["fog"]
+
+
+def logits(folder: Path, query: str, texts: list[str]) -> list[float]:
+    """What sentence-transformers says of each text."""
+    import torch
+    from sentence_transformers import CrossEncoder
+
+    model = CrossEncoder(str(folder), device="cpu")
+    found: list[float] = model.predict(
+        [(query, text) for text in texts], activation_fn=torch.nn.Identity()
+    ).tolist()
+    return found
+
+
+def test_a_cross_encoder_orders_the_head(ends: Ends, sample: Sample, reranker: tuple[str, Path]) -> None:
+    name, folder = reranker
+    query = "why does the sea rise"
+    standard = {"standard": {"query": {"match": {"text": query}}}}
+    node, through = ends.both()
+    inner = node.search(index=f"msm-{sample.name}", retriever=standard, size=6)["hits"]["hits"]
+    scores = logits(folder, query, [hit["_source"]["text"] for hit in inner])
+    expected = sorted((max(x, 0.0) + min(math.exp(x), 1.0) for x in scores), reverse=True)
+    asked = {"retriever": standard, "field": "text", "inference_id": name, "inference_text": query}
+    answer = through.search(
+        index=f"msm-{sample.name}",
+        retriever={"text_similarity_reranker": asked | {"rank_window_size": 6}},
+        size=6,
+    )
+    assert [hit["_score"] for hit in answer["hits"]["hits"]] == pytest.approx(expected, rel=1e-3)
+    assert {hit["_id"] for hit in inner} == set(ids(answer))
+    why = answer["hits"]["hits"][0]["fields"]["msmctl"][0]["retrievers"]
+    assert why["rerank"]["ce_score"] == pytest.approx(max(scores), rel=1e-3)
 
 
 class _Embedding(EmbeddingService):
