@@ -12,6 +12,7 @@ import numpy.typing as npt
 from services.deadline import Deadline
 from services.search.fusion import Candidates, Fusion
 from services.search.legs import Clause, Leg
+from services.search.sample import Sample
 
 Floats = npt.NDArray[np.float64]
 Source = Mapping[str, Any]
@@ -52,6 +53,7 @@ class Ask:
         start: Hits passed over.
         depth: Candidates of every leg; None: as many as `size`, `start` and the window ask for, 100 at least.
         source: Fields that are fetched with the texts for the reranker.
+        sample: Of the index, where the method sees scores against it.
         deadline: For the whole request.
     """
 
@@ -66,6 +68,7 @@ class Ask:
     start: int = 0
     depth: int | None = None
     source: tuple[str, ...] = ()
+    sample: Sample | None = None
     deadline: Deadline = Deadline()  # noqa: RUF009 - frozen
 
 

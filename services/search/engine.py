@@ -90,7 +90,7 @@ class Engine:
         return answer(collection, request, *found, watch.spent)
 
     async def resolved(self, request: SearchRequest, version: Version, deadline: Deadline) -> Ask:
-        """The question that a request is to a version, stored queries and the default reranker looked up.
+        """The question that a request is to a version; what it means by name is looked up.
 
         Raises:
             NotFound: the version does not serve what is asked; no such stored query.
@@ -101,7 +101,10 @@ class Engine:
             request = request.model_copy(update={"query": stored[request.lookup].text})
         named = request.rerank is None or request.rerank.model
         ce = "" if named else await self.served.only_cross_encoder()
-        return resolved(request, version, deadline, ce, stored)
+        ask = resolved(request, version, deadline, ce, stored)
+        if not ask.fusion.needs_background or len(ask.legs) == 1:
+            return ask
+        return replace(ask, sample=await self.served.sample(version, deadline))
 
     async def rank(self, ask: Ask) -> Ranked:
         """One page of the answer to a resolved question.
@@ -133,8 +136,8 @@ class Engine:
         with watch.step("legs"):
             found = await first_trip(ask, ready, len(texts), depth_for(ask), trips, deadline)
         with watch.step("scores"):
-            if ask.fusion.needs_scores:
-                await second_trip(ask, found, trips, deadline, self.pace.scores)
+            if ask.fusion.needs_scores and len(ask.legs) > 1:
+                await second_trip(ask.sample, found, trips, deadline, self.pace.scores)
         fused = [fuse(one.table, one.unmatched, ask.fusion, ask.params) for one in found]
         scored = [Head()] * len(texts)
         with watch.step("rerank"):

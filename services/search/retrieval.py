@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -15,12 +15,14 @@ from services.elastic.msearch import Hits, hits_of, trimmed
 from services.errors import MsmError, NotFound, TooLate
 from services.search.ask import Ask
 from services.search.failures import Failure, nothing_left
-from services.search.fusion import Candidates
+from services.search.fusion import Background, Candidates
 from services.search.legs import Clause, Leg, Query, Tools
 from services.search.pace import Reserve
+from services.search.sample import Sample
 from services.search.table import missing, put, side_by_side
 from services.search.trips import Trips
 
+Floats = npt.NDArray[np.float64]
 _SCORES = "scores"
 
 
@@ -88,42 +90,78 @@ async def first_trip(
 
 
 async def second_trip(
-    ask: Ask, found: Sequence[Found], trips: Trips, deadline: Deadline, needed: Reserve
+    sample: Sample | None, found: Sequence[Found], trips: Trips, deadline: Deadline, needed: Reserve
 ) -> None:
-    """Fill in, in place, the true score of every candidate that a leg did not list.
+    """Fill in, in place, the true score of every candidate that a leg did not list, and of the sample.
 
-    Where there is no time, or a leg fails, they stay unknown and a failure says so.
+    The candidates have passed the filters by which a leg found them. Where there is no time, or a leg fails,
+    scores stay unknown and a failure says so.
     """
     places = [
-        (n, one, column, ords)
+        _Place(n, column, missing(text.table, column), _sampled(sample, one.leg))
         for n, text in enumerate(found)
         for column, one in enumerate(text.legs)
-        if len(ords := missing(text.table, column))
+        if len(text.legs) > 1
     ]
+    places = [place for place in places if len(place.ords)]
     if not places:
         return
     if deadline.left * 1000 < needed.ms:
         for text in found:
             text.failures.append(Failure.of(_SCORES, TooLate("no time was left for missing true scores")))
         return
-    bodies = [
-        trimmed(one.queries[n]([*ask.filters, {"terms": {"ord": ords.tolist()}}], len(ords)), len(ords))
-        for n, one, _, ords in places
-    ]
+    bodies = [place.body(found[place.text]) for place in places]
     began = time.monotonic()
     try:
-        items = await trips.send(bodies, deadline, max(len(ords) for *_, ords in places))
+        items = await trips.send(bodies, deadline, max(len(place.ords) for place in places))
         needed.took((time.monotonic() - began) * 1000)
     except MsmError as error:
         items = [error] * len(places)
-    for (n, one, column, ords), item in zip(places, items, strict=True):
+    backgrounds: dict[tuple[int, int], Floats] = {}
+    for place, item in zip(places, items, strict=True):
+        backgrounds[place.text, place.column] = place.put(found[place.text], item)
+    if sample is not None:
+        for n, text in enumerate(found):
+            scores = tuple(backgrounds.get((n, column), np.empty(0)) for column in range(len(text.legs)))
+            text.table = replace(text.table, background=Background(sample.passages, scores))
+
+
+@dataclass(frozen=True)
+class _Place:
+    """What a leg is asked for one text on the second trip: candidates that it did not list, a sample."""
+
+    text: int
+    column: int
+    missing: npt.NDArray[np.int32]
+    sampled: npt.NDArray[np.int32]
+
+    @property
+    def ords(self) -> npt.NDArray[np.int32]:
+        return np.union1d(self.missing, self.sampled)
+
+    def body(self, found: Found) -> Clause:
+        query, ords = found.legs[self.column].queries[self.text], self.ords.tolist()
+        return trimmed(query([{"terms": {"ord": ords}}], len(ords)), len(ords))
+
+    def put(self, found: Found, item: Clause | MsmError) -> Floats:
+        """Write the candidates' scores into the table; the sample's, float64, empty where there are none."""
+        leg = found.legs[self.column].leg
         if isinstance(item, MsmError):
-            found[n].failures.append(Failure.of(_SCORES, item))
-        elif item.get("timed_out"):
-            found[n].failures.append(Failure.partial(_SCORES, f"'{one.leg.column.name}' ran out of time"))
-        else:
-            put(found[n].table, column, ords, _unmatched(one.leg, len(ords)))
-            put(found[n].table, column, *one.leg.hits(hits_of(item)))
+            found.failures.append(Failure.of(_SCORES, item))
+            return np.empty(0)
+        if item.get("timed_out"):
+            found.failures.append(Failure.partial(_SCORES, f"'{leg.column.name}' ran out of time"))
+            return np.empty(0)
+        ords, scores = leg.hits(hits_of(item))
+        asked = np.isin(ords, self.missing)
+        put(found.table, self.column, self.missing, np.full(len(self.missing), leg.unmatched))
+        put(found.table, self.column, ords[asked], scores[asked])
+        return scores[np.isin(ords, self.sampled)].astype(np.float64)
+
+
+def _sampled(sample: Sample | None, leg: Leg) -> npt.NDArray[np.int32]:
+    """Ords of the sample that a leg is asked for: similarities alone, as terms have a zero of their own."""
+    return np.empty(0, np.int32) if sample is None or leg.lists_all else sample.ords
 
 
 def _found(ready: Sequence[Ready], items: Sequence[Clause | MsmError], depth: int) -> Found:
@@ -154,9 +192,5 @@ def _found(ready: Sequence[Ready], items: Sequence[Clause | MsmError], depth: in
     for column, one in enumerate(legs):
         if not cut[column]:  # all that match were listed: the others' scores are known
             rest = missing(table, column)
-            put(table, column, rest, _unmatched(one.leg, len(rest)))
+            put(table, column, rest, np.full(len(rest), one.leg.unmatched))
     return Found(legs, table, failures)
-
-
-def _unmatched(leg: Leg, count: int) -> npt.NDArray[np.float64]:
-    return np.full(count, leg.unmatched)

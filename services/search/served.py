@@ -12,8 +12,9 @@ from elasticsearch import AsyncElasticsearch
 from services.deadline import Deadline
 from services.elastic import names, versions
 from services.elastic.versions import Version
-from services.errors import UsageError
+from services.errors import NotFound, Unavailable, UsageError
 from services.search.failures import in_time
+from services.search.sample import Sample, sample_of
 from services.settings import Settings
 from services.store import Store
 
@@ -21,6 +22,8 @@ FRESH = 2.0
 """Seconds that an answer counts as new."""
 USABLE = 20.0
 """Seconds that it may still be given while a new one is fetched."""
+_SAMPLING = 0.2
+"""Of the time, what the first search of a version may give to its sample."""
 
 
 @dataclass
@@ -38,6 +41,7 @@ class ServedVersions:
     store: Store
     _known: dict[str, tuple[float, Version]] = field(default_factory=dict)
     _asking: dict[str, asyncio.Task[Version]] = field(default_factory=dict)
+    _samples: dict[str, Sample] = field(default_factory=dict)
     _installed: tuple[float, list[str]] = field(default_factory=lambda: (-math.inf, []))
 
     async def of(self, collection: str, deadline: Deadline) -> Version:
@@ -69,6 +73,19 @@ class ServedVersions:
         collection = index.removeprefix(f"{self.settings.prefix}-")
         return collection if index == names.passages_alias(self.settings, collection) else None
 
+    async def sample(self, version: Version, deadline: Deadline) -> Sample | None:
+        """The sample of a version, drawn once: what a version holds does not change.
+
+        None where Elasticsearch did not tell in time: scores are then seen without it.
+        """
+        if version.passages not in self._samples:
+            try:
+                sample = await sample_of(self.client, version.passages, deadline.within(_SAMPLING))
+            except Unavailable:
+                return None
+            self._samples[version.passages] = sample
+        return self._samples[version.passages]
+
     async def only_cross_encoder(self) -> str:
         """The cross-encoder that is meant where none is named: the only one whose model is installed.
 
@@ -95,8 +112,8 @@ class ServedVersions:
     async def _ask(self, collection: str) -> Version:
         try:
             version = await versions.served_async(self.client, self.settings, collection)
-        except Exception:
-            self._known.pop(collection, None)
+        except NotFound:
+            self.forget(collection)
             raise
         finally:
             del self._asking[collection]

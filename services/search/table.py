@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -53,7 +54,7 @@ def bounded(table: Candidates, unmatched: Sequence[float]) -> Candidates:
     listed = np.where(table.ranks > 0, table.scores, np.inf).min(axis=0, initial=np.inf)
     least = np.where(np.isinf(listed), unmatched, listed)
     scores = np.where(np.isnan(table.scores), least, table.scores)
-    return Candidates(table.legs, table.ords, table.ranks, scores)
+    return replace(table, scores=scores)
 
 
 def fuse(table: Candidates, unmatched: Sequence[float], method: Fusion, params: Mapping[str, float]) -> Fused:

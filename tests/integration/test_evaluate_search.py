@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 
 import pytest
 
@@ -13,11 +12,11 @@ from tests.unit.tiny_ce import tiny_ce
 
 
 @pytest.fixture(scope="module")
-def ce(sample: Sample) -> Iterator[str]:
+def ce(sample: Sample) -> str:
     """A cross-encoder of the sample's store."""
     name = f"tiny-ce-{os.getpid()}"
     sample.msmctl("ce", "add", name, "--model", tiny_ce(sample.folder / name, "bert"))
-    yield name
+    return name
 
 
 def reciprocal_ranks(sample: Sample, *how: str) -> float:

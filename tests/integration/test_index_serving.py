@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 
 import pytest
 
@@ -137,11 +139,21 @@ def test_readers_notice_nothing_while_a_version_is_built_and_swapped(bench: Benc
         reader.start()
     try:
         bench.build(collection, system, job=2)
+        noticed(lambda: any(index.endswith("-v2") for index, _ in answers))
         versions.swap(bench.client, bench.settings, versions.previous(bench.client, bench.settings, unique))
+        noticed(lambda: answers[-1][0].endswith("-v1"))
     finally:
         stop.set()
         for reader in readers:
             reader.join()
     assert errors == []
     assert min(count for _, count in answers) == 10
-    assert len({index for index, _ in answers}) >= 2
+    assert {index[-2:] for index, _ in answers} == {"v1", "v2"}
+
+
+def noticed(seen: Callable[[], bool]) -> None:
+    """Wait for readers, who remember for seconds what is served."""
+    until = time.monotonic() + 60
+    while not seen():
+        assert time.monotonic() < until
+        time.sleep(0.05)

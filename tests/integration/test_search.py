@@ -17,7 +17,6 @@ from services.encoding.encoder import load_encoder
 from services.encoding.vectors import open_vectors
 from services.errors import Conflict, NotFound, UsageError
 from services.search.request import SearchRequest
-from services.search.resolve import resolved
 from services.systems.models import add
 from services.systems.registry import Registry
 from tests.conftest import Cli, Stack
@@ -42,6 +41,26 @@ def test_every_leg_tells_its_true_score_for_every_hit(ask: Asked) -> None:
             )
     for hit in hits:
         assert hit["explain"]["legs"]["bm25"]["score"] == pytest.approx(bm25.get(hit["ord"], 0.0), rel=1e-6)
+
+
+def test_scores_are_seen_against_those_of_a_random_sample(ask: Asked) -> None:
+    question = ask.runner.run(
+        ask.engine.resolved(
+            SearchRequest(query=QUERY, fusion="convex"), ask.bench.served(ask.name), Deadline()
+        )
+    )
+    assert question.sample is not None
+    assert (question.sample.passages, len(question.sample.ords)) == (300, 256)
+    candidates = ask.rank(question).fused.candidates
+    assert candidates.background is not None
+    assert candidates.background.passages == 300
+    for column, name in ((1, "tiny"), (2, "dotted")):
+        system = Registry.load(ask.bench.store).get(name)
+        vectors = open_vectors(ask.collection, system)
+        assert vectors is not None
+        [query] = load_encoder(ask.bench.store, system, ask.bench.settings).encode([QUERY], prompt="query")
+        exact = np.sort(vectors.passages.take(question.sample.ords) @ query)
+        assert np.sort(candidates.background.scores[column]) == pytest.approx(exact, rel=1e-4, abs=1e-5)
 
 
 @pytest.mark.parametrize("fusion", ["convex", "rrf"])
@@ -80,7 +99,8 @@ def test_filters_hold_for_every_leg(ask: Asked, mode: str) -> None:
 
 def test_many_queries_at_once_are_answered_as_one_by_one(ask: Asked) -> None:
     texts = [*QUERIES.values(), "", QUERY]
-    question = resolved(SearchRequest(), ask.bench.served(ask.name), Deadline())
+    served = ask.bench.served(ask.name)
+    question = ask.runner.run(ask.engine.resolved(SearchRequest(), served, Deadline()))
     many = ask.runner.run(ask.engine.rank_many(question, texts))
     for text, ranked in zip(texts, many, strict=True):
         hits = ask(text)["hits"]

@@ -14,6 +14,7 @@ from services.search.legs import Lexical, Sparse
 from services.search.pace import Pace, Reserve
 from services.search.page import depth_for
 from services.search.rerank import final_order
+from services.search.sample import drawn
 from services.search.table import bounded, fuse, missing, put, side_by_side
 
 BM25, DENSE = Leg("bm25", "bm25"), Leg("tiny", "cosine")
@@ -91,6 +92,13 @@ def test_the_reranked_head_comes_first_and_no_score_rises(
     assert final.tolist() == scores
     whole = np.array([*ce, *[NAN] * (4 - len(ce))])
     np.testing.assert_array_equal(logits, whole[places])
+
+
+def test_a_sample_is_the_same_for_the_same_index_and_all_of_a_small_one() -> None:
+    assert drawn(10_000, 9_000).ords.tolist() == drawn(10_000, 9_000).ords.tolist()
+    assert len(set(drawn(10_000, 9_000).ords.tolist())) == 256
+    assert drawn(3, 3).ords.tolist() == [0, 1, 2]
+    assert len(drawn(0, 0).ords) == 0
 
 
 # -- how deep, and how long --------------------------------------------------------------------------
