@@ -116,9 +116,14 @@ async def _read(exchange: Exchange) -> tuple[list[bytes], bool]:
 
 
 async def _say(exchange: Exchange, answer: Answer) -> None:
-    body = answer.encoded(pretty=b"pretty" in exchange.query)
+    body = answer.encoded(pretty=_pretty(exchange.query))
     more = [(b"warning", f'299 msmctl "degraded: {entry}"'.encode()) for entry in answer.warnings]
     if opaque := exchange.header(b"x-opaque-id"):
         more.append((b"x-opaque-id", opaque))
     kind = headers.media_type(exchange.headers)
     await exchange.answer(answer.status, headers.answer(kind, len(body)) + more, body)
+
+
+def _pretty(query: bytes) -> bool:
+    """Whether an answer shall be indented; `pretty=false` and no `pretty` say no."""
+    return any(part in (b"pretty", b"pretty=", b"pretty=true") for part in query.split(b"&"))
