@@ -14,26 +14,19 @@ import numpy as np
 
 from services.collections.collection import Collection
 from services.errors import MsmError
-from services.jobs.kind import Context, Receipt, Unfinished
+from services.jobs.kind import Context
 from services.negatives.opening import Opened
 from services.store import Part
-from services.training import checkpoints, costs, data, plan, process
+from services.training import costs, data, plan, process
 from services.training.base import Base, open_base
-from services.training.curve import Curve
-from services.training.evaluate import reranked
 from services.training.methods import Method, Rows, Texts, method_named
 from services.training.plan import TrainingPlan
 from services.training.precision import fitting
 from services.training.recipe import Recipe
 from services.training.sources import fingerprints, open_candidates
-from services.training.task import Cut, Event, Saved, Scored, Step, Task
-from services.training.trained import CURVE
+from services.training.task import Cut, Event, Step, Task
 
 CHUNK_SECONDS = 120.0
-_LONGEST = 240.0
-"""Seconds of training after which a process ends, whatever was measured before: a kill loses no more."""
-_MOST_STEPS = 16_384
-"""Steps whose texts are laid out for one process."""
 _WARM, _MEASURED = 2, 6
 """Steps that are run to measure one: the first ones, which are slower, do not count."""
 
@@ -155,109 +148,50 @@ class Run:
         self.context.status("measuring the speed")
         count, began = _WARM + _MEASURED, time.monotonic()
         with tempfile.TemporaryDirectory(prefix="msmctl-train-") as scratch:
-            task = self._task(Path(scratch), examples, 0, count, count, precision, threads, None, "measure")
-            steps = [event for event in self._events(task, 0) if isinstance(event, Step)]
+            how = {"work": "measure", "total": count, "precision": precision, "threads": threads}
+            task = self.task(Path(scratch), examples, 0, count, **how)
+            steps = [event for event in self.events(task, 0) if isinstance(event, Step)]
         last = steps[-1]
         each = (last.seconds - steps[_WARM - 1].seconds) / (len(steps) - _WARM)
         return Pace(max(each, 1e-4), time.monotonic() - began - last.seconds, last.memory, last.device_memory)
 
-    # -- a chunk -----------------------------------------------------------------------------------
+    # -- the training process -----------------------------------------------------------------------
 
-    def train(self, lo: int, hi: int, previous: Receipt | None) -> Receipt:
-        """Train the steps `lo <= step < hi` from the checkpoint that `previous` vouches for.
-
-        Raises:
-            Unfinished: the time of one process is up; it has kept how far it came.
-        """
-        fixed, store = self.plan, self.context.store
-        begin = max(lo, previous.facts.get("step", lo)) if previous else lo
-        with tempfile.TemporaryDirectory(prefix="msmctl-train-") as name:
-            scratch = Path(name)
-            checkpoint = self._lay_out(previous, scratch / "from") if previous else None
-            before = Curve.read(checkpoint / CURVE) if checkpoint else Curve()
-            examples = self.rows(fixed.examples)
-            end = min(hi, begin + _MOST_STEPS)
-            task = self._task(
-                scratch,
-                examples,
-                begin,
-                end,
-                fixed.steps,
-                fixed.precision,
-                fixed.threads,
-                checkpoint,
-                "train",
-            )
-            events = self._events(task, lo)
-            steps = [event for event in events if isinstance(event, Step)]
-            saved = next(event for event in events if isinstance(event, Saved))
-            curve = before.with_rows(
-                [(step.step, step.loss or 0.0, step.rate, step.seconds) for step in steps]
-            )
-            curve.write(Path(saved.folder) / CURVE)
-            parts, files = checkpoints.write_checkpoint(store, self.key, Path(saved.folder), saved.step)
-        checkpoints.remove_before(store, self.key, begin, kept=(0, *fixed.snapshots))
-        seen = sum(task.sizes[: saved.step - begin])
-        first, last = Curve(curve.rows[len(before.rows) :]).ends()
-        speed = seen / max(steps[-1].seconds, 1e-9)
-        self.context.log(
-            f"steps {begin} to {saved.step}: loss {first:.4f} to {last:.4f}, {speed:.1f} examples/s on {saved.device}"
-        )
-        receipt = Receipt(
-            rows=seen + (previous.rows if previous and begin > lo else 0),
-            bytes=sum(part.bytes for part in parts),
-            parts=parts,
-            facts={
-                "step": saved.step,
-                "files": files,
-                "device": saved.device,
-                "examples_per_second": round(speed, 2),
-            },
-        )
-        if saved.step < hi:
-            raise Unfinished(receipt)
-        return receipt
-
-    def _lay_out(self, receipt: Receipt, folder: Path) -> Path:
-        return checkpoints.lay_out(
-            self.context.store, self.key, receipt.parts, receipt.facts["files"], folder
-        )
-
-    def _task(
+    def task(
         self,
         scratch: Path,
         examples: Rows,
         lo: int,
         hi: int,
-        total: int,
-        precision: Any,
-        threads: int,
-        checkpoint: Path | None,
-        work: Any,
+        **how: Any,
     ) -> Task:
+        """What a training process shall do in the steps `lo <= step < hi`; their texts are written for it.
+
+        Args:
+            scratch: Folder for what it reads and writes.
+            examples: All of the run's.
+            lo: The first step.
+            hi: The one after the last.
+            how: The other fields of a `Task`: work, total, precision, threads, …
+        """
         batches = data.steps_of(examples, self.method, self.recipe, self.base, self.texts, lo, hi)
         rows = np.concatenate(batches)
         columns = self.method.columns({name: column[rows] for name, column in examples.items()}, self.texts)
         data.write_columns(columns, scratch / "data.parquet")
         return Task(
-            work=work,
             recipe=self.recipe,
             base=self.base,
             scratch=str(scratch),
-            checkpoint=None if checkpoint is None else str(checkpoint),
             data=str(scratch / "data.parquet"),
             sizes=tuple(len(batch) for batch in batches),
             lo=lo,
             hi=hi,
-            total=total,
-            seconds=_LONGEST if work == "train" else None,
-            precision=precision,
-            threads=threads,
             device=self.context.settings.device,
+            **how,
         )
 
-    def _events(self, task: Task, lo: int) -> list[Event]:
-        """Run a task to its end, telling how it goes."""
+    def events(self, task: Task, lo: int) -> list[Event]:
+        """Run a task to its end, telling how it goes; `lo` is the first step of the chunk."""
         done = task.lo
         found: list[Event] = []
 
@@ -280,50 +214,3 @@ class Run:
                 if task.work == "train":
                     self.context.status(f"step {event.step:,} of {task.total:,}, loss {event.loss:.4f}")
         return found
-
-    # -- the end -----------------------------------------------------------------------------------
-
-    def assemble(self, receipt: Receipt, folder: Path) -> Path:
-        """The model of a receipt as a folder of its own files."""
-        with tempfile.TemporaryDirectory(prefix="msmctl-train-") as name:
-            laid = self._lay_out(receipt, Path(name) / "from")
-            for path in sorted(laid.rglob("*")):
-                if path.is_file() and path.name not in checkpoints.STATE:
-                    target = folder / path.relative_to(laid)
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    target.write_bytes(path.read_bytes())
-        return folder
-
-    def measures(self, model: Path) -> dict[str, Any]:
-        """What the held-out queries say of the base (where it can be asked) and of the model."""
-        if not self.plan.counts["held_out_queries"]:
-            return {}
-        fresh_head = self.method.makes == "cross-encoder" and self.base.makes != "cross-encoder"
-        return {
-            "before": None if fresh_head else self._reranked(None),
-            "after": self._reranked(model),
-        }
-
-    def _reranked(self, model: Path | None) -> dict[str, Any]:
-        """The held-out lists reranked by a model; None: by the base."""
-        rows = self.rows(self.plan.held_out)
-        with tempfile.TemporaryDirectory(prefix="msmctl-train-") as name:
-            scratch = Path(name)
-            columns = {
-                "query": self.texts.query(rows["qord"].tolist()),
-                "passage": self.texts.passage(rows["ord"].tolist()),
-            }
-            data.write_columns(columns, scratch / "data.parquet")
-            task = Task(
-                work="score",
-                recipe=self.recipe,
-                base=self.base,
-                scratch=name,
-                checkpoint=None if model is None else str(model),
-                data=str(scratch / "data.parquet"),
-                precision=self.plan.precision,
-                threads=self.plan.threads,
-                device=self.context.settings.device,
-            )
-            (scored,) = (event for event in self._events(task, 0) if isinstance(event, Scored))
-        return reranked(rows, np.array(scored.scores, np.float32))

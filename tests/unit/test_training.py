@@ -103,7 +103,7 @@ def test_cut_and_killed_gives_exactly_the_curve_and_the_weights_of_an_undisturbe
 def test_a_chunk_that_takes_too_long_goes_on_in_other_processes_as_if_it_were_one(
     context: Context, uncut: TrainedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.training.run._MOST_STEPS", 5)
+    monkeypatch.setattr("services.training.chunk._MOST_STEPS", 5)
     killed = killing(monkeypatch, at=7)  # while it goes on from step 5
     job = kit.train(context, kit.spec(context, "ce-bce", "chunk_steps=1000000", name="long", small=SHORT))
     assert job.state == "succeeded", job.error
@@ -123,7 +123,7 @@ def test_a_chunk_that_takes_too_long_goes_on_in_other_processes_as_if_it_were_on
 def test_a_process_ends_with_a_checkpoint_when_its_time_is_up(
     context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.training.run._LONGEST", 0.0)
+    monkeypatch.setattr("services.training.chunk._LONGEST", 0.0)
     spec = kit.spec(context, "ce-bce", "steps=2", "chunk_steps=2", name="slow", small=SHORT)
     job = kit.train(context, spec)
     assert job.state == "succeeded", job.error

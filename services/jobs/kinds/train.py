@@ -15,7 +15,9 @@ from services.meter import PeakMemory
 from services.models.entry import slug_of
 from services.training import costs, register
 from services.training.card import CARD, card, software
+from services.training.chunk import train
 from services.training.curve import Curve
+from services.training.ending import assemble, measures
 from services.training.loading import require_fitting
 from services.training.recipe import Recipe
 from services.training.run import CHUNK_SECONDS, Run
@@ -84,7 +86,7 @@ class TrainKind(Kind[TrainSpec]):
 
     def run_chunk(self, context: Context, spec: TrainSpec, chunk: Chunk) -> Receipt:
         """Train some steps and write a checkpoint."""
-        return _run(context, spec).train(chunk.lo, chunk.hi, context.previous)
+        return train(_run(context, spec), chunk.lo, chunk.hi, context.previous)
 
     def finish(self, context: Context, spec: TrainSpec, receipts: Sequence[Receipt]) -> dict[str, Any]:
         """Evaluate, write the card, keep and register the model; remove the checkpoints.
@@ -157,10 +159,10 @@ def _kept(run: Run, spec: TrainSpec, name: str, receipts: Sequence[Receipt]) -> 
     """Put a model together from the checkpoint of the last receipt, with card and curve."""
     context, fixed = run.context, run.plan
     with tempfile.TemporaryDirectory(prefix="msmctl-train-") as scratch:
-        folder = run.assemble(receipts[-1], Path(scratch) / "model")
+        folder = assemble(run, receipts[-1], Path(scratch) / "model")
         curve = Curve.read(folder / CURVE)
         context.status("evaluating")
-        measures = run.measures(folder)
+        measured = measures(run, folder)
         first, last = curve.ends()
         about = {
             "name": name,
@@ -184,7 +186,7 @@ def _kept(run: Run, spec: TrainSpec, name: str, receipts: Sequence[Receipt]) -> 
                 "threads": fixed.threads,
                 "device": receipts[-1].facts["device"],
             },
-            "measures": measures,
+            "measures": measured,
             "made": datetime.now(UTC).isoformat(timespec="seconds"),
             "job": context.job_id,
             "software": software(),
