@@ -43,6 +43,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evaluate": ("cli.evaluate:evaluate", "Measure a system or a run file."),
     "rerank": ("cli.rerank:rerank", "Rerank the lists of a run file."),
     "search": ("cli.search:search", "Ask a collection: BM25 and kNN, fused."),
+    "tune": ("cli.tune:tune", "Choose how a collection is searched, by its own queries."),
     "kibana": ("cli.kibana:kibana", "Data views, saved searches and dashboards for Kibana."),
     "query": ("cli.query:query", "Keep queries, encoded, for lookup by Elasticsearch."),
     "jobs": ("cli.jobs:jobs", "List, watch, pause, cancel and retry jobs."),

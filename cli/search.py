@@ -60,7 +60,9 @@ def _request_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="A leg, in place of --mode: bm25, bm25:title^2,text, or a SYSTEM; repeat.",
         ),
         click.option("--lookup", metavar="QID", help="Take this stored query's vectors; encode nothing."),
-        click.option("--fusion", help="How the legs' rankings become one. Default: convex."),
+        click.option(
+            "--fusion", help="How the legs' rankings become one. Default: as saved (`tune`), else surprisal."
+        ),
         click.option(
             "--set", "params", multiple=True, metavar="K=V", help="Parameter of the fusion: dense=0.5."
         ),

@@ -54,6 +54,7 @@ class Ask:
         depth: Candidates of every leg; None: as many as `size`, `start` and the window ask for, 100 at least.
         source: Fields that are fetched with the texts for the reranker.
         sample: Of the index, where the method sees scores against it.
+        chosen: Whether the choice that is saved for the collection filled in what the request left open.
         deadline: For the whole request.
     """
 
@@ -69,6 +70,7 @@ class Ask:
     depth: int | None = None
     source: tuple[str, ...] = ()
     sample: Sample | None = None
+    chosen: bool = False
     deadline: Deadline = Deadline()  # noqa: RUF009 - frozen
 
 

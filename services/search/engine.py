@@ -96,12 +96,15 @@ class Engine:
             NotFound: the version does not serve what is asked; no such stored query.
             UsageError: an unknown filter field, fusion method or parameter; no default reranker.
         """
+        choice = await self.served.choice(version.collection)
+        given, request = request, choice.applied(request) if choice else request
+        chosen = request is not given
         stored = await stored_queries(self.client, self.settings, version, request.lookups, deadline)
         if request.lookup and not request.query:
             request = request.model_copy(update={"query": stored[request.lookup].text})
         named = request.rerank is None or request.rerank.model
         ce = "" if named else await self.served.only_cross_encoder()
-        ask = resolved(request, version, deadline, ce, stored)
+        ask = replace(resolved(request, version, deadline, ce, stored), chosen=chosen)
         if not ask.fusion.needs_background or len(ask.legs) == 1:
             return ask
         return replace(ask, sample=await self.served.sample(version, deadline))

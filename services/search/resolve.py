@@ -14,7 +14,7 @@ from services.search.legs import Dense, Leg, Lexical, Sparse
 from services.search.request import Bm25Spec, DenseSpec, LegSpec, SearchRequest, SparseSpec, fields_of
 from services.search.stored import Stored
 
-DEFAULT_FUSION = "convex"
+DEFAULT_FUSION = "surprisal"
 
 
 def resolved(

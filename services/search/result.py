@@ -22,6 +22,7 @@ class SearchResult:
         index: Which version of it answered.
         mode: What answered: `bm25`, `dense`, `sparse`, or `hybrid` where several kinds of legs did.
         fusion: The method; None where one leg answered alone.
+        chosen: Whether what is saved for the collection (`msmctl tune hybrid --save`) decided on either.
         reranked: How many hits a cross-encoder scored; None where none was asked to.
         degraded: What is missing from the answer (see `services.search.ask.Ranked`); empty: nothing.
         took_ms: Milliseconds from receipt to answer.
@@ -36,6 +37,7 @@ class SearchResult:
     index: str
     mode: str
     fusion: str | None
+    chosen: bool
     reranked: int | None
     degraded: list[str]
     took_ms: float
@@ -69,7 +71,7 @@ def answer(
     """
     kinds = list(dict.fromkeys(_KIND[leg.scale] for leg in ranked.fused.candidates.legs))
     notes = list(ranked.notes)
-    if not request.legs and request.mode in (None, "hybrid") and len(ask.legs) == 1:
+    if not (request.legs or ask.chosen) and request.mode in (None, "hybrid") and len(ask.legs) == 1:
         notes.append("no dense system is served: this is BM25 alone")
     timing = asdict(ranked.timing) | {"fetch": spent.get("fetch", 0.0)}
     return SearchResult(
@@ -78,6 +80,7 @@ def answer(
         index=ask.index,
         mode=kinds[0] if len(kinds) == 1 else "hybrid",
         fusion=ranked.method,
+        chosen=ask.chosen,
         reranked=ranked.reranked if ask.rerank else None,
         degraded=list(ranked.degraded),
         took_ms=round(spent["took"], 1),

@@ -13,6 +13,7 @@ from services.deadline import Deadline
 from services.elastic import names, versions
 from services.elastic.versions import Version
 from services.errors import NotFound, Unavailable, UsageError
+from services.search.choice import Choice, load
 from services.search.failures import in_time
 from services.search.sample import Sample, sample_of
 from services.settings import Settings
@@ -42,6 +43,7 @@ class ServedVersions:
     _known: dict[str, tuple[float, Version]] = field(default_factory=dict)
     _asking: dict[str, asyncio.Task[Version]] = field(default_factory=dict)
     _samples: dict[str, Sample] = field(default_factory=dict)
+    _choices: dict[str, tuple[float, Choice | None]] = field(default_factory=dict)
     _installed: tuple[float, list[str]] = field(default_factory=lambda: (-math.inf, []))
 
     async def of(self, collection: str, deadline: Deadline) -> Version:
@@ -85,6 +87,18 @@ class ServedVersions:
                 return None
             self._samples[version.passages] = sample
         return self._samples[version.passages]
+
+    async def choice(self, collection: str) -> Choice | None:
+        """What is saved for a collection, as it was some seconds ago at most.
+
+        Raises:
+            MsmError: it is damaged.
+        """
+        at, found = self._choices.get(collection, (-math.inf, None))
+        if time.monotonic() - at > FRESH:
+            found = await asyncio.to_thread(load, self.store, collection)
+            self._choices[collection] = time.monotonic(), found
+        return found
 
     async def only_cross_encoder(self) -> str:
         """The cross-encoder that is meant where none is named: the only one whose model is installed.
