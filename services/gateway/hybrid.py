@@ -40,13 +40,14 @@ def requested(given: Any, body: SearchBody) -> SearchRequest:
         raise malformed("[ext.msmctl] is an object; {} is enough")
     if beside := sorted(_OF_BODY & given.keys()):
         raise bad(f"[ext.msmctl] does not take [{beside[0]}]: [from] and [size] stand in the body")
-    if "query" not in given and (text := question.only_text(body.query)) is None:
+    text = question.only_text(body.query)
+    if text is None and not {"query", "lookup"} & given.keys():
         count = len(question.texts(body.query))
         raise bad(
             "[ext.msmctl] needs one text: [ext.msmctl.query], or exactly one match, multi_match, "
             f"query_string or simple_query_string in [query]; there are {count}"
         )
-    said = given if "query" in given else {**given, "query": text}
+    said = {"query": text, **given} if text is not None else given
     try:
         return SearchRequest.parse({"explain": True, **said, "size": max(1, body.size), "from": body.start})
     except UsageError as error:

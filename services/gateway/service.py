@@ -24,7 +24,7 @@ from services.stack.endpoints import endpoints
 from services.store import Store
 
 USER = "gateway"
-"""Reads the metadata of versions and writes the log of searches; passages it cannot read."""
+"""Looks for served versions and writes the log of searches; what is shown is read by whoever asks."""
 _PATIENCE = 2.0
 
 

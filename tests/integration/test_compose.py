@@ -70,7 +70,7 @@ class Containers:
 
     def environment(self, name: str, service: Service) -> dict[str, str]:
         """The compose file's environment and nothing of our own but PATH."""
-        given = {key: self._mapped(name, value) for key, value in service["environment"].items()}
+        given = {key: self._mapped(name, value or "") for key, value in service["environment"].items()}
         Path(given["MSM_HOME"]).mkdir(exist_ok=True)
         return {"PATH": os.environ["PATH"], **given}
 
