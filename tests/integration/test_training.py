@@ -105,8 +105,8 @@ def test_a_trained_bi_encoder_is_served_besides_what_is_served(
     sample.msmctl(*arguments(sample, base, "mnrl", name))
     promised = sample.run("models", "promote", name, "--collection", sample.name, "--dry-run", "--json")
     validate("jobs-plan", json.loads(promised.stdout))
-    (encoding, *_, indexing) = json.loads(promised.stdout)
-    assert encoding["title"] == f"encode {sample.name} {name}"
+    planned = {row["title"]: row for row in json.loads(promised.stdout)}
+    encoding, indexing = planned[f"encode {sample.name} {name}"], list(planned.values())[-1]
     assert (encoding["fresh"], indexing["fresh"]) == (None, None)
     assert encoding["rows"] == encoding["passages"] + encoding["queries"] > 0
     assert encoding["bytes"] > 0
