@@ -196,7 +196,7 @@ def test_columns_that_are_no_format_are_an_error(small: Collection, tmp_path: Pa
 
 def test_what_its_name_promises_and_its_bytes_are_not_is_said(small: Collection, tmp_path: Path) -> None:
     (tmp_path / "bad.parquet").write_bytes(b"no parquet at all\n")
-    with pytest.raises(InputError, match="bad.parquet: ends in .parquet, but is no parquet file"):
+    with pytest.raises(InputError, match=r"bad\.parquet: ends in \.parquet, but is no parquet file"):
         verify(tmp_path / "bad.parquet", small)
 
 
