@@ -96,12 +96,15 @@ class Exclusion:
     Args:
         collection: The state whose judgements, texts and tombstones count.
         judgements: Those that count; default: every split's.
+        keep: Whether sketches that are made are kept in the store.
     """
 
-    def __init__(self, collection: Collection, judgements: Judgements | None = None) -> None:
+    def __init__(
+        self, collection: Collection, judgements: Judgements | None = None, *, keep: bool = True
+    ) -> None:
         self._live = collection.live
         self._judgements = judgements or Judgements(collection)
-        self._sketches = Sketches(collection)
+        self._sketches = Sketches(collection, keep=keep)
 
     def known(self, qord: int) -> int:
         """How many passages are excluded by judgement alone."""

@@ -51,7 +51,7 @@ def probe(context: Context, target: Target, engine: Engine, qords: Ords, depth: 
     lists = retriever.search(sample, depth)
     searched = time.perf_counter()
     candidates = [Candidates(int(qord), *ranked) for qord, ranked in zip(sample, lists, strict=True)]
-    for _ in Exclusion(target.collection).reasons(candidates):
+    for _ in Exclusion(target.collection, keep=False).reasons(candidates):
         pass
     excluded = time.perf_counter()
     return Probe(

@@ -76,13 +76,14 @@ class Sketches:
 
     Args:
         collection: The state.
+        keep: Whether anything is written; what is there is read anyway.
     """
 
-    def __init__(self, collection: Collection) -> None:
+    def __init__(self, collection: Collection, *, keep: bool = True) -> None:
         self._collection = collection
         self._key = f"{collection_folder(collection.name)}/sketches/{short(fingerprint(form()))}"
         self._spare = 0
-        self._keeps = True
+        self._keeps = keep
 
     @cached_property
     def _there(self) -> set[str]:
