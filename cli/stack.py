@@ -95,7 +95,7 @@ def _document(present: Settings, processes: list[ProcessStatus]) -> dict[str, An
 @json_option
 @click.pass_context
 def logs(ctx: click.Context, name: str, lines: int, follow: bool, as_json: bool) -> None:
-    """Show the log of a process: supervisor, elasticsearch, redis, dispatcher, worker, models, api.
+    """Show the log of a process: supervisor, elasticsearch, redis, dispatcher, worker, models, api, gateway.
 
     With --json, an object per line of the log.
 

@@ -145,3 +145,14 @@ def test_what_cannot_be_done_is_a_native_error_that_names_it(
     assert answer["status"] == status
     assert headers["x-elastic-product"] == "Elasticsearch"
     assert told in json.dumps(answer["error"])
+
+
+def test_a_stored_query_needs_no_text(ends: Ends, sample: Sample) -> None:
+    through = ends.client(ends.gateway, "reader")
+    alias = f"msm-{sample.name}"
+    text = through.get(index=f"{alias}-queries", id="e1")["_source"]["text"]
+    ext = {"fusion": "rrf", "mode": "hybrid"}
+    stored = through.search(index=alias, ext={"msmctl": ext | {"lookup": "e1"}})
+    written = through.search(index=alias, query={"match": {"text": text}}, ext={"msmctl": ext})
+    assert ids(stored) == ids(written)
+    assert stored["hits"]["total"] == written["hits"]["total"]
