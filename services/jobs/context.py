@@ -25,7 +25,7 @@ def context_for(settings: Settings, user: str = "admin") -> Context:
 
     Args:
         settings: All settings.
-        user: Whom Elasticsearch sees: admin, dispatcher, worker, api or reader.
+        user: Whom Elasticsearch sees: admin, dispatcher, worker, api, console, gateway or reader.
     """
 
     @cache

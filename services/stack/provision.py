@@ -28,7 +28,7 @@ COMPONENTS = {
     "setup": (*secrets.USERS, secrets.REDIS, secrets.SEARCHES, KIBANA),
     "dispatcher": ("dispatcher", secrets.REDIS),
     "worker": ("worker", secrets.REDIS),
-    "api": ("api", secrets.SEARCHES),
+    "api": ("api", "console", secrets.SEARCHES),
     "gateway": ("gateway", secrets.SEARCHES),
     "models": (),
     "msmctl": ("admin", secrets.SEARCHES),

@@ -10,7 +10,7 @@ from pathlib import Path
 from services.errors import AuthError
 from services.settings import Settings
 
-USERS = ("admin", "dispatcher", "worker", "api", "gateway", "reader")
+USERS = ("admin", "dispatcher", "worker", "api", "console", "gateway", "reader")
 """Elasticsearch users, one per component; each has the role `<prefix>_<user>`."""
 
 REDIS = "redis"

@@ -149,6 +149,8 @@ class TestSession:
             ("reader", "DELETE", "{index}", "people read"),
             ("api", "PUT", "{index}/_doc/1", "the API answers searches"),
             ("api", "PUT", "{index}-new", "the API creates nothing"),
+            ("console", "PUT", "{index}/_doc/1", "the page changes no passage"),
+            ("console", "GET", "msm-keys/_search", "the page shows no keys"),
             ("dispatcher", "POST", "{index}/_search", "the dispatcher sees the ledger, no passage"),
             ("dispatcher", "PUT", "{index}/_doc/1", "the dispatcher sees the ledger, no passage"),
             ("worker", "PUT", "other-{index}", "nobody leaves the prefix"),

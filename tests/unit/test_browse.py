@@ -11,7 +11,11 @@ from services.collections.browse import beside, with_words
 from services.collections.collection import Collection
 from services.errors import NotFound
 
-TRAIN = {"q1": "Why is the sea salty?", "q2": "when was the Suez Canal opened", "q3": "salt in sea water (50%)"}
+TRAIN = {
+    "q1": "Why is the sea salty?",
+    "q2": "when was the Suez Canal opened",
+    "q3": "salt in sea water (50%)",
+}
 
 
 @pytest.fixture

@@ -166,7 +166,7 @@ class TestSecrets:
         present = {path.name: {entry.name for entry in path.iterdir()} for path in folder.iterdir()}
         assert present["worker"] == {"worker", "redis"}
         assert present["dispatcher"] == {"dispatcher", "redis"}
-        assert present["api"] == {"api", "searches"}
+        assert present["api"] == {"api", "console", "searches"}
         assert present["gateway"] == {"gateway", "searches"}
         assert present["msmctl"] == {"admin", "searches"}
         assert present["models"] == set()

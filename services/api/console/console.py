@@ -8,7 +8,7 @@ from typing import Annotated
 from elasticsearch import Elasticsearch
 from fastapi import Depends, Request
 
-from services.api.service import USER, service_of
+from services.api.service import service_of
 from services.collections.collection import Collection
 from services.collections.current import resolve
 from services.elastic.client import connect
@@ -17,6 +17,8 @@ from services.jobs.ledger import Ledger
 from services.settings import Settings
 from services.store import Store
 
+USER = "console"
+"""Its own in Elasticsearch: a fault in the part that searches cannot swap an index."""
 _KEPT = 8
 
 
@@ -30,7 +32,7 @@ class Console:
 
     @cached_property
     def elastic(self) -> Elasticsearch:
-        """The node, as the user of this service."""
+        """The node, as the console's user."""
         return connect(self.settings, USER)
 
     @property
