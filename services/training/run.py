@@ -157,14 +157,7 @@ class Run:
 
     # -- the training process -----------------------------------------------------------------------
 
-    def task(
-        self,
-        scratch: Path,
-        examples: Rows,
-        lo: int,
-        hi: int,
-        **how: Any,
-    ) -> Task:
+    def task(self, scratch: Path, examples: Rows, lo: int, hi: int, **how: Any) -> Task:
         """What a training process shall do in the steps `lo <= step < hi`; their texts are written for it.
 
         Args:

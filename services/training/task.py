@@ -33,7 +33,7 @@ class Task(_Message):
     recipe: Recipe
     base: Base
     scratch: str
-    checkpoint: str | None
+    checkpoint: str | None = None
     data: str
     sizes: tuple[int, ...] = ()
     lo: int = 0
