@@ -79,8 +79,6 @@ COMMANDS = {
         "search --lookup t1 --collection {c} --explain --from 3 --budget-ms 60000",
     ],
     "tune-plan": ["tune hybrid --collection {c} --split train --dry-run"],
-    "tune-hybrid": ["tune hybrid --collection {c} --split train --save"],
-    "tune-show": ["tune show --collection {c}"],
     "tune-forget": ["tune forget --collection {c}"],
     "query-put": ["query put steam --collection {c}"],
     "ce-list": ["ce ls"],
