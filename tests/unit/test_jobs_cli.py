@@ -35,7 +35,7 @@ def test_no_jobs_are_an_empty_list(cli: Any, tmp_path: Path) -> None:
 
 
 def test_without_a_stack_the_hint_names_what_to_type(cli: Any, tmp_path: Path) -> None:
-    for arguments in (("jobs", "probe"), ("jobs", "ls")):
+    for arguments in (("jobs", "probe"), ("jobs", "show", "mine-20000101-000000-0000")):
         answer = cli(*arguments, home=tmp_path)
         assert answer.code == 5
         assert "msmctl up" in answer.stderr
