@@ -45,7 +45,7 @@ class Site:
     key: str
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def site(stack: Stack, sample: Sample) -> Iterator[Site]:  # noqa: F811 - a fixture
     """A second index version, candidates of two systems, scores of a tiny cross-encoder, a key."""
     ce = f"ce-page-{os.getpid()}"
@@ -60,9 +60,12 @@ def site(stack: Stack, sample: Sample) -> Iterator[Site]:  # noqa: F811 - a fixt
     sample.msmctl("api", "keys", "revoke", made["id"])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium, installed where it is missing (scripts/chromium.sh)."""
+    """Chromium, installed where it is missing (scripts/chromium.sh).
+
+    Playwright's event loop runs in this thread as long as it is open, and none of ours can run beside it.
+    """
     found = subprocess.run([ROOT / "scripts" / "chromium.sh"], capture_output=True, text=True)
     assert found.returncode == 0, found.stderr
     with sync_playwright() as playwright:
