@@ -23,7 +23,9 @@ from cli.output import emit_json, emit_record, emit_rows, say
 from cli.progress import progress, to
 
 if TYPE_CHECKING:
+    from services.collections.collection import Collection
     from services.negatives.marks_store import MarksStore
+    from services.negatives.opening import Asked, Opened
     from services.negatives.stats import Stats
 
 _TEXT = 120  # characters of a passage in a table
@@ -59,13 +61,12 @@ def show(
       msmctl negatives show 571018
       msmctl negatives show 571018 --filter ce-margin=3 --filter max-per-system=5 --json
     """
-    from services.negatives.opening import open_negatives
     from services.negatives.show import find_split
     from services.negatives.show import show as shown
 
     chosen = opened(ctx, collection)
     wanted = asked(ctx, chosen, split or find_split(chosen, qid), which)
-    found = shown(open_negatives(chosen, wanted, judge=True), qid)
+    found = shown(_opened(chosen, wanted), qid)
     if as_json:
         emit_json(found)
         return
@@ -75,6 +76,16 @@ def show(
         scored = "" if positive["ce_score"] is None else f" ({positive['ce_score']:.2f})"
         say(f"{label} {positive['pid']}{scored}: {_short(positive['text'])}")
     emit_rows([_row(candidate) for candidate in found["candidates"]], _COLUMNS, as_json=False)
+
+
+def _opened(collection: Collection, wanted: Asked) -> Opened:
+    """What was asked for, with scores where it is clear whose."""
+    from services.negatives.opening import open_negatives
+
+    found = open_negatives(collection, wanted, judge="clear")
+    if found.unread:
+        say(f"several cross-encoders have scores, none are shown: --ce {' or --ce '.join(found.unread)}")
+    return found
 
 
 _COLUMNS = ("pid", "ranks", "scores", "ce_score", "margin", "verdict", "reason", "negative", "text")
@@ -120,14 +131,13 @@ def stats(
       msmctl negatives stats
       msmctl negatives stats --filter ce-margin=3 --filter max-per-system=5 --plot margins.png
     """
-    from services.negatives.opening import open_negatives
     from services.negatives.plots import check_place, plot
     from services.negatives.stats import as_dict, collect
 
     if picture:
         check_place(picture)
     chosen = opened(ctx, collection)
-    found = open_negatives(chosen, asked(ctx, chosen, split, which), judge=True)
+    found = _opened(chosen, asked(ctx, chosen, split, which))
     with progress(len(found.candidates.qords), f"{chosen.name}/{split}", "queries") as bar:
         counted = collect(found, partial(to, bar))
     if picture:

@@ -191,7 +191,7 @@ def negatives(scores: ScoresOf = "none", *, margin: bool = False) -> Reads[Negat
             open_scores(collection, asked.ce)
         if margin and not any(parse_filter(text).filter is CE_MARGIN for text in asked.filters):
             asked = replace(asked, filters=[*asked.filters, CE_MARGIN.name])
-        found = open_negatives(collection, asked, judge=scores != "none")
+        found = open_negatives(collection, asked, judge="needed" if scores == "none" else "present")
         return Negatives(found, scored=scores in ("optional", "needed") and found.scores is not None)
 
     return Reads("negatives", opened)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from services.collections.collection import Collection
 from services.errors import CheckFailed, NotFound
@@ -21,6 +21,9 @@ from services.scoring.scores import Scores, list_scores, open_scores
 from services.systems.registry import Registry
 from services.systems.system import System
 
+Judge = Literal["needed", "present", "clear"]
+"""When scores are read though `--ce` names none: where a filter needs them; also where there are any, as
+verdicts show them (several cross-encoders: an error); also where it is clear whose."""
 NO_MARKS = "ignored"
 """In manifests: people's marks were left out of account on purpose."""
 
@@ -61,6 +64,7 @@ class Opened:
     Attributes:
         runs: In registry order.
         scores: Of the cross-encoder; None where none are read.
+        unread: Cross-encoders that have scores of which none are read, as it is not clear whose to take.
         all_queries: Also queries without a positive: where all runs have them.
         described: All that decides besides runs and collection, small JSON for manifests.
     """
@@ -69,17 +73,18 @@ class Opened:
     selection: Selection
     runs: list[SystemRun]
     scores: Scores | None
+    unread: tuple[str, ...]
     all_queries: bool
     described: dict[str, Any]
 
 
-def open_negatives(collection: Collection, asked: Asked, *, judge: bool = False) -> Opened:
+def open_negatives(collection: Collection, asked: Asked, *, judge: Judge = "needed") -> Opened:
     """Open what is needed; nothing is encoded or scored for it.
 
     Args:
         collection: The present state.
         asked: What people ask for.
-        judge: Read scores, where there are any, even if no filter needs them: verdicts show them.
+        judge: When scores are read.
 
     Raises:
         UsageError: options contradict each other, or what there is.
@@ -90,7 +95,9 @@ def open_negatives(collection: Collection, asked: Asked, *, judge: bool = False)
     relabel = None if asked.relabel is None else parse_relabel(asked.relabel)
     runs = choose_runs(collection, asked.split, list(asked.systems), asked.depth)
     needed = CE in selection.needs or relabel is not None or asked.ce is not None
-    scores = open_scores(collection, asked.ce) if needed or (judge and list_scores(collection)) else None
+    there = () if needed or judge == "needed" else tuple(sorted({one.ce for one in list_scores(collection)}))
+    unread = there if judge == "clear" and len(there) > 1 else ()
+    scores = open_scores(collection, asked.ce) if needed or (there and not unread) else None
     sources = _sources(collection, runs, scores)
     selection = selection.prepared(sources, [one.depth for one in runs])
     all_queries = all(one.run.manifest.inputs.all_queries for one in runs)
@@ -114,6 +121,7 @@ def open_negatives(collection: Collection, asked: Asked, *, judge: bool = False)
         selection=selection,
         runs=runs,
         scores=scores,
+        unread=unread,
         all_queries=all_queries,
         described={
             "filters": selection.described,

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_collection import make
 from small_runs import save_run
-from small_scores import save_scores
+from small_scores import ELECTRA, MINILM, save_scores
 
 from services.negatives.histogram import BINS, Histogram
 
@@ -68,6 +68,19 @@ def test_show_finds_the_split_and_refuses_unknown_queries(collection, msmctl):
     not_mined = msmctl("negatives", "show", "q2")
     assert not_mined.code == 7
     assert "msmctl mine --collection small --split test" in not_mined.stderr
+
+
+def test_where_several_cross_encoders_scored_none_is_taken_and_all_are_named(collection, msmctl):
+    save_scores(collection, {("q1", "p1"): 1, ("q1", "p3"): 0}, ce=ELECTRA)
+    answer = msmctl("negatives", "show", "q1", "--json")
+    assert json.loads(answer.stdout)["ce"] is None
+    assert f"--ce {ELECTRA}" in answer.stderr
+    assert f"--ce {MINILM}" in answer.stderr
+    assert msmctl("negatives", "stats", "--json").code == 0
+    named = json.loads(msmctl("negatives", "show", "q1", "--ce", ELECTRA, "--json").stdout)
+    assert named["ce"] == ELECTRA
+    refused = msmctl("negatives", "show", "q1", "--filter", "ce-margin=3")
+    assert (refused.code, "say which: --ce NAME" in refused.stderr) == (2, True)
 
 
 def test_show_as_a_table_has_a_line_per_candidate(collection, msmctl):

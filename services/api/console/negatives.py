@@ -66,7 +66,7 @@ def negatives(
     opened = console.collection(collection)
     marks = _marks(console).of(opened)
     asked = Asked(split or find_split(opened, qid), ce=ce, filters=filter, marks=marks)
-    return shown(open_negatives(opened, asked, judge=True), qid)
+    return shown(open_negatives(opened, asked, judge="clear"), qid)
 
 
 @router.put("/marks", responses=responses(404, 409))

@@ -162,7 +162,7 @@ def _opened(context: Context, spec: PublishSpec) -> Opened:
         split=spec.split, systems=spec.systems, depth=spec.depth, ce=spec.ce, filters=spec.filters,
         relabel=spec.relabel, sample=spec.sample, num=spec.num, seed=spec.seed, marks=marks,
     )  # fmt: skip
-    return open_negatives(collection, asked, judge=True)
+    return open_negatives(collection, asked, judge="present")
 
 
 def _publication(context: Context, spec: PublishSpec, opened: Opened) -> Publication:
