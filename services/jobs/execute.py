@@ -151,14 +151,10 @@ def _done(row: Row, yielded: dict[str, Any], seconds: float) -> Row:
 
 
 def _released(row: Row, kept: Receipt | None = None) -> Row:
+    """Given out again; what was kept is progress, and failures before it count no more."""
+    progress = {"kept": kept, "tries": 0, "losses": 0, "transients": 0, "error": None} if kept else {}
     return row.model_copy(
-        update={
-            "state": "pending",
-            "attempt": row.attempt + 1,
-            "worker": "",
-            "progress": 0,
-            "kept": kept or row.kept,
-        }
+        update={"state": "pending", "attempt": row.attempt + 1, "worker": "", "progress": 0} | progress
     )
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from services.errors import CheckFailed, InputError, Unavailable
+from services.jobs.execute import _released
 from services.jobs.failures import Blame, OverLimit, after, blame, describe
 from services.jobs.identity import is_gone, me, show
+from services.jobs.kind import Receipt
 from services.jobs.records import Failure, Row
 
 FAILURE = Failure(code="x", message="y")
@@ -82,6 +84,19 @@ def test_lost_workers_count_a_third_and_halve_the_batch_only_towards_the_end() -
         scales.append(present.batch_scale)
     assert scales == [1, 1, 1, 1, 1 / 2]
     assert (present.losses, present.tries, present.wait) == (6, 0, 0)
+
+
+def test_failures_do_not_add_up_over_a_chunk_that_makes_progress() -> None:
+    failed = row(tries=2, losses=1, transients=3, error=FAILURE)
+    new = _released(failed, Receipt(facts={"step": 8}))
+    assert (new.tries, new.losses, new.transients, new.error) == (0, 0, 0, None)
+    assert (new.state, new.attempt, new.kept) == ("pending", 2, Receipt(facts={"step": 8}))
+
+
+def test_a_chunk_that_is_paused_forgets_neither_its_failures_nor_what_it_has_kept() -> None:
+    kept = Receipt(facts={"step": 8})
+    new = _released(row(tries=2, losses=1, transients=3, error=FAILURE, kept=kept))
+    assert (new.tries, new.losses, new.transients, new.error, new.kept) == (2, 1, 3, FAILURE, kept)
 
 
 def test_wrong_input_is_final() -> None:
