@@ -16,7 +16,7 @@ from services.deadline import Deadline
 from services.errors import UsageError
 from services.inference import wire
 from services.inference.dialects import cohere, openai, tei
-from services.inference.dialects.shapes import refused
+from services.inference.dialects.shapes import ModelName, refused
 from services.inference.local import LocalModels
 from services.inference.models import PromptKind
 from services.inference.shelf import Kind
@@ -37,7 +37,7 @@ class _Body(BaseModel):
 class EmbedBody(_Body):
     """Vectors of texts. `checkpoint`: the one that is hoped for."""
 
-    model: str
+    model: ModelName
     texts: list[str]
     kind: PromptKind = "query"
     checkpoint: str | None = None
@@ -47,7 +47,7 @@ class EmbedBody(_Body):
 class RerankBody(_Body):
     """Logits of texts with a query."""
 
-    model: str
+    model: ModelName
     query: str
     texts: list[str]
     budget_ms: float | None = Field(None, gt=0, allow_inf_nan=False)
@@ -56,7 +56,7 @@ class RerankBody(_Body):
 class WarmBody(_Body):
     """Names of models that will be asked for."""
 
-    names: list[str] = Field(max_length=64)
+    names: list[ModelName] = Field(max_length=64)
 
 
 def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

@@ -31,6 +31,8 @@ AnyRunner = EncoderRunner | ScorerRunner
 
 FRESH, STALE = 2.0, 60.0
 """Seconds for which a look-up holds; until `STALE` the known model is used while it is looked up again."""
+MOST_REFUSED = 256
+"""Names whose refusal is remembered: whoever asks chooses them."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ class Shelf:
                 return kept.runner
         refused, until = self._refused.get(key, (None, 0.0))
         if refused is not None and now < until:
-            raise refused
+            raise refused.with_traceback(None)  # each raise would add to it
         return await asyncio.shield(self._open(key))
 
     def _open(self, key: Key) -> asyncio.Task[AnyRunner]:
@@ -127,10 +129,20 @@ class Shelf:
         del self._opening[key]
         error = None if task.cancelled() else task.exception()
         if isinstance(error, MsmError):
-            # A folder of gigabytes that is damaged is not read again for every request.
-            self._refused[key] = error, time.monotonic() + FRESH
+            self._refuse(key, error)
             if self._kept.pop(key, None) is not None:
                 self._on_change()
+
+    def _refuse(self, key: Key, error: MsmError) -> None:
+        """Remember a refusal: a folder of gigabytes that is damaged is not read again for every request."""
+        now = time.monotonic()
+        self._refused.pop(key, None)
+        while self._refused:  # the first is the oldest
+            oldest = next(iter(self._refused))
+            if len(self._refused) < MOST_REFUSED and now < self._refused[oldest][1]:
+                break
+            del self._refused[oldest]
+        self._refused[key] = error.with_traceback(None), now + FRESH
 
     async def _opened(self, key: Key) -> AnyRunner:
         loop = asyncio.get_running_loop()

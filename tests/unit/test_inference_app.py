@@ -34,6 +34,8 @@ def served(tmp_path: Path) -> Iterator[TestClient]:
         ("/models/embed", '{"model": "m", "texts": "a"}', 400, "texts: Input should be a valid array"),
         ("/models/rerank", '{"model": "m", "query": "q", "texts": [1]}', 400, "texts.0: Input should be"),
         ("/models/rerank", '{"model": "m", "query": "q", "texts": [], "budget_ms": -1}', 400, "budget_ms: "),
+        ("/models/embed", f'{{"model": "{"m" * 201}", "texts": ["a"]}}', 400, "model: String should have at"),
+        ("/embed", f'{{"model": "{"m" * 201}", "inputs": "a"}}', 400, "model: String should have at"),
         ("/models/embed", '{"model": "nobody", "texts": ["a"]}', 404, "no system 'nobody'"),
         ("/models/embed", '{"model": "bm25", "texts": ["a"]}', 422, "system 'bm25' has no encoder"),
         ("/models/rerank", '{"model": "ms-marco-MiniLM-L6-v2", "query": "", "texts": []}', 404, "is not in"),

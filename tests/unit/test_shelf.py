@@ -11,7 +11,8 @@ import pytest
 from tiny_model import poisoned, tiny_model, with_modules
 
 from services.deadline import Deadline
-from services.errors import InputError, MsmError
+from services.errors import InputError, MsmError, NotFound
+from services.inference import shelf
 from services.inference.local import LocalModels
 from services.settings import Settings
 from services.store import Store
@@ -120,5 +121,33 @@ def test_half_a_character_is_refused(store: Store, tmp_path: Path, text: str) ->
     async def ask(models: LocalModels) -> None:
         with pytest.raises(MsmError, match="cannot be encoded"):
             await models.embedded("one", ["fine", text], "query", NEVER)
+
+    asked(store, tmp_path, ask)
+
+
+def test_names_that_nobody_has_are_remembered_within_a_bound(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shelf, "MOST_REFUSED", 3)
+
+    async def ask(models: LocalModels) -> None:
+        for n in range(9):
+            with pytest.raises(NotFound):
+                await models.shelf.encoder(f"nobody{n}")
+        assert list(models.shelf._refused) == [("system", f"nobody{n}") for n in (6, 7, 8)]
+
+    asked(store, tmp_path, ask)
+
+
+def test_a_refusal_that_has_expired_is_let_go(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shelf, "FRESH", 0.0)
+
+    async def ask(models: LocalModels) -> None:
+        for n in range(3):
+            with pytest.raises(NotFound):
+                await models.shelf.encoder(f"nobody{n}")
+        assert list(models.shelf._refused) == [("system", "nobody2")]
 
     asked(store, tmp_path, ask)

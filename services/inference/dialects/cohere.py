@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from services.deadline import Deadline
-from services.inference.dialects.shapes import Shape, best_first, complete, logits, sigmoid
+from services.inference.dialects.shapes import ModelName, Shape, best_first, complete, logits, sigmoid
 from services.inference.models import Floats, ModelService
 
 PATHS = {1: "/v1/rerank", 2: "/v2/rerank"}
@@ -33,7 +33,7 @@ class RerankRequest(Shape):
         return_documents: Version 1 only: whether results carry their text.
     """
 
-    model: str
+    model: ModelName
     query: str = Field(min_length=1)
     documents: list[str | Document] = Field(min_length=1)
     top_n: int | None = Field(None, ge=1)

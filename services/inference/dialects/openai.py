@@ -11,7 +11,7 @@ from pydantic import Field
 
 from services.deadline import Deadline
 from services.errors import UsageError
-from services.inference.dialects.shapes import Shape
+from services.inference.dialects.shapes import ModelName, Shape
 from services.inference.models import Embedded, Floats, ModelService, PromptKind
 from services.inference.wire import floats, packed
 
@@ -27,7 +27,7 @@ class EmbeddingsRequest(Shape):
         input_type: Ours: which of a system's prompts is put in front.
     """
 
-    model: str
+    model: ModelName
     input: str | list[str] = Field(min_length=1)
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: int | None = Field(None, ge=1)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from services.errors import TooLate, UsageError
 from services.inference.models import Floats
+
+ModelName = Annotated[str, Field(max_length=200)]
+"""Of a system or a cross-encoder."""
 
 
 class Shape(BaseModel):

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from services.deadline import Deadline
 from services.errors import UsageError
-from services.inference.dialects.shapes import Shape, best_first, complete, sigmoid
+from services.inference.dialects.shapes import ModelName, Shape, best_first, complete, sigmoid
 from services.inference.models import Embedded, Floats, ModelService, PromptKind
 
 EMBED, RERANK, INFO = "/embed", "/rerank", "/info"
@@ -35,7 +35,7 @@ class EmbedRequest(Shape):
     """
 
     inputs: str | list[str] = Field(min_length=1)
-    model: str | None = None
+    model: ModelName | None = None
     normalize: bool = True
     prompt_name: str | None = None
     truncate: bool = False
@@ -58,7 +58,7 @@ class RerankRequest(Shape):
 
     query: str = Field(min_length=1)
     texts: list[str] = Field(min_length=1)
-    model: str | None = None
+    model: ModelName | None = None
     raw_scores: bool = False
     return_text: bool = False
     truncate: bool = False
