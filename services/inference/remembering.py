@@ -14,6 +14,7 @@ import numpy as np
 from services.deadline import Deadline
 from services.elastic.mapping import ServedSystem
 from services.inference.models import Embedded, Floats, ModelService, PromptKind, Reranked
+from services.inference.token_cache import text_key
 
 MOST = 4096
 """Vectors: 6 MB at 384 dimensions, 16 MB at 1,024."""
@@ -26,15 +27,15 @@ class RememberingModels:
         self._models = models
         self._most = most
         # The index's fingerprint covers model, prompts and length: another checkpoint is another key.
-        self._known: OrderedDict[tuple[str, str, str], Floats] = OrderedDict()
+        self._known: OrderedDict[tuple[str, str, bytes], Floats] = OrderedDict()
 
     async def embed(self, system: ServedSystem, texts: Sequence[str], deadline: Deadline) -> Floats:
         """See `Models`."""
-        keys = [(system.name, system.fingerprint, text) for text in texts]
-        missing = list(dict.fromkeys(key for key in keys if key not in self._known))
+        keys = [(system.name, system.fingerprint, text_key(text)) for text in texts]
+        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._known}
         found = {key: self._known[key] for key in keys if key in self._known}
         if missing:
-            vectors = await self._models.embed(system, [text for *_, text in missing], deadline)
+            vectors = await self._models.embed(system, list(missing.values()), deadline)
             found |= zip(missing, vectors, strict=True)
         for key in keys:
             self._known[key] = found[key]

@@ -12,6 +12,11 @@ T = TypeVar("T")
 MOST_TOKENS = 2_000_000
 
 
+def text_key(text: str) -> bytes:
+    """What a text is remembered by: 16 bytes, however long it is."""
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
 class TokenCache(Generic[T]):
     """The most lately used texts of one tokenizer, by hash of the text. For one thread.
 
@@ -28,7 +33,7 @@ class TokenCache(Generic[T]):
 
     def of(self, texts: list[str], make: Callable[[list[str]], list[T]]) -> list[T]:
         """Entries of texts, in order; `make` gives those that are not known, each text once."""
-        keys = [blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest() for text in texts]
+        keys = [text_key(text) for text in texts]
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._known}
         found = {key: self._known[key] for key in keys if key in self._known}
         if missing:

@@ -67,6 +67,11 @@ class TestRememberedVectors:
             self.ask(remembering, ["a"], SYSTEM.model_copy(update={"fingerprint": fingerprint}))
         assert counting.asked == [["a"], ["a"]]
 
+    def test_of_a_text_only_a_hash_is_kept_however_long_it_is(self) -> None:
+        remembering = RememberingModels(Counting())  # type: ignore[arg-type]
+        assert self.ask(remembering, ["a" * 100_000, "\ud800"]) == [100_000, 1]
+        assert [len(key[2]) for key in remembering._known] == [16, 16]
+
     def test_the_longest_unused_are_forgotten(self) -> None:
         counting = Counting()
         remembering = RememberingModels(counting, most=2)  # type: ignore[arg-type]
@@ -229,12 +234,22 @@ class TestWire:
         assert (arrived.message, arrived.hint) == (error.message, error.hint)
         assert getattr(arrived, "retry_after", None) == getattr(error, "retry_after", None)
 
-    @pytest.mark.parametrize(("status", "kind"), [(401, AuthError), (404, NotFound), (500, Unavailable)])
+    @pytest.mark.parametrize(("status", "kind"), [(401, AuthError), (422, InputError), (500, Unavailable)])
     def test_a_foreign_server_s_errors_are_told_by_their_status(self, status: int, kind: type) -> None:
         arrived = wire.error_of(status, {"error": {"message": "no key"}}, "http://there")
         assert type(arrived) is kind
         assert "http://there: HTTP" in arrived.message
         assert "no key" in arrived.message
+
+    @pytest.mark.parametrize(
+        "body", [None, {"detail": "Not Found"}, {"message": "no model 'x'", "code": 404}], ids=str
+    )
+    def test_a_foreign_404_is_a_server_that_cannot_be_used_and_no_name_that_a_search_gave(
+        self, body: object
+    ) -> None:
+        arrived = wire.error_of(404, body, "http://there")
+        assert type(arrived) is Unavailable
+        assert "MSM_RERANK_URL" in (arrived.hint or "")
 
     def test_vectors_arrive_bit_for_bit(self) -> None:
         vectors = np.array([[1.5, -0.0], [np.float32(1) / 3, 1e-38]], np.float32)
