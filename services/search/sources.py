@@ -23,5 +23,6 @@ def body(ords: Sequence[int], fields: Sequence[str]) -> Clause:
 
 
 def by_ord(item: Clause) -> dict[int, Clause]:
-    """The sources in an answer, by ord."""
-    return {hit["fields"]["ord"][0]: hit.get("_source", {}) for hit in item["hits"]["hits"]}
+    """The sources in an answer, by ord; of an answer without hits `filter_path` leaves no `hits` either."""
+    hits = item.get("hits", {}).get("hits", [])
+    return {hit["fields"]["ord"][0]: hit.get("_source", {}) for hit in hits}
