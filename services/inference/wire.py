@@ -33,7 +33,12 @@ STATUS: dict[type[MsmError], int] = {
 }
 """HTTP status by kind of error; 500 for all others."""
 
-_FOREIGN = {401: errors.AuthError, 403: errors.AuthError, 404: errors.NotFound, 422: errors.InputError}
+_FOREIGN = {401: errors.AuthError, 403: errors.AuthError, 422: errors.InputError}
+"""Of servers that do not speak as we do. Their 404 is a wrong address or a model of theirs, which whoever
+searches did not name: to him, the server is not there."""
+_NOT_THERE = (
+    "check MSM_EMBED_URL and MSM_RERANK_URL: dialect, address, and the model's name there (?model=NAME)"
+)
 _KINDS: dict[str, type[MsmError]] = {
     str(kind.code): kind for kind in list[type[MsmError]]([*STATUS, MsmError])
 }
@@ -61,7 +66,8 @@ def error_of(status: int, body: Any, where: str) -> MsmError:
     kind = _KINDS.get(str(said.get("code")))
     if kind is None or not isinstance(said.get("message"), str):
         foreign = _FOREIGN.get(status, Unavailable)
-        return foreign(f"{where}: HTTP {status}: {str(body)[:200]}")
+        hint = _NOT_THERE if status == 404 else None
+        return foreign(f"{where}: HTTP {status}: {str(body)[:200]}", hint=hint)
     hint = said.get("hint")
     if kind is Overloaded:
         return Overloaded(said["message"], retry_after=float(said.get("retry_after", 1.0)), hint=hint)
