@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from services.deadline import Deadline
 
 _MOST_MS = 250.0
+_LEAST_MS = 15.0
 _GAIN, _SPREAD_GAIN, _SPREADS = 1 / 8, 1 / 4, 4
+_SKIP_GAIN = 1 / 32
 
 
 @dataclass
@@ -32,6 +34,17 @@ class Reserve:
         """A step took so long."""
         self.spread_ms += _SPREAD_GAIN * (abs(milliseconds - self.mean_ms) - self.spread_ms)
         self.mean_ms += _GAIN * (milliseconds - self.mean_ms)
+
+    def skipped(self) -> None:
+        """A step was left out for want of time: keep a little less, so that one is taken, and measured, soon.
+
+        Else a slow spell would be believed for ever where no request has the time to disprove it.
+        """
+        kept = self.mean_ms + _SPREADS * self.spread_ms
+        share = max(_LEAST_MS, self.ms * (1 - _SKIP_GAIN)) / kept
+        if share < 1:
+            self.mean_ms *= share
+            self.spread_ms *= share
 
 
 @dataclass

@@ -140,6 +140,30 @@ def test_a_reserve_learns_what_a_step_takes_and_how_much_that_varies() -> None:
     assert varied.ms == 250.0
 
 
+def test_a_slow_spell_is_forgotten_where_no_request_has_the_time_to_try_again() -> None:
+    reserve = Reserve()
+    for _ in range(50):
+        reserve.took(20_000.0)
+    kept = []
+    while reserve.ms > 100.0 and len(kept) < 100:
+        kept.append(reserve.ms)
+        reserve.skipped()
+    assert kept == sorted(kept, reverse=True)
+    assert 10 < len(kept) < 100, "soon, but not at once"
+    reserve.took(100.0)
+    assert reserve.ms > 100.0, "and a step that is still slow is believed again"
+
+
+def test_requests_without_any_time_do_not_make_a_reserve_vanish() -> None:
+    reserve = Reserve(100.0, 10.0)
+    for _ in range(1_000):
+        reserve.skipped()
+    assert reserve.ms == pytest.approx(15.0)
+    short = Reserve(4.0, 0.5)
+    short.skipped()
+    assert short.ms == pytest.approx(6.0), "what is below that already stays"
+
+
 def test_the_last_fetch_gets_its_reserve_and_never_more_than_a_third() -> None:
     pace = Pace(fetch=Reserve(30.0, 0.0))
     whole = Deadline.after(1_000)

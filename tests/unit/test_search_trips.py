@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
+from services.deadline import Deadline
 from services.elastic.mapping import ServedSystem
 from services.errors import MsmError, NotFound, Unavailable
 from services.search.legs import Lexical, Sparse
-from services.search.retrieval import Found, Ready, _found
+from services.search.pace import Reserve
+from services.search.retrieval import Found, Ready, _found, second_trip
+from services.search.trips import Trips
 
 SPLADE = ServedSystem(
     name="splade", slug="splade", dims=0, similarity="dot", fingerprint="f", model="m", kind="sparse"
@@ -60,3 +64,11 @@ def test_without_any_leg_it_is_an_error_and_an_unknown_index_always() -> None:
         found(item(timed_out=True), Unavailable("away"))
     with pytest.raises(NotFound):
         found(item((1, 2.0)), NotFound("no such index"))
+
+
+def test_true_scores_are_not_asked_for_in_less_time_than_they_take_and_that_is_told() -> None:
+    one, needed = found(item((1, 2.0)), item((2, 3.0), (3, 1.0))), Reserve(100.0, 10.0)
+    nobody = Trips(None, "index", 1)  # type: ignore[arg-type]
+    asyncio.run(second_trip(None, [one], nobody, Deadline.after(50), needed))
+    assert told(one) == ["scores:timeout"]
+    assert needed.ms < Reserve(100.0, 10.0).ms, "so that one is asked for, and measured, soon"
