@@ -18,6 +18,7 @@ from services.inference.batching import Batcher, Block, Piece
 from services.inference.checks import require_checkpoint
 from services.inference.models import Embedded, Floats, PromptKind, Reranked
 from services.inference.shelf import Shelf
+from services.inference.tokeniser import CHARACTERS, Tokeniser
 from services.settings import Settings
 from services.store import Store
 
@@ -50,9 +51,9 @@ class LocalModels:
 
     def __init__(self, settings: Settings, store: Store, watch: Watch | None = None) -> None:
         self._watch = watch or Watch()
-        # One thread each: a tokenizer is not made for two threads, and a long load must not hold it up.
+        # A thread of its own: a long load must not hold up the tokeniser.
         self._loader = ThreadPoolExecutor(1, "loader")
-        self._tokeniser = ThreadPoolExecutor(1, "tokeniser")
+        self._tokeniser = Tokeniser(CHARACTERS * settings.queue_tokens)
         self.shelf = Shelf(settings, store, self._loader, self._watch.change)
         self.batcher = Batcher(settings.queue_tokens, self._watch.block)
         self.failed: dict[str, MsmError] = {}
@@ -78,7 +79,7 @@ class LocalModels:
     ) -> Embedded:
         """See `ModelService`; `checkpoint` is the one that is hoped for, another may answer."""
         runner = await self._in_time("load", model, self.shelf.encoder(model, checkpoint), deadline)
-        pieces = await self._pieces(model, lambda: runner.pieces(texts, kind), deadline)
+        pieces = await self._pieces(model, texts, lambda: runner.pieces(texts, kind), deadline)
         values = await self.batcher.compute(runner, pieces, deadline, small=_small(kind, deadline))
         _raise_first(values)
         if any(value is None for value in values):
@@ -89,7 +90,8 @@ class LocalModels:
     async def reranked(self, model: str, query: str, texts: Sequence[str], deadline: Deadline) -> Reranked:
         """See `ModelService`."""
         runner = await self._in_time("load", model, self.shelf.scorer(model), deadline)
-        pieces = await self._pieces(model, lambda: runner.pieces(query, texts), deadline)
+        asked = [query, *texts]
+        pieces = await self._pieces(model, asked, lambda: runner.pieces(query, texts), deadline)
         values = await self.batcher.compute(runner, pieces, deadline)
         _raise_first(values)
         return Reranked(beginning(model, values), _tokens(pieces), runner.checkpoint)
@@ -111,8 +113,8 @@ class LocalModels:
         for task in list(self._tasks):
             task.cancel()
         await self.batcher.close()
-        for executor in (self._loader, self._tokeniser):
-            executor.shutdown(wait=False, cancel_futures=True)
+        self._loader.shutdown(wait=False, cancel_futures=True)
+        self._tokeniser.close()
 
     async def _warm(self, name: str) -> None:
         """Load the system and the cross-encoder of that name, whichever there is."""
@@ -128,8 +130,10 @@ class LocalModels:
         if worse or len(errors) == len(outcomes):
             self.failed[name] = (worse or errors)[0]
 
-    async def _pieces(self, model: str, make: Callable[[], list[Piece]], deadline: Deadline) -> list[Piece]:
-        made = asyncio.get_running_loop().run_in_executor(self._tokeniser, make)
+    async def _pieces(
+        self, model: str, texts: Sequence[str], make: Callable[[], list[Piece]], deadline: Deadline
+    ) -> list[Piece]:
+        made = self._tokeniser.pieces(model, texts, make)
         return await self._in_time("tokenise", model, made, deadline)
 
     async def _in_time(self, stage: str, model: str, work: Awaitable[T], deadline: Deadline) -> T:
