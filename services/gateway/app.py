@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.gateway import headers, target
-from services.gateway.exchange import Exchange, Receive, Send
+from services.gateway.exchange import Exchange, Left, Receive, Send
 from services.gateway.looking import LONGEST, Looking
 from services.gateway.native import Answer, Refused, refused
 from services.gateway.upstream import Upstream
@@ -58,7 +58,7 @@ class Gateway:
             await self._handle(exchange)
         except Refused as error:
             await _say(exchange, error.answer)
-        except asyncio.CancelledError:
+        except (Left, asyncio.CancelledError):
             if not exchange.gone:
                 raise
         except Exception as error:

@@ -13,6 +13,10 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 
+class Left(ConnectionError):
+    """The client went away in the middle of its body."""
+
+
 class Exchange:
     """A request under way. When the client goes away, the task that made this object is cancelled.
 
@@ -36,6 +40,7 @@ class Exchange:
         self._send = send
         self._task = asyncio.current_task()
         self._watcher: asyncio.Task[None] | None = None
+        self._ended = False
         self._answered = False
 
     @property
@@ -52,17 +57,21 @@ class Exchange:
     # -- the request -------------------------------------------------------------------------------
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it comes."""
-        more = True
-        while more:
+        """The body as it comes; asked again, what was not read yet.
+
+        Raises:
+            Left: the client goes away before its end.
+        """
+        while not self._ended:
             message = await self._receive()
             if message["type"] == "http.disconnect":
                 self._leave()
-                raise ConnectionError("the client went away in the middle of its body")
-            more = message.get("more_body", False)
+                raise Left(f"{self.method} {self.path!r}: the client went away in the middle of its body")
+            if not message.get("more_body", False):
+                self._ended = True
+                self._watcher = asyncio.create_task(self._watch())
             if message.get("body"):
                 yield message["body"]
-        self._watcher = asyncio.create_task(self._watch())
 
     def close(self) -> None:
         """Watch the client no longer."""

@@ -1,0 +1,112 @@
+"""One request and its answer, told message by message as a server tells them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from services.gateway.app import Gateway, Parts
+from services.gateway.exchange import Exchange, Message
+from services.gateway.upstream import Upstream
+
+SCOPE = {
+    "type": "http",
+    "method": "POST",
+    "raw_path": b"/i/_search",
+    "query_string": b"",
+    "headers": [(b"transfer-encoding", b"chunked")],
+}
+LEFT: Message = {"type": "http.disconnect"}
+
+
+def piece(body: bytes, *, more: bool) -> Message:
+    return {"type": "http.request", "body": body, "more_body": more}
+
+
+class Wire:
+    """A client that sends these messages and then waits for its answer."""
+
+    def __init__(self, messages: Sequence[Message]) -> None:
+        self.waiting = list(messages)
+        self.answered: list[Message] = []
+
+    async def receive(self) -> Message:
+        if not self.waiting:
+            await asyncio.Event().wait()
+        return self.waiting.pop(0)
+
+    async def send(self, message: Message) -> None:
+        self.answered.append(message)
+
+    @property
+    def status(self) -> int | None:
+        return self.answered[0]["status"] if self.answered else None
+
+
+@asynccontextmanager
+async def parts(looking: Any) -> AsyncIterator[Parts]:
+    async def unready() -> None:
+        return None
+
+    yield Parts(Upstream("http://127.0.0.1:1"), looking, unready)
+
+
+def served(wire: Wire, looking: Any) -> None:
+    """A gateway's dealing with one client."""
+
+    async def main() -> None:
+        gateway = Gateway(parts(looking))
+        async with parts(looking) as gateway._parts:
+            await asyncio.wait_for(gateway(SCOPE, wire.receive, wire.send), 10)
+
+    asyncio.run(main())
+
+
+def test_a_body_that_was_read_to_its_end_has_nothing_more() -> None:
+    wire = Wire([piece(b"a", more=True), piece(b"b", more=False)])
+
+    async def main() -> tuple[list[bytes], list[bytes]]:
+        exchange = Exchange(SCOPE, wire.receive, wire.send)
+        first = []
+        async for chunk in exchange.chunks():  # left at the last piece, as for a body that grew too long
+            first.append(chunk)
+            if chunk == b"b":
+                break
+        rest = await asyncio.wait_for(_all(exchange), 10)
+        exchange.close()
+        return first, rest
+
+    assert asyncio.run(main()) == ([b"a", b"b"], [])
+
+
+def test_a_body_that_was_left_in_the_middle_goes_on_there() -> None:
+    wire = Wire([piece(b"a", more=True), piece(b"b", more=False)])
+
+    async def main() -> list[bytes]:
+        exchange = Exchange(SCOPE, wire.receive, wire.send)
+        async for _ in exchange.chunks():
+            break
+        rest = await _all(exchange)
+        exchange.close()
+        return rest
+
+    assert asyncio.run(main()) == [b"b"]
+
+
+def test_a_client_that_leaves_in_the_middle_of_its_body_is_no_defect(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    wire = Wire([piece(b"{", more=True), LEFT])
+    with caplog.at_level(logging.WARNING), pytest.raises(asyncio.CancelledError):
+        served(wire, object())
+    assert wire.answered == []
+    assert caplog.records == []
+
+
+async def _all(exchange: Exchange) -> list[bytes]:
+    return [chunk async for chunk in exchange.chunks()]
