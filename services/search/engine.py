@@ -39,6 +39,8 @@ _ENCODING = {True: 0.5, False: 0.8}
 _LAST_WAIT_MS = 1_000.0
 """For the hits' sources when the deadline has passed already: without them there is no answer."""
 
+_STATUS = "`msmctl status` shows the state of Elasticsearch"
+
 
 @dataclass(frozen=True)
 class Engine:
@@ -157,8 +159,10 @@ class Engine:
     ) -> Mapping[int, Source]:
         """The sources of hits, by ord: those that are known, and the others fetched.
 
+        Some are missing where the node ran out of time, or a shard did not answer.
+
         Raises:
-            Unavailable: Elasticsearch is lost, or did not answer in time.
+            Unavailable: Elasticsearch is lost, or did not answer in time: not one source arrived.
         """
         wanted = [o for o in ords if o not in known]
         if not wanted:
@@ -168,11 +172,14 @@ class Engine:
             by = Deadline.after(max(by.left * 1000, _LAST_WAIT_MS))
         [item] = await self._trips(ask).send([sources.body(wanted, fields)], by, len(wanted), WHOLE)
         if isinstance(item, TooLate):
-            raise Unavailable(item.message, hint="`msmctl status` shows the state of Elasticsearch")
+            raise Unavailable(item.message, hint=_STATUS)
         if isinstance(item, MsmError):
             raise item
         self.pace.fetch.took((time.monotonic() - began) * 1000)
-        return {**known, **sources.by_ord(item)}
+        found = {**known, **sources.by_ord(item)}
+        if not any(o in found for o in ords):
+            raise Unavailable(f"{ask.index}: not one of {len(ords)} hits could be fetched", hint=_STATUS)
+        return found
 
     # -- parts of `search` -------------------------------------------------------------------------
 

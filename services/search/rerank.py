@@ -60,9 +60,13 @@ async def heads(
         if isinstance(item, MsmError):
             return Head(failure=Failure.of("rerank", item))
         known = sources.by_ord(item)
+        arrived = [o in known for o in ords]
+        ce = np.full(len(ords), np.nan)
         async with gate:
-            passages = [str(known.get(o, {}).get(rerank.field, "")) for o in ords]
-            ce, failure = await logits(rerank, text, passages, models, deadline)
+            passages = [str(known[o].get(rerank.field, "")) for o in ords if o in known]
+            ce[arrived], failure = await logits(rerank, text, passages, models, deadline)
+        if failure is None and not all(arrived):
+            failure = Failure.partial("rerank", f"{sum(arrived)} of {len(ords)} passages could be fetched")
         return Head(ce, known, failure)
 
     return await asyncio.gather(*map(one, texts, wanted, items))

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from services.search.ask import Ask, Ranked
+from services.search.failures import Failure
 from services.search.request import SearchRequest
 
 _KIND = {"bm25": "bm25", "cosine": "dense", "dot": "dense", "sparse": "sparse"}
@@ -24,7 +25,8 @@ class SearchResult:
         fusion: The method; None where one leg answered alone.
         chosen: Whether what is saved for the collection (`msmctl tune hybrid --save`) decided on either.
         reranked: How many hits a cross-encoder scored; None where none was asked to.
-        degraded: What is missing from the answer (see `services.search.ask.Ranked`); empty: nothing.
+        degraded: What is missing from the answer (see `services.search.ask.Ranked`), or `fetch:partial`: hits
+            whose sources did not arrive are left out; empty: nothing.
         took_ms: Milliseconds from receipt to answer.
         encode_ms: Of these, for the query's vectors.
         timing: Of these, by step: `encode, legs, scores, rerank, fetch`.
@@ -66,13 +68,20 @@ def answer(
         request: As it came.
         ask: As it was understood.
         ranked: What the engine found.
-        sources: Of its hits, by ord.
+        sources: Of its hits, by ord; a hit without one is left out, and the others keep their ranks.
         spent: Milliseconds: `took` in all, `fetch`.
     """
     kinds = list(dict.fromkeys(_KIND[leg.scale] for leg in ranked.fused.candidates.legs))
     notes = list(ranked.notes)
     if not (request.legs or ask.chosen) and request.mode in (None, "hybrid") and len(ask.legs) == 1:
         notes.append("no dense system is served: this is BM25 alone")
+    ords = ranked.ords.tolist()
+    there = [(n, sources[o]) for n, o in enumerate(ords) if o in sources]
+    degraded = list(ranked.degraded)
+    if len(there) < len(ords):
+        lost = Failure.partial("fetch", f"{len(ords) - len(there)} of {len(ords)} hits could not be fetched")
+        degraded.append(str(lost))
+        notes.append(lost.note)
     timing = asdict(ranked.timing) | {"fetch": spent.get("fetch", 0.0)}
     return SearchResult(
         query=ask.text,
@@ -82,11 +91,11 @@ def answer(
         fusion=ranked.method,
         chosen=ask.chosen,
         reranked=ranked.reranked if ask.rerank else None,
-        degraded=list(ranked.degraded),
+        degraded=degraded,
         took_ms=round(spent["took"], 1),
         encode_ms=round(ranked.timing.encode, 1),
         timing={step: round(value, 1) for step, value in timing.items()},
-        hits=[_hit(ranked, n, sources[o], request.explain) for n, o in enumerate(ranked.ords.tolist())],
+        hits=[_hit(ranked, n, source, request.explain) for n, source in there],
         notes=notes,
     )
 

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from services.deadline import Deadline
+from services.errors import Unavailable
 from services.search import sources
-from services.search.ask import Ask, Fused, Rerank
-from services.search.fusion import Candidates, fusion_named
+from services.search.ask import Ask, Fused, Rerank, Timing
+from services.search.engine import Engine
+from services.search.fusion import fusion_named
 from services.search.legs import Lexical
-from services.search.rerank import heads
+from services.search.page import page
+from services.search.request import SearchRequest
+from services.search.rerank import Head, heads
+from services.search.result import answer
 from services.search.table import fuse, side_by_side
 from services.search.trips import Trips
+from services.settings import Settings
 
 FILTERED: dict[str, Any] = {"timed_out": False, "status": 200}
 """What `filter_path` leaves of an answer without hits."""
@@ -38,15 +46,41 @@ def hit(ord_: int, text: str) -> dict[str, Any]:
     return {"fields": {"ord": [ord_]}, "_source": {"text": text}}
 
 
-def nothing() -> Fused:
-    empty = (np.empty(0, np.int32), np.empty(0, np.float32))
-    table: Candidates = side_by_side([Lexical().column], [empty])
-    return fuse(table, [0.0], *fusion_named("rrf", {}))
+def fused(*ords: int) -> Fused:
+    """BM25 alone ranked these, in this order."""
+    found = np.array(ords, np.int32), -np.arange(len(ords), dtype=np.float32)
+    return fuse(side_by_side([Lexical().column], [found]), [0.0], *fusion_named("rrf", {}))
+
+
+class Lengths:
+    """A cross-encoder: a passage's logit is the length of its text."""
+
+    async def rerank(self, model: str, query: str, texts: Sequence[str], deadline: Deadline) -> Any:
+        return np.array([len(text) for text in texts], np.float32)
+
+
+SETTINGS = Settings(home=Path("unused"))
+FUSION, PARAMS = fusion_named("rrf", {})
+ASK = Ask("index", "text", (Lexical(),), FUSION, PARAMS, rerank=Rerank("ce", 20))
+
+
+def head_of(item: dict[str, Any], *ords: int) -> Head:
+    trips = Trips(Node(item), "index", 1)  # type: ignore[arg-type]
+    models: Any = Lengths()
+    return asyncio.run(heads(ASK, ["text"], [fused(*ords)], trips, models, Deadline()))[0]
+
+
+def engine(item: dict[str, Any]) -> Engine:
+    unasked: Any = None
+    return Engine(Node(item), SETTINGS, unasked, unasked)  # type: ignore[arg-type]
+
+
+SOME = {"hits": {"hits": [hit(7, "seven"), hit(2, "two")]}} | FILTERED | {"timed_out": True}
+"""Of three, as the time was over."""
 
 
 def test_sources_are_found_by_ord() -> None:
-    answer = {"hits": {"hits": [hit(7, "seven"), hit(2, "two")]}} | FILTERED
-    assert sources.by_ord(answer) == {7: {"text": "seven"}, 2: {"text": "two"}}
+    assert sources.by_ord(SOME) == {7: {"text": "seven"}, 2: {"text": "two"}}
 
 
 def test_an_answer_without_hits_has_no_sources() -> None:
@@ -54,8 +88,39 @@ def test_an_answer_without_hits_has_no_sources() -> None:
 
 
 def test_a_search_without_candidates_is_reranked_to_nothing() -> None:
-    fusion, params = fusion_named("rrf", {})
-    ask = Ask("index", "text", (Lexical(),), fusion, params, rerank=Rerank("ce", 20))
-    trips = Trips(Node(FILTERED), "index", 1)  # type: ignore[arg-type]
-    [head] = asyncio.run(heads(ask, ["text"], [nothing()], trips, None, Deadline()))  # type: ignore[arg-type]
+    head = head_of(FILTERED)
     assert (len(head.ce), head.sources, head.failure) == (0, {}, None)
+
+
+def test_a_passage_whose_text_did_not_arrive_is_not_reranked() -> None:
+    head = head_of(SOME, 5, 7, 2)
+    np.testing.assert_array_equal(head.ce, [np.nan, 5.0, 3.0])
+    assert str(head.failure) == "rerank:partial"
+    assert "2 of 3 passages" in (head.failure.note if head.failure else "")
+
+
+def test_a_fetch_that_ran_out_of_time_gives_what_it_has() -> None:
+    found = asyncio.run(engine(SOME).sources(ASK, [5, 7, 2], {}, sources.PASSAGE))
+    assert set(found) == {7, 2}
+
+
+def test_a_fetch_that_brought_nothing_is_no_answer() -> None:
+    with pytest.raises(Unavailable, match="not one of 2 hits"):
+        asyncio.run(engine(FILTERED | {"timed_out": True}).sources(ASK, [5, 7], {}, sources.PASSAGE))
+
+
+def test_hits_that_could_not_be_fetched_are_left_out_and_the_others_keep_their_ranks() -> None:
+    ranked = page(ASK, fused(7, 5, 2), Head(), [], Timing())
+    there = {o: {"pid": f"p{o}", "ord": o, "text": str(o)} for o in (7, 2)}
+    result = answer("c", SearchRequest(query="text"), ASK, ranked, there, {"took": 1.0})
+    assert [(hit["rank"], hit["pid"]) for hit in result.hits] == [(1, "p7"), (3, "p2")]
+    assert result.degraded == ["fetch:partial"]
+    assert any("1 of 3 hits could not be fetched" in note for note in result.notes)
+
+
+def test_an_answer_whose_hits_are_all_there_lacks_nothing() -> None:
+    ranked = page(ASK, fused(7), Head(), [], Timing())
+    result = answer(
+        "c", SearchRequest(query="text"), ASK, ranked, {7: {"pid": "p7", "ord": 7, "text": ""}}, {"took": 1.0}
+    )
+    assert (len(result.hits), result.degraded) == (1, [])
