@@ -18,6 +18,7 @@ from services.gateway.upstream import Upstream
 logger = logging.getLogger(__name__)
 
 _READY = Answer(200, {"status": "ready"})
+_DEFECT = refused(500, "msmctl_exception", "a defect of msmctl: the gateway's log tells more").answer
 OWN = b"/_msmctl/"
 """Paths of the gateway itself; no index can have such a name."""
 
@@ -61,11 +62,11 @@ class Gateway:
         except (Left, asyncio.CancelledError):
             if not exchange.gone:
                 raise
-        except Exception as error:
+        except Exception:
             logger.exception("%s %r", exchange.method, exchange.path)
             if exchange.answering:
                 raise
-            await _say(exchange, refused(500, "msmctl_exception", f"a defect of msmctl: {error!r}").answer)
+            await _say(exchange, _DEFECT)
         finally:
             exchange.close()
 
@@ -117,7 +118,7 @@ async def _read(exchange: Exchange) -> tuple[list[bytes], bool]:
 
 async def _say(exchange: Exchange, answer: Answer) -> None:
     body = answer.encoded(pretty=_pretty(exchange.query))
-    more = [(b"warning", f'299 msmctl "degraded: {entry}"'.encode()) for entry in answer.warnings]
+    more = [headers.warning(entry) for entry in answer.warnings]
     if opaque := exchange.header(b"x-opaque-id"):
         more.append((b"x-opaque-id", opaque))
     kind = headers.media_type(exchange.headers)

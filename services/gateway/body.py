@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
+
 from services.gateway.native import bad, malformed
 from services.gateway.params import Params
 
@@ -22,6 +24,7 @@ _COUNTED = frozenset({"aggs", "aggregations", "track_total_hits"})
 """For all matches."""
 _WITHOUT_EFFECT = frozenset({"track_scores", "stats"})
 _UNITS = {"nanos": 1e-6, "micros": 1e-3, "ms": 1.0, "s": 1e3, "m": 6e4, "h": 3.6e6, "d": 8.64e7}
+_WHOLE = re.compile(r"[0-9]{1,18}")
 _TIME = re.compile(r"(\d+(?:\.\d+)?)(nanos|micros|ms|s|m|h|d)")
 MAX_WINDOW = 10_000
 """Hits that can be paged through (index.max_result_window)."""
@@ -62,11 +65,12 @@ def read(given: Any, params: Params, feature: str, own: frozenset[str] = frozens
 
     Raises:
         Refused: what it holds cannot be followed by an answer of ours (every such key is named), or has the
-            wrong type.
+            wrong type, or is nested deeper than can be written again.
     """
     if not isinstance(given, dict):
         raise malformed(f"a search is a JSON object, not {_type(given)}")
     body = {**given, **params.body}
+    _writable(body, feature)
     known = _FETCHED | _COUNTED | _WITHOUT_EFFECT | own | {"query", "post_filter", "from", "size", "timeout"}
     said = {key: value for key, value in body.items() if value not in (None, False, [], {})}
     refused = [key for key in said if key not in known and not (key == "sort" and by_score(said[key]))]
@@ -86,6 +90,13 @@ def read(given: Any, params: Params, feature: str, own: frozenset[str] = frozens
         timeout_ms=_milliseconds(body.get("timeout")),
         own={key: body[key] for key in own if key in body},
     )
+
+
+def _writable(body: Clause, feature: str) -> None:
+    try:
+        orjson.dumps(body)
+    except orjson.JSONEncodeError as error:
+        raise bad(f"[{feature}] the search cannot be passed on to the node: {error}") from None
 
 
 def by_score(sort: Any) -> bool:
@@ -118,7 +129,7 @@ def number(body: Clause, key: str, default: int, least: int) -> int:
     value = body.get(key)
     if value is None:
         return default
-    if isinstance(value, str) and value.isdigit():
+    if isinstance(value, str) and _WHOLE.fullmatch(value):
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
         raise malformed(f"[{key}] is a whole number, not {_type(value)}")

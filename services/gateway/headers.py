@@ -18,6 +18,8 @@ _HOP_BY_HOP = frozenset(
 _OURS = frozenset({b"host", b"expect"})
 """Said anew to the node: who is asked; that the body may come was answered here."""
 _BODY = frozenset({b"content-length", b"content-type", b"content-encoding", b"accept", b"accept-encoding"})
+_MOST_OF_A_WARNING = 200
+"""Characters: names in it may be a caller's own."""
 _COMPATIBLE = re.compile(rb"application/vnd\.elasticsearch\+[a-z-]+;\s*compatible-with=(\d+)", re.IGNORECASE)
 
 
@@ -80,3 +82,10 @@ def answer(content_type: str, length: int) -> Raw:
         (b"content-length", str(length).encode()),
         (b"x-elastic-product", b"Elasticsearch"),
     ]
+
+
+def warning(entry: str) -> tuple[bytes, bytes]:
+    """What is missing from an answer, as a `Warning` header (RFC 7234, 5.5), whatever is in it."""
+    said = "".join(letter if letter.isprintable() else " " for letter in entry[:_MOST_OF_A_WARNING])
+    quoted = said.replace("\\", "\\\\").replace('"', '\\"')
+    return b"warning", f'299 msmctl "degraded: {quoted}"'.encode()

@@ -54,12 +54,15 @@ class Node:
         """The answers, in order.
 
         Raises:
-            Refused: the node refused all of them, or one: then in the words of the first refusal.
+            Refused: the node refused all of them, or one: then in the words of the first refusal. Or they
+                cannot be written: they are nested too deep, or hold a number of more than 64 bits.
         """
-        body = b"".join(orjson.dumps(line) + b"\n" for search in searches for line in search)
+        try:
+            body = b"".join(orjson.dumps(line) + b"\n" for search in searches for line in search)
+        except orjson.JSONEncodeError as error:
+            raise bad(f"the search cannot be passed on to the node: {error}") from None
         query = b"typed_keys=true" if typed_keys else b""
-        status, answer = await self.upstream.call(b"/_msearch", query, self.headers, body)
-        parsed = orjson.loads(answer)
+        status, parsed = await self.forward(b"/_msearch", query, body)
         if status != 200:
             raise Refused(status, parsed)
         items: list[Clause] = parsed["responses"]

@@ -108,5 +108,17 @@ def test_a_client_that_leaves_in_the_middle_of_its_body_is_no_defect(
     assert caplog.records == []
 
 
+def test_a_defect_is_logged_and_not_told(caplog: pytest.LogCaptureFixture) -> None:
+    class Looking:
+        async def answer(self, *_: Any) -> None:
+            raise KeyError("secret")
+
+    wire = Wire([piece(b"{}", more=False)])
+    served(wire, Looking())
+    assert wire.status == 500
+    assert b"secret" not in wire.answered[1]["body"]
+    assert "secret" in caplog.text
+
+
 async def _all(exchange: Exchange) -> list[bytes]:
     return [chunk async for chunk in exchange.chunks()]

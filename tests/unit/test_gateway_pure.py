@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from services.gateway import body, fusing, multi, params, question, retriever, target
+from services.gateway import body, fusing, headers, multi, params, question, retriever, target
 from services.gateway.filter_path import filtered
 from services.gateway.fusing import Found
 from services.gateway.hybrid import requested
@@ -224,7 +224,8 @@ def test_the_url_wins_over_the_body() -> None:
 @pytest.mark.parametrize(
     "given",
     [
-        {"size": -1}, {"size": "many"}, {"size": 1.5}, {"size": True}, {"from": 9_999, "size": 2},
+        {"size": -1}, {"size": "many"}, {"size": "\u00b2"}, {"size": "9" * 5_000},
+        {"size": 1.5}, {"size": True}, {"from": 9_999, "size": 2},
         {"query": []}, {"query": "oil"}, {"post_filter": 3}, {"timeout": "soon"}, [], "x", 3, None,
     ],
 )  # fmt: skip
@@ -232,6 +233,12 @@ def test_wrong_types_are_a_400(given: Any) -> None:
     with pytest.raises(Refused) as refused:
         body.read(given, NOTHING, "ext.msmctl")
     assert reason(refused)
+
+
+def test_a_body_too_deep_to_be_written_again_is_a_400() -> None:
+    with pytest.raises(Refused) as refused:
+        body.read({"query": nested(505)}, NOTHING, "ext.msmctl")
+    assert refused.value.status == 400
 
 
 @pytest.mark.parametrize(
@@ -435,3 +442,10 @@ def test_packed_bodies_are_looked_at_up_to_a_limit() -> None:
     assert unpacked(b"no gzip", b"gzip") is None
     assert unpacked(gzip.compress(b"{}")[:-4], b"gzip") is None
     assert unpacked(b"{}", b"br") is None
+
+
+def test_a_warning_is_one_line_whatever_is_in_it() -> None:
+    name, value = headers.warning('encode:my "best"\r\nSet-Cookie: a\\b:unavailable')
+    assert name == b"warning"
+    assert value == rb'299 msmctl "degraded: encode:my \"best\"  Set-Cookie: a\\b:unavailable"'
+    assert len(headers.warning("x" * 1_000_000)[1]) < 300

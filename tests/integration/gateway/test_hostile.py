@@ -21,7 +21,7 @@ HOSTILE: list[bytes] = [
     b'{"ext":{"msmctl":{"query":"x"}},"highlight":7}', b'{"ext":{"msmctl":{"query":"x"}},"aggs":[1]}',
     b'{"ext":{"msmctl":{"query":"x"}},"fields":{"a":1}}', b'{"ext":{"msmctl":{"query":"x","budget_ms":-1}}}',
     b'{"ext":{"msmctl":{"query":"x"}},"track_total_hits":"perhaps"}',
-    b'{"retriever":{"rrf":{}},"msmctl":1}',
+    b'{"ext":{"msmctl":{"query":"x"}},"size":"\xc2\xb2"}', b'{"retriever":{"rrf":{}},"msmctl":1}',
     b'{"retriever":{"rrf":{"retrievers":[{"standard":7}]}}}',
     b'{"retriever":{"rrf":{"retrievers":[{"knn":{}}]}}}',
     b'{"retriever":{"linear":{"retrievers":[{"retriever":null,"weight":"x"}]}}}',
@@ -29,6 +29,9 @@ HOSTILE: list[bytes] = [
     b'{"ext":{"msmctl":{"query":"' + b"x " * 60_000 + b'"}}}', b'{"ext":{"msmctl":{"query":"\x00\xff"}}}',
     b'{"ext":{"msmctl":{}},"query":' + b'{"bool":{"must":' * DEEP + b"{}" + b"}}" * DEEP + b"}",
     b'{"ext":{"msmctl":{}},"query":' + b'{"bool":{"must":' * 400 + b'{"match_all":{}}' + b"}}" * 400 + b"}",
+    b'{"ext":{"msmctl":{}},"query":' + b'{"bool":{"must":' * 505 + b'{"match_all":{}}' + b"}}" * 505 + b"}",
+    b'{"retriever":{"rrf":{"retrievers":[{"standard":{"query":'
+    + b'{"bool":{"must":' * 150 + b'{"match_all":{}}' + b"}}" * 150 + b"}}]}}}",
     b'{"retriever":' + b'{"rrf":{"retrievers":[' * 300 + b'{"standard":{}}' + b"]}}" * 300 + b"}",
 ]  # fmt: skip
 

@@ -1,0 +1,45 @@
+"""Searches of ours at the node: what cannot be written, what is no answer."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from services.gateway.native import Refused
+from services.gateway.node import Node
+from services.gateway.upstream import Upstream
+
+
+class Saying(Upstream):
+    """A node that always says the same."""
+
+    def __init__(self, status: int, body: bytes) -> None:
+        super().__init__("http://127.0.0.1:1")
+        self.said = status, body
+
+    async def call(self, *_: Any) -> tuple[int, bytes]:
+        return self.said
+
+
+def asked(body: dict[str, Any], status: int = 200, answer: bytes = b'{"responses":[]}') -> int:
+    """The status of the refusal."""
+    with pytest.raises(Refused) as refused:
+        asyncio.run(Node(Saying(status, answer), {}, {}).msearch([({}, body)]))
+    return refused.value.status
+
+
+def test_a_body_too_deep_to_be_passed_on_is_a_400() -> None:
+    query: dict[str, Any] = {"match_all": {}}
+    for _ in range(150):
+        query = {"bool": {"must": query}}
+    assert asked({"query": query}) == 400
+
+
+def test_a_number_too_large_to_be_passed_on_is_a_400() -> None:
+    assert asked({"track_total_hits": 10**30}) == 400
+
+
+def test_what_is_no_json_is_a_502() -> None:
+    assert asked({}, 200, b"<html>") == 502
