@@ -100,7 +100,10 @@ class ModelsProcess(Server):
         answer = await self.channel.get(wire.READY)
         if answer is None:
             return [f"{self.channel.url} does not answer"]
-        reasons: list[str] = answer.json()["reasons"]
+        try:
+            reasons: list[str] = answer.json()["reasons"]
+        except (ValueError, KeyError, TypeError):
+            return [f"{self.channel.url}{wire.READY} answers something else: is it the models process?"]
         return [f"{self.channel.url}: {why}" for why in reasons]
 
 

@@ -30,6 +30,7 @@ from services.inference.choose import models
 from services.inference.local import beginning
 from services.inference.models import Embedded
 from services.inference.remembering import RememberingModels
+from services.inference.servers import ModelsProcess
 from services.inference.token_cache import TokenCache
 from services.settings import Settings, load
 from services.store import Store
@@ -151,6 +152,17 @@ class TestChannel:
                 with pytest.raises(Unavailable, match="does not answer"):
                     await ask("/at-once", 1000)
                 await channel.close()
+
+        asyncio.run(scenario())
+
+    def test_what_answers_as_no_models_process_does_is_a_reason_for_not_being_ready(self) -> None:
+        async def scenario() -> None:
+            async with await asyncio.start_server(self.serve, "127.0.0.1", 0) as server:
+                port = server.sockets[0].getsockname()[1]
+                process = ModelsProcess(Channel(f"http://127.0.0.1:{port}", "/", None))
+                (reason,) = await process.unready()
+                assert "/readyz answers something else" in reason
+                await process.close()
 
         asyncio.run(scenario())
 
