@@ -19,6 +19,12 @@ SHARD = re.compile(r"(?P<subset>[^/]+)/(?P<split>[^/]+)-\d{5}-of-\d{5}\.parquet"
 _MADE = "Made by `msmctl export`; "
 
 
+def table_of(name: str) -> str | None:
+    """The table, `<subset>/<split>`, that a file (below the folder) is a shard of."""
+    shard = SHARD.fullmatch(name)
+    return shard and f"{shard['subset']}/{shard['split']}"
+
+
 def is_ours(folder: Path) -> bool:
     """Whether the card is there no more than we made it."""
     path = folder / NAME

@@ -97,8 +97,8 @@ def plan(collection: Collection, request: ExportRequest) -> Planned:
     outputs = declared.outputs(reading, options)
     label = _label(declared, reading, options)
     place: Place = FolderPlace(request.file, label) if declared.folder else FilePlace(request.file)
-    place.check(outputs, force=request.force)
     inputs = inputs_of(declared.name, options, reading, compression=place.compression)
+    place.check(outputs, inputs, force=request.force)
     fresh = not request.force and place.is_fresh(inputs)
     return Planned(request, reading, outputs, place, inputs, fresh, _stale(reading))
 

@@ -40,12 +40,17 @@ class Place(ABC):
     compression: str
 
     @abstractmethod
-    def check(self, outputs: Sequence[Output], *, force: bool) -> None:
+    def check(self, outputs: Sequence[Output], inputs: ExportInputs, *, force: bool) -> None:
         """Refuse a place that cannot be written, before any work is done.
+
+        Args:
+            outputs: What will be written.
+            inputs: What of.
+            force: Replace what is none of our exports, or belongs to another one.
 
         Raises:
             InputError: no such folder, or one that may not be written to, or a file instead of a folder.
-            Conflict: something is there that is none of our exports.
+            Conflict: something is there that is none of our exports, or another one's.
         """
 
     @abstractmethod
@@ -82,7 +87,7 @@ class FilePlace(Place):
         self._partial = path.with_name(f".{path.name}.partial")
         self._progress = path.with_name(f".{path.name}.progress")
 
-    def check(self, outputs: Sequence[Output], *, force: bool) -> None:
+    def check(self, outputs: Sequence[Output], inputs: ExportInputs, *, force: bool) -> None:
         """See `Place`."""
         if self.path.is_dir():
             raise InputError(
@@ -127,7 +132,7 @@ class FolderPlace(Place):
         self.compression = "zstd"
         self._work = path / f".{label}.partial"
 
-    def check(self, outputs: Sequence[Output], *, force: bool) -> None:
+    def check(self, outputs: Sequence[Output], inputs: ExportInputs, *, force: bool) -> None:
         """See `Place`."""
         if self.path.exists() and not self.path.is_dir():
             raise InputError(
@@ -139,10 +144,26 @@ class FolderPlace(Place):
         if any(output.table for output in outputs) and not card.is_ours(self.path):
             raise _not_ours(self.path / card.NAME)
         if read_manifest(self.manifest_path) is None and not self._work.exists():
-            for output in outputs:
-                for found in self.path.glob(f"{output.name}*" if output.table else output.name):
-                    if is_output(output, found.relative_to(self.path)):
-                        raise _not_ours(found)
+            self._require_free(outputs, inputs)
+
+    def _require_free(self, outputs: Sequence[Output], inputs: ExportInputs) -> None:
+        """Only what every split's export has alike, such as the corpus, may be there from another one."""
+        owners: dict[str, list[ExportInputs]] = {}
+        for path in self.path.glob("*.manifest.json"):
+            if manifest := read_manifest(path):
+                for file in manifest.files:
+                    owners.setdefault(file.name, []).append(manifest.inputs)
+        for output in outputs:
+            for found in self.path.glob(f"{output.name}*" if output.table else output.name):
+                name = found.relative_to(self.path)
+                if not is_output(output, name):
+                    continue
+                owned = owners.get(str(name))
+                if owned is None:
+                    raise _not_ours(found)
+                for owner in owned:
+                    if (owner.format, owner.collection) != (inputs.format, inputs.collection):
+                        raise _anothers(found, owner)
 
     def is_fresh(self, inputs: ExportInputs) -> bool:
         """See `Place`."""
@@ -163,14 +184,21 @@ class FolderPlace(Place):
             card.write(self.path, without=self.manifest_path)
             before = read_manifest(self.manifest_path)
             _write(self.manifest_path, manifest)
-            for old in before.files if before else ():
-                (self.path / old.name).unlink(missing_ok=True)
+            earlier = {file.name for file in before.files} if before else set()
+            for old in earlier | self._shards_of(files):
+                (self.path / old).unlink(missing_ok=True)
             for file in files:
                 target = self.path / file.name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 file.path.replace(target)
             shutil.rmtree(self._work)
             card.write(self.path)
+
+    def _shards_of(self, files: Sequence[Written]) -> set[str]:
+        """What lies there of the same tables, perhaps from another split's export in more shards or fewer."""
+        tables = {card.table_of(file.name) for file in files} - {None}
+        there = (str(path.relative_to(self.path)) for path in self.path.glob("*/*.parquet"))
+        return {name for name in there if card.table_of(name) in tables}
 
     def discard(self) -> None:
         """See `Place`."""
@@ -193,8 +221,7 @@ def is_output(output: Output, name: Path) -> bool:
     """Whether a file (below the folder) is one that an output writes."""
     if not output.table or output.name.endswith(".parquet"):
         return str(name) == output.name
-    shard = card.SHARD.fullmatch(str(name))
-    return shard is not None and f"{shard['subset']}/{shard['split']}" == output.name
+    return card.table_of(str(name)) == output.name
 
 
 def _check_folder(folder: Path) -> None:
@@ -210,6 +237,13 @@ def _not_ours(path: Path) -> Conflict:
     return Conflict(
         f"{path}: exists, and no export's manifest lies beside it",
         hint="choose another name, or overwrite it with --force",
+    )
+
+
+def _anothers(path: Path, owner: ExportInputs) -> Conflict:
+    return Conflict(
+        f"{path}: belongs to the export of `{owner.format}` from collection '{owner.collection}'",
+        hint="choose another folder, or overwrite it with --force",
     )
 
 

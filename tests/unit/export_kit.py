@@ -45,11 +45,14 @@ def numbered(name: str) -> str:
     return f"10{name[1:]}" if name[0] == "p" else name[1:]
 
 
-def small(folder: Path, *, scored: bool = True, integers: bool = False, split: str = "train") -> Collection:
+def small(
+    folder: Path, *, scored: bool = True, integers: bool = False, split: str = "train", name: str = "small"
+) -> Collection:
     """The collection; with `integers` its ids are, as `numbered` gives them."""
     as_ = numbered if integers else str
     collection = make(
         folder,
+        name=name,
         passages={as_(pid): text for pid, text in TEXTS.items()},
         queries={split: {as_(qid): text for qid, text in QUERIES.items()}},
         qrels={split: [(as_(qid), as_(pid), grade) for qid, pid, grade in JUDGED]},

@@ -19,6 +19,7 @@ from small_scores import save_scores
 from services.errors import CheckFailed, Conflict, InputError, NotFound
 from services.exports import shards
 from services.exports.export import plan, summary, write
+from services.exports.recorded import changed_files
 
 
 def named(*triples):
@@ -185,6 +186,48 @@ def test_subsets_and_splits_share_a_folder_and_its_card_lists_them(tmp_path):
         ("q1", "p1", "p5"), ("q2", "p3", "p4")
     )  # fmt: skip
     assert len(loaded(out, "triplet-all-ids")) == 8
+
+
+@pytest.mark.parametrize(
+    ("name", "shared"),
+    [
+        ("triplet-ids", ["triplet-ids/ids.parquet"]),
+        ("msmarco", ["corpus/train-00000-of-00001.parquet", "queries/train-00000-of-00001.parquet"]),
+        ("pylate-kd", ["documents/train-00000-of-00001.parquet", "queries/train-00000-of-00001.parquet"]),
+    ],
+)
+def test_a_second_split_shares_the_files_that_all_splits_have_alike(tmp_path, name, shared):
+    collection, out = small(tmp_path), tmp_path / "out"
+    export(collection, name, out)
+    before = files(out)
+    export(small(tmp_path / "b", split="dev"), name, out, split="dev")
+    after = files(out)
+    assert {one: after[one] for one in shared} == {one: before[one] for one in shared}
+    assert {f"{name}.train.manifest.json", f"{name}.dev.manifest.json"} <= set(after)
+    assert not list(changed_files(out))
+    assert plan(collection, request(name, out)).fresh
+
+
+def test_a_second_split_leaves_no_shards_of_the_earlier_state_beside_its_own(tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    with monkeypatch.context() as smaller:
+        smaller.setattr("services.exports.texts.BLOCK", 3)
+        smaller.setattr(shards, "SHARD_BYTES", 1)
+        export(small(tmp_path), "msmarco", out)
+    assert len(list((out / "corpus").iterdir())) == 2
+    export(small(tmp_path / "b", split="dev"), "msmarco", out, split="dev")
+    assert [path.name for path in (out / "corpus").iterdir()] == ["train-00000-of-00001.parquet"]
+    assert [row["passage_id"] for row in loaded(out, "corpus")] == list(TEXTS)
+
+
+@pytest.mark.parametrize(("of", "second"), [("small", "pylate-kd"), ("other", "msmarco")])
+def test_what_another_formats_or_collections_export_has_written_is_not_replaced(tmp_path, of, second):
+    out = tmp_path / "out"
+    export(small(tmp_path / "a", split="dev", name=of), "msmarco", out, split="dev")
+    before = files(out)
+    with pytest.raises(Conflict, match=f"belongs to the export of `msmarco` from collection '{of}'"):
+        export(small(tmp_path), second, out)
+    assert files(out) == before
 
 
 def test_splits_whose_names_begin_alike_stay_apart_and_a_dash_becomes_what_the_library_takes(tmp_path):
