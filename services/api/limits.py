@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 BODY_BYTES = 8 * 2**20
+BODIES_BYTES = 64 * 2**20
+"""Of the bodies of all requests together."""
+SMALL_BODY = 64 * 2**10
+"""Of each body so many bytes do not count there."""
 BODY_SECONDS = 30.0
 """For a whole body to arrive."""
 LONGEST_MS = 20_000.0

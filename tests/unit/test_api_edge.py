@@ -12,6 +12,7 @@ from fastapi import APIRouter, FastAPI
 from pydantic import BaseModel
 
 from services import errors
+from services.api.edge.body_room import BodyRoom
 from services.api.edge.tracked import Tracked
 from services.api.edge.whole_body import WholeBody
 from services.api.errors import Forbidden, TooLarge, TooOften, Unauthenticated
@@ -62,7 +63,8 @@ class Site:
 
         self.app.include_router(router)
         handle_problems(self.app)
-        self.app.add_middleware(WholeBody, metrics=self.metrics, most=LIMIT, seconds=0.2)
+        self.room = BodyRoom(most=1500, small=100)
+        self.app.add_middleware(WholeBody, metrics=self.metrics, most=LIMIT, seconds=0.2, room=self.room)
         self.app.add_middleware(Tracked, metrics=self.metrics)
 
     def counted(self, name: str, **labels: str) -> float | None:
@@ -145,6 +147,28 @@ def test_a_body_that_does_not_arrive_is_not_waited_for() -> None:
         raise AssertionError
 
     assert problem(asyncio.run(ask(Site().app, "/echo", [b'{"na', b""], None, silent)))["status"] == 408
+
+
+def test_bodies_together_hold_no_more_than_they_may_and_small_ones_are_read_all_the_same() -> None:
+    async def course() -> tuple[Site, list[Any]]:
+        site = Site()
+        filled = asyncio.Event()
+
+        async def silent() -> Message:
+            filled.set()
+            await asyncio.sleep(60)
+            raise AssertionError
+
+        slow = asyncio.create_task(ask(site.app, "/echo", [b"x" * 500, b"x" * 500, b""], None, silent))
+        other = asyncio.create_task(ask(site.app, "/echo", [b"x" * 800, b""], None, silent))
+        await filled.wait()
+        small = await ask(site.app, "/echo", [b'{"name":"x"}'])
+        return site, [small, await other, await slow]
+
+    site, (small, other, slow) = asyncio.run(course())
+    assert small[0] == 200
+    assert sorted(problem(answer)["status"] for answer in (other, slow)) == [408, 429]
+    assert site.room.held == 0
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from services.api.edge.body_room import BodyRoom, Place
 from services.api.errors import TooLarge, TooSlow
 from services.api.limits import BODY_BYTES, BODY_SECONDS
 from services.api.metrics import Metrics
@@ -22,36 +23,44 @@ class WholeBody:
         metrics: Counts those who left.
         most: Bytes of a body.
         seconds: For a body to arrive.
+        room: What the bodies of all requests share; None: room of its own.
     """
 
     def __init__(
-        self, app: ASGIApp, metrics: Metrics, most: int = BODY_BYTES, seconds: float = BODY_SECONDS
+        self,
+        app: ASGIApp,
+        metrics: Metrics,
+        most: int = BODY_BYTES,
+        seconds: float = BODY_SECONDS,
+        room: BodyRoom | None = None,
     ) -> None:
         self._app = app
         self._metrics = metrics
         self._most = most
         self._seconds = seconds
+        self._room = room or BodyRoom()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One connection's next request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        try:
-            body = await self._read(scope, receive)
-        except MsmError as error:
-            await of_error(error, scope["state"]["request_id"])(scope, receive, send)
-            return
-        if body is None:
-            self._metrics.left.inc()
-            return
-        await self._answer(scope, body, receive, send)
+        with self._room.place() as place:
+            try:
+                body = await self._read(scope, receive, place)
+            except MsmError as error:
+                await of_error(error, scope["state"]["request_id"])(scope, receive, send)
+                return
+            if body is None:
+                self._metrics.left.inc()
+                return
+            await self._answer(scope, body, receive, send)
 
-    async def _read(self, scope: Scope, receive: Receive) -> bytes | None:
+    async def _read(self, scope: Scope, receive: Receive, place: Place) -> bytes | None:
         """The body; None where the sender left before its end.
 
         Raises:
-            TooLarge, TooSlow: before more is read than may be.
+            TooLarge, TooSlow, Overloaded: before more is read than may be.
         """
         declared = dict(scope["headers"]).get(b"content-length", b"0")
         if not declared.isdigit() or int(declared) > self._most:
@@ -67,6 +76,7 @@ class WholeBody:
                     size += len(pieces[-1])
                     if size > self._most:
                         raise self._too_large()
+                    place.grow(size)
                     if not message.get("more_body", False):
                         return b"".join(pieces)
         except TimeoutError:
