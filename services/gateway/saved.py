@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Literal, Self
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from services.errors import MsmError, NotFound, UsageError
 from services.search.request import RerankSpec
@@ -67,12 +67,13 @@ def remove(store: Store, alias: str) -> Saved:
     """Forget an alias; returns what was saved.
 
     Raises:
-        NotFound: nothing was.
+        NotFound: nothing was. MsmError: its file is damaged.
     """
-    found = load(store).get(alias)
+    key = _key(alias)
+    found = _read(store, key)
     if found is None:
         raise NotFound(f"nothing is saved for alias '{alias}'", hint="`msmctl gateway ls` lists what is")
-    store.remove(_key(alias))
+    store.remove(key)
     return found
 
 
@@ -82,16 +83,22 @@ def load(store: Store) -> dict[str, Saved]:
     Raises:
         MsmError: a file is damaged.
     """
-    found = {}
-    for name in store.children(_FOLDER):
-        value = store.read_json(f"{_FOLDER}/{name}")
-        if value is not None:  # removed since it was listed
-            try:
-                found[value["alias"]] = Saved.model_validate(value)
-            except (ValueError, KeyError, TypeError) as error:
-                where = store.location(f"{_FOLDER}/{name}")
-                raise MsmError(f"{where}: damaged: {error}", hint="remove it; set the alias again") from error
-    return found
+    found = (_read(store, f"{_FOLDER}/{name}") for name in store.children(_FOLDER))
+    return {saved.alias: saved for saved in found if saved}
+
+
+def _read(store: Store, key: str) -> Saved | None:
+    """What one file says; None where there is none, or no longer.
+
+    Raises:
+        MsmError: it is damaged.
+    """
+    value = store.read_json(key)
+    try:
+        return None if value is None else Saved.model_validate(value)
+    except ValidationError as error:
+        where = store.location(key)
+        raise MsmError(f"{where}: damaged: {error}", hint="remove it; set the alias again") from error
 
 
 def _key(alias: str) -> str:
@@ -134,13 +141,32 @@ class Aliases:
         return any(alias.encode() in body for alias in self._known)
 
     async def read(self) -> None:
-        """Read what is saved; what cannot be read leaves the last state in force."""
+        """Read what is saved. What cannot be read leaves its last state in force: one alias, or all."""
         try:
-            self._known = await asyncio.to_thread(load, self.store)
-        except (MsmError, OSError) as error:
-            logger.warning("saved aliases cannot be read, the last ones count: %s", error)
+            self._known = await asyncio.to_thread(self._readable)
+        except Exception as error:
+            _tell("saved aliases", error)
+
+    def _readable(self) -> dict[str, Saved]:
+        known = {}
+        for name in self.store.children(_FOLDER):
+            alias = unquote(name.removesuffix(".json"))
+            try:
+                saved = _read(self.store, f"{_FOLDER}/{name}")
+            except Exception as error:
+                _tell(f"saved alias '{alias}'", error)
+                saved = self._known.get(alias)
+            if saved:
+                known[saved.alias] = saved
+        return known
 
     async def _read_on(self) -> None:
         while True:
             await asyncio.sleep(PERIOD)
             await self.read()
+
+
+def _tell(what: str, error: Exception) -> None:
+    """In the log; with its trace where it is a defect rather than the store's state."""
+    defect = None if isinstance(error, MsmError | OSError) else error
+    logger.warning("%s cannot be read, the last state counts: %s", what, error, exc_info=defect)

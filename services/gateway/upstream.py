@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
 from typing import Self
+from urllib.parse import unquote_to_bytes
 
 import aiohttp
 from multidict import CIMultiDict
@@ -24,6 +26,7 @@ _SMALL = 1 << 18
 """Bytes of a body that is sent in one piece; a larger one is streamed."""
 _HEADER = 1 << 16
 """Bytes of one header: the node's warnings are longer than aiohttp expects."""
+_SEPARATOR = re.compile(rb"[/\\]")
 _AUTOMATIC = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 
 
@@ -63,8 +66,10 @@ class Upstream:
         """Where a path of the gateway lies at the node, byte for byte.
 
         Raises:
-            Refused: it is not UTF-8.
+            Refused: it is not UTF-8, or would leave the path in front.
         """
+        if self._prefix and b".." in _SEPARATOR.split(unquote_to_bytes(path)):
+            raise bad("the path holds a segment [..]")
         try:
             return URL.build(
                 scheme=self._url.scheme,

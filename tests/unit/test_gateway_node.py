@@ -43,3 +43,18 @@ def test_a_number_too_large_to_be_passed_on_is_a_400() -> None:
 
 def test_what_is_no_json_is_a_502() -> None:
     assert asked({}, 200, b"<html>") == 502
+
+
+@pytest.mark.parametrize(
+    "path", [b"/../admin", b"/i/../../admin", b"/%2e%2E/admin", b"/..%2fadmin", b"/.%2e", b"/..%5cadmin"]
+)
+def test_a_path_in_front_of_the_node_cannot_be_left(path: bytes) -> None:
+    with pytest.raises(Refused) as refused:
+        Upstream("http://x:1/es").url(path, b"")
+    assert refused.value.status == 400
+
+
+def test_a_path_in_front_of_the_node_is_put_in_front() -> None:
+    assert str(Upstream("http://x:1/es/").url(b"/i/_doc/a..b%2F...", b"q=..")) == (
+        "http://x:1/es/i/_doc/a..b%2F...?q=.."
+    )
