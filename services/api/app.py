@@ -13,6 +13,7 @@ from fastapi import FastAPI
 
 from services.api import collections, health, models, queries, search
 from services.api.console import indices, jobs, negatives, overview
+from services.api.console.console import Console
 from services.api.edge.tracked import Tracked
 from services.api.edge.whole_body import WholeBody
 from services.api.metrics import Metrics
@@ -53,8 +54,10 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
         async with running(settings, metrics) as service:
             warming = asyncio.create_task(_warm(service))
-            yield {"service": service}
+            console = Console(settings, service.store)
+            yield {"service": service, "console": console}
             warming.cancel()
+            console.close()
 
     app = Documented(
         title="msmctl",

@@ -129,6 +129,11 @@ class Ledger:
         ids = self.documents.find("jobs", "state", states, limit)
         return [job for job in self.jobs_by_id(ids) if job.state in states]
 
+    def jobs_of(self, collections: Sequence[str], limit: int = 1000) -> list[Job]:
+        """Jobs of some collections, newest first."""
+        ids = self.documents.find("jobs", "collection", collections, limit)
+        return [job for job in self.jobs_by_id(ids) if job.state in records.STATES]
+
     def change_job(self, job_id: str, change: Callable[[Job], Job | None]) -> Job:
         """Apply a change to the present job, again and again until nobody else wrote in between.
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from functools import cached_property, lru_cache
+import threading
+from functools import lru_cache
 from typing import Annotated
 
 from elasticsearch import Elasticsearch
 from fastapi import Depends, Request
 
-from services.api.service import service_of
 from services.collections.collection import Collection
 from services.collections.current import resolve
 from services.elastic.client import connect
-from services.jobs.context import context_for, open_ledger
+from services.jobs.context import open_ledger
+from services.jobs.kind import Context
 from services.jobs.ledger import Ledger
 from services.settings import Settings
 from services.store import Store
@@ -23,17 +24,26 @@ _KEPT = 8
 
 
 class Console:
-    """Whatever is asked here waits for its answer: in threads, beside the loop that serves searches."""
+    """Whatever is asked here waits for its answer: in threads, beside the loop that serves searches.
+
+    One client and one ledger, from the first request that needs them until `close`: pages ask every second.
+    """
 
     def __init__(self, settings: Settings, store: Store) -> None:
         self.settings = settings
         self.store = store
+        self._lock = threading.Lock()
+        self._client: Elasticsearch | None = None
+        self._ledger: Ledger | None = None
         self._opened = lru_cache(_KEPT)(lambda name, _version: Collection.open(store, name))
 
-    @cached_property
+    @property
     def elastic(self) -> Elasticsearch:
         """The node, as the console's user."""
-        return connect(self.settings, USER)
+        with self._lock:
+            if self._client is None:
+                self._client = connect(self.settings, USER)
+            return self._client
 
     @property
     def ledger(self) -> Ledger:
@@ -42,7 +52,10 @@ class Console:
         Raises:
             Unavailable: Elasticsearch does not answer.
         """
-        return open_ledger(context_for(self.settings, USER))
+        # Without the lock: while the node is away nobody waits for another's attempt; two ledgers do no harm.
+        if self._ledger is None:
+            self._ledger = open_ledger(Context(self.settings, self.store, elastic=lambda: self.elastic))
+        return self._ledger
 
     def collection(self, name: str) -> Collection:
         """The present state of a collection; what was read of it is kept while it stays the same.
@@ -53,14 +66,16 @@ class Console:
         present = Collection.open(self.store, resolve(self.store, name))
         return self._opened(name, present.state.version)
 
+    def close(self) -> None:
+        """Close connections."""
+        with self._lock:
+            if self._client is not None:
+                self._client.close()
+
 
 def console_of(request: Request) -> Console:
     """The console of the application; a dependency."""
-    app = request.app
-    if not hasattr(app.state, "console"):
-        service = service_of(request)
-        app.state.console = Console(service.settings, service.store)
-    found: Console = app.state.console
+    found: Console = request.state.console
     return found
 
 

@@ -22,9 +22,10 @@ Admin = Annotated[Key, Depends(allowed("admin"))]
 
 @router.get("", responses=responses())
 def jobs(console: Consoled, key: Admin, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> dict[str, Any]:
-    """The newest jobs first."""
-    found = console.ledger.jobs(limit=limit)
-    return {"jobs": [summary(job) for job in found if key.reaches(job.collection)]}
+    """The newest jobs first, of the collections that the key may ask."""
+    ledger = console.ledger
+    found = ledger.jobs_of(key.collections, limit) if key.collections else ledger.jobs(limit=limit)
+    return {"jobs": [summary(job) for job in found]}
 
 
 @router.get("/{job}", responses=responses(404))
