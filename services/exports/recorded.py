@@ -23,7 +23,7 @@ def changed_files(place: Path) -> Iterator[tuple[Path, str]]:
     """Files that differ from their manifests, each with how; those that no manifest names are nobody's.
 
     Args:
-        place: A file, or a folder whose manifests count.
+        place: A file, or a folder: what lies in it counts.
     """
     for one in _recorded(place.absolute()):
         if not one.path.is_file():
@@ -35,11 +35,11 @@ def changed_files(place: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _recorded(place: Path) -> Iterator[Recorded]:
-    """What is recorded of a file, beside it or (of a subset's shard) a folder above; of a folder, in it."""
-    folders = [place] if place.is_dir() else [place.parent, place.parent.parent]
+    """What is recorded of a place, in it, beside it or (of a subset's shard) a folder above."""
+    folders = [place, place.parent] if place.is_dir() else [place.parent, place.parent.parent]
     for folder in folders:
         for path in sorted(folder.glob("*.manifest.json")):
-            yield from (one for one in _of(path) if place.is_dir() or one.path == place)
+            yield from (one for one in _of(path) if one.path.is_relative_to(place))
 
 
 def _of(path: Path) -> list[Recorded]:

@@ -230,6 +230,17 @@ def test_what_another_formats_or_collections_export_has_written_is_not_replaced(
     assert files(out) == before
 
 
+def test_a_subset_alone_is_held_against_the_manifest_above_it(tmp_path):
+    out = tmp_path / "out"
+    export(small(tmp_path), "triplet", out)
+    export(small(tmp_path / "b"), "triplet-all", out)
+    changed, other = (out / name / "train-00000-of-00001.parquet" for name in ("triplet", "triplet-all"))
+    changed.write_bytes(changed.read_bytes()[:-1] + b"!")
+    other.unlink()
+    assert dict(changed_files(changed.parent)) == {changed: "its sha256 is not that of its manifest"}
+    assert dict(changed_files(other.parent)) == {other: "its manifest names it, and it is not there"}
+
+
 def test_splits_whose_names_begin_alike_stay_apart_and_a_dash_becomes_what_the_library_takes(tmp_path):
     export(small(tmp_path, split="dl"), "triplet", tmp_path / "out", split="dl")
     export(small(tmp_path / "b", split="dl-19"), "triplet-all", tmp_path / "out", split="dl-19")
