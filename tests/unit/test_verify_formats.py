@@ -235,6 +235,27 @@ def test_ids_that_are_positions_are_read_through_the_table_beside_them(tmp_path:
     assert found(verify(folder, named)) == {"unknown_pids": 1}
 
 
+@pytest.mark.parametrize("beside", [True, False], ids=["beside its table", "alone"])
+def test_numbers_that_are_no_integers_are_no_ids(small: Collection, tmp_path: Path, beside: bool) -> None:
+    folder = tmp_path / "triplet-ids"
+    folder.mkdir()
+    pq.write_table(pa.table({"query": [0.0], "positive": [0.0], "negative": [2.0]}), folder / "train.parquet")
+    if beside:
+        pq.write_table(pa.table({"kind": ["passage"], "ord": [0], "id": ["1"]}), folder / "ids.parquet")
+    report = verify(folder, small)
+    assert found(report) == {"malformed": 1}
+    assert report.examples[0]["what"] == "'query' is a column of double, which is no type of ids"
+
+
+def test_ids_that_are_strings_are_no_positions(small: Collection, tmp_path: Path) -> None:
+    folder = tmp_path / "triplet-ids"
+    folder.mkdir()
+    rows = pa.table({"query_id": ["10"], "positive_id": ["1"], "negative_id": ["5"]})
+    pq.write_table(rows, folder / "train.parquet")
+    pq.write_table(pa.table({"kind": ["passage"], "ord": [0], "id": ["1"]}), folder / "ids.parquet")
+    assert found(verify(folder, small)) == {}
+
+
 def test_a_list_named_like_ours_hides_nothing(small: Collection, tmp_path: Path) -> None:
     report = verify(jsonl({"qid": 10, "pos": [1], "neg": {"pos": [99], "passages": [98]}})(tmp_path), small)
     assert found(report) == {"unknown_pids": 2}

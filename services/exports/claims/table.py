@@ -23,6 +23,7 @@ _LABELS = ("label", "labels")
 _DOCUMENTS = ("passage_id", "corpus_id", "document_ids", "doc_ids", "document", "passage", "positive", "text")
 _QUERY_TEXTS = ({"query_id", "query"}, {"query_id", "text"})
 _PASSAGE_TEXTS = ({"passage_id", "passage"}, {"document_id", "text"})
+_VALUES = (*_LABELS, "score", "scores")
 _NAMES = "ids.parquet"
 """Beside shards whose integers are positions: what they stand for."""
 Parse = Callable[[dict[str, Any], int], Entry]
@@ -43,7 +44,13 @@ def open_table(file: Path, read: Read) -> Claims:
     schema = source.schema_arrow
     name, parse, columns = _recognised(file, schema)
     text = _is_text(schema.field(columns[-1]).type) and not columns[-1].endswith(("_id", "_ids"))
-    ords = not text and file.name != _NAMES and (file.parent / _NAMES).is_file()
+    kinds = {column: _plain(schema.field(column).type) for column in columns if column not in _VALUES}
+    integers = all(map(pt.is_integer, kinds.values()))
+    ords = integers and file.name != _NAMES and (file.parent / _NAMES).is_file()
+    for column, kind in kinds.items():
+        if pt.is_floating(kind) or pt.is_decimal(kind):
+            parse = _refused(f"'{column}' is a column of {kind}, which is no type of ids")
+            break
     entries = _entries(file, source, columns, parse, read)
     pairs = name == "scores-parquet" and not pt.is_nested(schema.field(columns[-1]).type)
     return Claims(name, entries, texts=text and name != "texts", ords=ords, pairs=pairs)
@@ -88,12 +95,23 @@ def _named(row: dict[str, Any], line: int) -> Entry:
     return Entry(line, other=[row["id"]]) if passage else Entry(line, qid=row["id"])
 
 
+def _refused(why: str) -> Parse:
+    def parse(row: dict[str, Any], line: int) -> Entry:
+        raise ValueError(why)
+
+    return parse
+
+
 def _is_text(kind: pa.DataType) -> bool:
+    kind = _plain(kind)
+    return bool(pt.is_string(kind) or pt.is_large_string(kind))
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    """The type of single values, without lists and dictionaries."""
     if pt.is_list(kind) or pt.is_large_list(kind):
         kind = kind.value_type
-    if pt.is_dictionary(kind):
-        kind = kind.value_type
-    return bool(pt.is_string(kind) or pt.is_large_string(kind))
+    return kind.value_type if pt.is_dictionary(kind) else kind
 
 
 def _tuples(query: str, positive: str, negatives: list[str]) -> Parse:
