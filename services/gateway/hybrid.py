@@ -87,7 +87,7 @@ class Hybrid:
         try:
             version = await self.engine.served.of(self.collection, self.deadline)
             ask = await self._ask(version)
-            ranked = await self.engine.rank(ask)
+            ranked = await self.engine.rank(replace(ask, filters=(*ask.filters, *self._post)))
             clause = await self._clause(ask)
         except MsmError as error:
             raise natural(error) from error
@@ -101,7 +101,7 @@ class Hybrid:
                 lambda hit: hit["sort"][0],
                 {"sort": ["ord"]},
             ),
-            Matches({"bool": {"must": [clause], "filter": self._conditions}}),
+            Matches({"bool": {"must": [clause], "filter": list(ask.filters)}}),
             self.body,
             clause,
             _best(ranked),
@@ -111,10 +111,11 @@ class Hybrid:
         return {"timed_out": late, **answer}, ranked
 
     @property
-    def _conditions(self) -> list[Clause]:
-        return question.conditions(self.body.query)
+    def _post(self) -> list[Clause]:
+        return [self.body.post_filter] if self.body.post_filter else []
 
     async def _ask(self, version: Version) -> Ask:
+        """What is asked; its filters are those that count, without `post_filter`."""
         other = names.parse(self.engine.settings, self.index)
         if other is not None and self.index != version.passages:
             alias = names.passages_alias(self.engine.settings, self.collection)
@@ -126,8 +127,7 @@ class Hybrid:
         legs = tuple(
             replace(leg, clause=scored) if scored and isinstance(leg, Lexical) else leg for leg in ask.legs
         )
-        post = [self.body.post_filter] if self.body.post_filter else []
-        filters = (*ask.filters, *self._conditions, *post)
+        filters = (*ask.filters, *question.conditions(self.body.query))
         return replace(ask, index=self.index, legs=legs, filters=filters)
 
     async def _clause(self, ask: Ask) -> Clause:

@@ -71,6 +71,16 @@ def test_a_cross_encoder_orders_the_head(ends: Ends, sample: Sample, reranker: t
     assert scores == sorted(scores, reverse=True)
 
 
+def test_filters_of_ext_narrow_hits_totals_and_aggregations(ends: Ends, sample: Sample) -> None:
+    asked = {"query": {"match": {"text": "water"}}, "aggs": {"topics": {"terms": {"field": "meta.topic"}}}}
+    path = f"/msm-{sample.name}/_search"
+    _, _, answer = ends.ask(path, asked | {"ext": {"msmctl": {"filters": ["topic=nature"]}}})
+    wanted = {"bool": {"must": asked["query"], "filter": {"term": {"meta.topic": "nature"}}}}
+    expected = ends.client(ends.node).search(index=f"msm-{sample.name}", query=wanted, aggs=asked["aggs"])
+    assert answer["hits"]["total"] == expected["hits"]["total"]
+    assert answer["aggregations"] == expected["aggregations"]
+
+
 def test_post_filter_narrows_the_hits_and_not_the_aggregations(ends: Ends, sample: Sample) -> None:
     _, _, answer = ends.ask(
         f"/msm-{sample.name}/_search",
