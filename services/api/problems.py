@@ -17,6 +17,8 @@ from services import errors
 from services.api.errors import Forbidden, TooLarge, TooSlow, Unauthenticated
 
 MEDIA_TYPE = "application/problem+json"
+DEFECT = "failed"
+"""Code of what went wrong that should not."""
 _SHOWN = 10
 # The first that fits counts: special ones before those that they are kinds of.
 _STATUS: tuple[tuple[type[errors.MsmError], int], ...] = (
@@ -94,7 +96,7 @@ def of_error(error: errors.MsmError, request_id: str) -> Response:
 
 def of_defect(request_id: str) -> Response:
     """The answer where something went wrong that should not: a stranger learns nothing of the inside."""
-    return _response(500, "failed", "a defect of msmctl", "the service's log tells more", request_id)
+    return _response(500, DEFECT, "a defect of msmctl", "the service's log tells more", request_id)
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from services.api.authentication import Serving, allowed
 from services.api.collections import Collection
 from services.api.keys.key import Key
-from services.api.problems import responses, status_of
+from services.api.problems import DEFECT, responses, status_of
 from services.api.service import Service, deadline_of
 from services.api.strict_json import StrictRoute
 from services.errors import MsmError
@@ -96,7 +96,7 @@ async def search(
     result = error = None
     try:
         result = await service.engine.search(collection, asked, deadline_of(request, asked.budget_ms))
-    except MsmError as raised:
+    except Exception as raised:
         error = raised
         raise
     finally:
@@ -111,9 +111,10 @@ def _record(
     collection: str,
     asked: SearchRequest,
     result: SearchResult | None,
-    error: MsmError | None,
+    error: Exception | None,
 ) -> SearchRecord:
     """What is logged of a search; one whose sender left has neither result nor error."""
+    status, code = (200, None) if result else _failure(error)
     return SearchRecord(
         source="api",
         collection=collection,
@@ -131,11 +132,18 @@ def _record(
         timing=result.timing if result else {},
         degraded=tuple(result.degraded) if result else (),
         user=key.name or key.id,
-        status=200 if result else status_of(error) if error else 499,
-        error=None if result else error.code if error else "left",
+        status=status,
+        error=code,
         index=result.index if result else "",
         request_id=request.state.request_id,
     )
+
+
+def _failure(error: Exception | None) -> tuple[int, str]:
+    """Status and code that stand in the log; a defect is answered, and logged, as one."""
+    if error is None:
+        return 499, "left"
+    return (status_of(error), error.code) if isinstance(error, MsmError) else (500, DEFECT)
 
 
 def _count(service: Service, result: SearchResult) -> None:

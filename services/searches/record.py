@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from services.searches.query_hash import QueryHash
 
-Source = Literal["api", "gateway", "cli"]
+Source = Literal["api", "gateway"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -52,7 +52,7 @@ def test_a_record_is_a_document_with_the_names_of_the_common_schema() -> None:
 
 
 def test_every_field_is_in_the_mapping() -> None:
-    failed = SearchRecord(source="cli", collection="c", query="q", took_ms=1.0, error="unavailable")
+    failed = SearchRecord(source="gateway", collection="c", query="q", took_ms=1.0, error="unavailable")
     written = flat(WHOLE.document(HASH, text=True)) | flat(failed.document(HASH, text=True))
     assert written <= set(field_types("searches"))
 
