@@ -43,7 +43,10 @@ async def livez() -> Alive:
     responses={
         404: {"description": "There is no such collection", "model": Problem},
         422: {"description": "No name of a collection", "model": Problem},
-        503: {"description": "Elasticsearch does not answer, or nothing is served", "model": Problem},
+        503: {
+            "description": "Elasticsearch does not answer, or the collection serves no version",
+            "model": Problem,
+        },
     },
 )
 async def readyz(
