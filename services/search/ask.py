@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.deadline import Deadline
+from services.search.failures import Failure
 from services.search.fusion import Candidates, Fusion
 from services.search.legs import Clause, Leg
 from services.search.sample import Sample
@@ -55,6 +56,7 @@ class Ask:
         source: Fields that are fetched with the texts for the reranker.
         sample: Of the index, where the method sees scores against it.
         chosen: Whether the choice that is saved for the collection filled in what the request left open.
+        failures: What the answer lacks whatever the legs bring: the store did not tell it.
         deadline: For the whole request.
     """
 
@@ -71,6 +73,7 @@ class Ask:
     source: tuple[str, ...] = ()
     sample: Sample | None = None
     chosen: bool = False
+    failures: tuple[Failure, ...] = ()
     deadline: Deadline = Deadline()  # noqa: RUF009 - frozen
 
 
@@ -124,8 +127,8 @@ class Ranked:
         method: Name of the fusion; None where one leg answered alone.
         params: Its parameters.
         reranked: How many of the head were scored.
-        degraded: What is missing, as `<leg, "scores", "rerank" or "encode:<system>">:<timeout, overloaded,
-            unavailable, error or partial>`.
+        degraded: What is missing, as `<leg, "choice", "scores", "rerank" or "encode:<system>">:<timeout,
+            overloaded, unavailable, error or partial>`.
         notes: The same for people.
         sources: By ord, what was fetched for the reranker.
         timing: Where the time went.

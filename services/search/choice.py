@@ -45,11 +45,16 @@ class Choice(BaseModel):
     def applied(self, request: SearchRequest) -> SearchRequest:
         """The request with this in place of what it leaves open: legs, and how they are fused."""
         changes: dict[str, object] = {}
-        if not (request.mode or request.systems or request.legs):
+        if _legs_open(request):
             changes |= {"mode": self.mode, "systems": self.systems}
-        if request.fusion is None and not request.params and self.fusion is not None:
+        if _fusion_open(request) and self.fusion is not None:
             changes |= {"fusion": self.fusion, "params": self.params}
         return request.model_copy(update=changes) if changes else request
+
+
+def leaves_open(request: SearchRequest) -> bool:
+    """Whether a request leaves open what a choice may fill in."""
+    return _legs_open(request) or _fusion_open(request)
 
 
 def load(store: Store, collection: str) -> Choice | None:
@@ -57,12 +62,14 @@ def load(store: Store, collection: str) -> Choice | None:
 
     Raises:
         MsmError: it is damaged.
+        Unavailable, AuthError: the store's own errors.
     """
     key = _key(collection)
     try:
-        found = store.read_json(key)
-        return None if found is None else Choice.model_validate(found)
-    except (ValidationError, MsmError) as error:
+        return Choice.model_validate_json(store.read_bytes(key))
+    except FileNotFoundError:
+        return None
+    except ValidationError as error:
         raise MsmError(
             f"{store.location(key)} is no saved choice",
             hint=f"`msmctl tune forget --collection {collection}` removes it",
@@ -80,6 +87,14 @@ def forget(store: Store, collection: str) -> bool:
     if there:
         store.remove(_key(collection))
     return there
+
+
+def _legs_open(request: SearchRequest) -> bool:
+    return not (request.mode or request.systems or request.legs)
+
+
+def _fusion_open(request: SearchRequest) -> bool:
+    return request.fusion is None and not request.params
 
 
 def _key(collection: str) -> str:

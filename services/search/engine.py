@@ -15,11 +15,12 @@ from elasticsearch import AsyncElasticsearch
 
 from services.deadline import Deadline
 from services.elastic.versions import Version
-from services.errors import MsmError, NotFound, TooLate, Unavailable
+from services.errors import MsmError, NotFound, TooLate, Unavailable, UsageError
 from services.inference.models import Models
 from services.search import sources
 from services.search.ask import Ask, Ranked, Source, Timing
-from services.search.failures import Refused
+from services.search.choice import Choice, leaves_open
+from services.search.failures import Failure, Refused
 from services.search.legs import Lexical, Tools
 from services.search.pace import Pace, Watch
 from services.search.page import depth_for, page
@@ -94,19 +95,23 @@ class Engine:
     async def resolved(self, request: SearchRequest, version: Version, deadline: Deadline) -> Ask:
         """The question that a request is to a version; what it means by name is looked up.
 
+        What the store does not tell is left out, and one of the question's failures.
+
         Raises:
             NotFound: the version does not serve what is asked; no such stored query.
             UsageError: an unknown filter field, fusion method or parameter; no default reranker.
         """
-        choice = await self.served.choice(version.collection)
+        choice, lost = await self._choice(version.collection, request, deadline)
         given, request = request, choice.applied(request) if choice else request
         chosen = request is not given
         stored = await stored_queries(self.client, self.settings, version, request.lookups, deadline)
         if request.lookup and not request.query:
             request = request.model_copy(update={"query": stored[request.lookup].text})
-        named = request.rerank is None or request.rerank.model
-        ce = "" if named else await self.served.only_cross_encoder()
-        ask = replace(resolved(request, version, deadline, ce, stored), chosen=chosen)
+        ce, unranked = await self._cross_encoder(request, deadline)
+        if unranked:
+            request = request.model_copy(update={"rerank": None})
+        ask = resolved(request, version, deadline, ce, stored)
+        ask = replace(ask, chosen=chosen, failures=(*lost, *unranked))
         if not ask.fusion.needs_background or len(ask.legs) == 1:
             return ask
         return replace(ask, sample=await self.served.sample(version, deadline))
@@ -150,7 +155,7 @@ class Engine:
                 scored = await heads(ask, texts, fused, trips, self.models, deadline)
         timing = Timing(**watch.spent)
         return [
-            page(ask, order, head, [*unready, *one.failures], timing)
+            page(ask, order, head, [*ask.failures, *unready, *one.failures], timing)
             for one, order, head in zip(found, fused, scored, strict=True)
         ]
 
@@ -180,6 +185,29 @@ class Engine:
         if not any(o in found for o in ords):
             raise Unavailable(f"{ask.index}: not one of {len(ords)} hits could be fetched", hint=_STATUS)
         return found
+
+    # -- what the store knows ----------------------------------------------------------------------
+
+    async def _choice(
+        self, collection: str, request: SearchRequest, deadline: Deadline
+    ) -> tuple[Choice | None, list[Failure]]:
+        if not leaves_open(request):
+            return None, []
+        try:
+            return await self.served.choice(collection, deadline), []
+        except Exception as error:  # whatever is wrong with the store: the default is an answer
+            return None, [Failure.of("choice", error)]
+
+    async def _cross_encoder(self, request: SearchRequest, deadline: Deadline) -> tuple[str, list[Failure]]:
+        """The cross-encoder that is meant where none is named."""
+        if request.rerank is None or request.rerank.model:
+            return "", []
+        try:
+            return await self.served.only_cross_encoder(deadline), []
+        except UsageError:
+            raise
+        except Exception as error:  # likewise: the fused order is an answer
+            return "", [Failure.of("rerank", error)]
 
     # -- parts of `search` -------------------------------------------------------------------------
 

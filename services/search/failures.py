@@ -36,7 +36,7 @@ class Failure:
     """A step that did not do what it should.
 
     Attributes:
-        step: A leg, `encode:<system>`, `scores`, `rerank` or `fetch`.
+        step: A leg, `encode:<system>`, `choice`, `scores`, `rerank` or `fetch`.
         reason: See `Ranked.degraded`.
         error: What happened; for `partial`, what is missing.
     """

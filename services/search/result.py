@@ -90,7 +90,7 @@ def answer(
         mode=kinds[0] if len(kinds) == 1 else "hybrid",
         fusion=ranked.method,
         chosen=ask.chosen,
-        reranked=ranked.reranked if ask.rerank else None,
+        reranked=ranked.reranked if request.rerank else None,
         degraded=degraded,
         took_ms=round(spent["took"], 1),
         encode_ms=round(ranked.timing.encode, 1),

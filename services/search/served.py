@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from dataclasses import dataclass, field
+from functools import partial
 
 from elasticsearch import AsyncElasticsearch
 
@@ -15,6 +15,7 @@ from services.elastic.versions import Version
 from services.errors import NotFound, Unavailable, UsageError
 from services.search.choice import Choice, load
 from services.search.failures import in_time
+from services.search.kept import Kept
 from services.search.sample import Sample, sample_of
 from services.settings import Settings
 from services.store import Store
@@ -43,8 +44,12 @@ class ServedVersions:
     _known: dict[str, tuple[float, Version]] = field(default_factory=dict)
     _asking: dict[str, asyncio.Task[Version]] = field(default_factory=dict)
     _samples: dict[str, Sample] = field(default_factory=dict)
-    _choices: dict[str, tuple[float, Choice | None]] = field(default_factory=dict)
-    _installed: tuple[float, list[str]] = field(default_factory=lambda: (-math.inf, []))
+    _choices: dict[str, Kept[Choice | None]] = field(default_factory=dict)
+    _installed: Kept[list[str]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        look = partial(_installed, self.store)
+        self._installed = Kept("the list of installed cross-encoders", look, USABLE, 3 * USABLE)
 
     async def of(self, collection: str, deadline: Deadline) -> Version:
         """The served version of a collection; who asks while it is being asked waits for the same answer.
@@ -88,28 +93,25 @@ class ServedVersions:
             self._samples[version.passages] = sample
         return self._samples[version.passages]
 
-    async def choice(self, collection: str) -> Choice | None:
-        """What is saved for a collection, as it was some seconds ago at most.
+    async def choice(self, collection: str, deadline: Deadline) -> Choice | None:
+        """What is saved for a collection, as the store last said (see `services.search.kept`).
 
         Raises:
-            MsmError: it is damaged.
+            TooLate, and what `services.search.choice.load` raises: it was never heard.
         """
-        at, found = self._choices.get(collection, (-math.inf, None))
-        if time.monotonic() - at > FRESH:
-            found = await asyncio.to_thread(load, self.store, collection)
-            self._choices[collection] = time.monotonic(), found
-        return found
+        if collection not in self._choices:
+            read = partial(load, self.store, collection)
+            self._choices[collection] = Kept(f"what is saved for '{collection}'", read, FRESH, USABLE)
+        return await self._choices[collection].get(deadline)
 
-    async def only_cross_encoder(self) -> str:
+    async def only_cross_encoder(self, deadline: Deadline = Deadline()) -> str:  # noqa: B008 - frozen
         """The cross-encoder that is meant where none is named: the only one whose model is installed.
 
         Raises:
             UsageError: there are several, or none.
+            TooLate, and what the store raises: it was never heard.
         """
-        at, installed = self._installed
-        if time.monotonic() - at > USABLE:
-            installed = await asyncio.to_thread(_installed, self.store)
-            self._installed = time.monotonic(), installed
+        installed = await self._installed.get(deadline)
         if len(installed) != 1:
             raise UsageError(
                 "rerank: which cross-encoder? Installed are: " + (", ".join(installed) or "none"),
