@@ -122,7 +122,7 @@ def logs(ctx: click.Context, name: str, lines: int, follow: bool, as_json: bool)
 @json_option
 @click.pass_context
 def credentials(ctx: click.Context, user: str, as_json: bool) -> None:
-    """Show where the password of a user lies: admin, dispatcher, worker, api, gateway, reader.
+    """Show where the password of a user lies: admin, dispatcher, worker, api, console, gateway, reader.
 
     \b
     Example:
