@@ -54,13 +54,10 @@ class Node:
         """The answers, in order.
 
         Raises:
-            Refused: the node refused all of them, or one: then in the words of the first refusal. Or they
-                cannot be written: they are nested too deep, or hold a number of more than 64 bits.
+            Refused: the node refused all of them, or one: then in the words of the first refusal; or they
+                cannot be written.
         """
-        try:
-            body = b"".join(orjson.dumps(line) + b"\n" for search in searches for line in search)
-        except orjson.JSONEncodeError as error:
-            raise bad(f"the search cannot be passed on to the node: {error}") from None
+        body = written(searches)
         query = b"typed_keys=true" if typed_keys else b""
         status, parsed = await self.forward(b"/_msearch", query, body)
         if status != 200:
@@ -82,3 +79,15 @@ class Node:
             return status, orjson.loads(answer)
         except orjson.JSONDecodeError:
             raise Refused(502, {"error": answer.decode("utf-8", "replace")[:500], "status": 502}) from None
+
+
+def written(searches: Sequence[Search]) -> bytes:
+    """Searches as `_msearch` takes them.
+
+    Raises:
+        Refused: they are nested too deep, or hold a number of more than 64 bits.
+    """
+    try:
+        return b"".join(orjson.dumps(line) + b"\n" for search in searches for line in search)
+    except orjson.JSONEncodeError as error:
+        raise bad(f"the search cannot be passed on to the node: {error}") from None

@@ -82,7 +82,7 @@ class Retrieval:
         answer = await page.complete(
             self.node,
             [Wanted(one.document, one.score, self._why(place, one)) for place, one in enumerate(shown)],
-            Source(self._header, _these([one.document for one in shown]), _document, self._passed_on),
+            Source(self.header, _these([one.document for one in shown]), _document, self._passed_on),
             Matches(_union(leaves, found), self._passed_on),
             self.body,
             _asked(leaves),
@@ -95,8 +95,14 @@ class Retrieval:
     # -- what the node is asked --------------------------------------------------------------------
 
     @property
-    def _header(self) -> Clause:
+    def header(self) -> Clause:
+        """Header line of every search: the index, and what the URL says of it."""
         return {**({"index": self.index} if self.index else {}), **self.params.index}
+
+    @property
+    def reader(self) -> Clause:
+        """What stands for the index in a search without one: the point in time."""
+        return {key: value for key, value in self.body.own.items() if key == "pit"}
 
     @property
     def _passed_on(self) -> Clause:
@@ -105,7 +111,7 @@ class Retrieval:
     def _search(self, leaf: Leaf, window: int) -> Search:
         body = {"retriever": leaf.body, "size": window, "_source": False, "track_total_hits": False}
         post = {"post_filter": self.body.post_filter} if self.body.post_filter else {}
-        return self._header, {**self._passed_on, **post, **body}
+        return self.header, {**self._passed_on, **post, **body}
 
     async def _encoded(self, leaf: Leaf) -> Leaf | None:
         """The leaf with a vector where it has a text for a model of ours; other models are the node's.
@@ -162,7 +168,7 @@ class Retrieval:
     async def _texts(self, name: str, documents: Sequence[Document]) -> list[str]:
         """The field's text of each document, in order; empty where it has none."""
         body = {"query": _these(documents), "size": len(documents), "_source": False, "fields": [name]}
-        items = await self.node.msearch([(self._header, {**self._passed_on, **body})])
+        items = await self.node.msearch([(self.header, {**self._passed_on, **body})])
         texts = {
             _document(hit): " ".join(str(value) for value in hit.get("fields", {}).get(name, []))
             for hit in items[0]["hits"]["hits"]

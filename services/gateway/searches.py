@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from elasticsearch import AsyncElasticsearch
 
 from services.deadline import Deadline
 from services.gateway import body, hybrid, question, retriever
+from services.gateway.admission import Admission
 from services.gateway.body import SearchBody
 from services.gateway.hybrid import Hybrid
 from services.gateway.native import Refused, bad
@@ -73,6 +74,7 @@ class Searches:
         models: Encoders and cross-encoders.
         aliases: Saved ones.
         record: Takes what a search leaves behind.
+        admission: Knows whom the node lets in.
     """
 
     engine: Engine
@@ -80,6 +82,7 @@ class Searches:
     models: ModelService
     aliases: Aliases
     record: Callable[[SearchRecord], None]
+    admission: Admission = field(default_factory=Admission)
 
     def may_concern(self, index: str | None, raw: bytes) -> bool:
         """A cheap look at a body that is not parsed yet; False: certainly none of ours."""
@@ -141,6 +144,7 @@ class Searches:
     async def _hybrid(
         self, asked: Asked, index: str, collection: str, read: SearchBody, request: SearchRequest
     ) -> Answered:
+        await self.admission.check(asked.node, {"index": index}, {})
         deadline = asked.deadline(request.budget_ms, read.timeout_ms)
         search = Hybrid(
             self._as(asked.node), asked.node, index, collection, request, read, asked.params, deadline
@@ -156,6 +160,7 @@ class Searches:
             asked.node, self.models, self.engine.served, asked.index, read, asked.params,
             asked.deadline(read.timeout_ms),
         )  # fmt: skip
+        await self.admission.check(asked.node, search.header, search.reader)
         answer = await search.answer()
         took = self._took(asked)
         self.record(of_retrieval(search, answer, took))

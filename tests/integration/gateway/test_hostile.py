@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+from typing import Any
 
 import pytest
 
@@ -46,3 +48,23 @@ def test_no_body_makes_it_fail(ends: Ends, sample: Sample, kind: str) -> None:
             assert status < 500, (sent[:100], answer[:500])
             if status == 200 and kind == "_msearch":
                 assert all(item["status"] < 500 for item in json.loads(answer)["responses"]), sent[:100]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"ext": {"msmctl": {"query": "x", "filters": ["made-up=1"]}}},
+        {"ext": {"msmctl": {"query": "x", "mode": "dense", "systems": ["made-up"]}}},
+        {"ext": {"msmctl": {"query": "x", "rerank": {"model": "made-up"}}}},
+        {"retriever": {"rrf": {"retrievers": [{"knn": {
+            "field": "v", "k": 1, "num_candidates": 1,
+            "query_vector_builder": {"text_embedding": {"model_id": "made-up", "model_text": "x"}},
+        }}]}}},
+    ],
+)  # fmt: skip
+def test_who_is_not_let_in_learns_nothing(ends: Ends, sample: Sample, asked: dict[str, Any]) -> None:
+    path, nobody = f"/msm-{sample.name}/_search", base64.b64encode(b"reader:guessed").decode()
+    for said in (f"Basic {nobody}", ""):
+        refused = ends.raw(ends.gateway, "POST", path, json.dumps(asked).encode(), Authorization=said)
+        plain = ends.raw(ends.node, "POST", "/_msearch", b'{}\n{"size":0}\n', Authorization=said)
+        assert (refused[0], json.loads(refused[2])) == (401, json.loads(plain[2]))
