@@ -17,6 +17,9 @@ from services.scoring.ragged import Ragged
 from services.scoring.scorer import Scorer
 from services.systems.models import InstalledModel as SystemModel
 
+HEAD = 32
+"""Characters, per token of a model's length, that are tokenised of a longer text unless they are too few."""
+
 
 class EncoderRunner:
     """An encoder; a payload is a text's token ids, a value its vector, float32 [dim]."""
@@ -51,7 +54,16 @@ class EncoderRunner:
         ]  # fmt: skip
 
     def _tokens(self, texts: list[str]) -> list[list[int]]:
-        rows, dead = self._encoder.engine.tokens(texts)
+        engine = self._encoder.engine
+        length = engine.tokenizer.max_length
+        heads = [head(text, HEAD * length) for text in texts]
+        rows, dead = engine.tokens(heads)
+        cut = [n for n, row in enumerate(rows) if len(heads[n]) < len(texts[n]) and len(row) < length]
+        whole, dead_whole = engine.tokens([texts[n] for n in cut])
+        for n, row in zip(cut, whole, strict=True):
+            rows[n] = row
+            dead.pop(n, None)
+        dead |= {cut[at]: why for at, why in dead_whole.items()}
         for n, why in dead.items():
             raise InputError(f"{self.name}: the text {texts[n][:60]!r} cannot be encoded: {why}")
         return rows
@@ -97,6 +109,17 @@ class ScorerRunner:
             else score
             for n, score in enumerate(scored.scores.tolist())
         ]  # fmt: skip
+
+
+def head(text: str, most: int) -> str:
+    """A text's beginning of at most so many characters, up to white space; where there is none, all of it.
+
+    Tokens do not reach across white space, so that those of a beginning begin those of the whole.
+    """
+    if len(text) <= most:
+        return text
+    parts = text[:most].rsplit(None, 1)
+    return parts[0] if len(parts) == 2 else text
 
 
 def _single(texts: Ragged) -> list[Ragged]:
