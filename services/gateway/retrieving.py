@@ -19,7 +19,7 @@ from services.gateway.native import bad, natural
 from services.gateway.node import Node, Search
 from services.gateway.page import Matches, Source, Wanted
 from services.gateway.params import Params
-from services.gateway.retriever import Leaf, Reranker, Rrf, Tree
+from services.gateway.retriever import Compound, Leaf, Reranker, Rrf, Tree
 from services.inference.models import ModelService
 from services.search.failures import Failure
 from services.search.served import ServedVersions
@@ -37,6 +37,7 @@ class Retrieval:
 
     Attributes:
         node: As the caller.
+        tree: What is asked.
         models: For texts that are to be encoded, and for reranking.
         served: Knows which cross-encoder is meant where none is named.
         index: Where is searched; None with a point in time, or for all indices.
@@ -47,6 +48,7 @@ class Retrieval:
     """
 
     node: Node
+    tree: Compound
     models: ModelService
     served: ServedVersions
     index: str | None
@@ -61,13 +63,12 @@ class Retrieval:
         Raises:
             Refused: the request is not in order, or the node refuses a part of it.
         """
-        tree = retriever.read(self.body.own["retriever"])
+        tree = self.tree
         if self.body.query:
             raise bad("cannot specify [retriever] and [query]")
         if self.body.size > tree.window:
-            name = next(iter(self.body.own["retriever"]))
             raise bad(
-                f"[{name}] requires [rank_window_size: {tree.window}]"
+                f"[{self.name}] requires [rank_window_size: {tree.window}]"
                 f" be greater than or equal to [size: {self.body.size}]"
             )
         asked = zip(retriever.leaves(tree), retriever.windows(tree), strict=True)
@@ -91,6 +92,11 @@ class Retrieval:
         )
         late = any(item["timed_out"] for item in items)
         return {"timed_out": late, **answer}
+
+    @property
+    def name(self) -> str:
+        """Of the retriever at the top: `rrf`, `linear`, `text_similarity_reranker`."""
+        return str(next(iter(self.body.own["retriever"])))
 
     # -- what the node is asked --------------------------------------------------------------------
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,7 +18,7 @@ from services.gateway.hybrid import Hybrid
 from services.gateway.native import Refused, bad
 from services.gateway.node import Node
 from services.gateway.params import Params
-from services.gateway.record import of_hybrid, of_retrieval
+from services.gateway.record import of_failure, of_hybrid, of_retrieval
 from services.gateway.retrieving import OWN, Retrieval
 from services.gateway.saved import Aliases, Saved
 from services.inference.models import ModelService
@@ -149,7 +150,8 @@ class Searches:
         search = Hybrid(
             self._as(asked.node), asked.node, index, collection, request, read, asked.params, deadline
         )
-        answer, ranked = await search.answer()
+        with self._failure_recorded(asked, search):
+            answer, ranked = await search.answer()
         took = self._took(asked)
         self.record(of_hybrid(search, ranked, answer, took))
         return Answered({"took": round(took), **answer}, ranked.degraded)
@@ -157,14 +159,23 @@ class Searches:
     async def _by_retriever(self, asked: Asked, given: Clause) -> Answered:
         read = body.read(given, asked.params, "retriever", OWN)
         search = Retrieval(
-            asked.node, self.models, self.engine.served, asked.index, read, asked.params,
-            asked.deadline(read.timeout_ms),
+            asked.node, retriever.read(read.own["retriever"]), self.models, self.engine.served, asked.index,
+            read, asked.params, asked.deadline(read.timeout_ms),
         )  # fmt: skip
         await self.admission.check(asked.node, search.header, search.reader)
-        answer = await search.answer()
+        with self._failure_recorded(asked, search):
+            answer = await search.answer()
         took = self._took(asked)
         self.record(of_retrieval(search, answer, took))
         return Answered({"took": round(took), **answer}, tuple(str(failure) for failure in search.failures))
+
+    @contextmanager
+    def _failure_recorded(self, asked: Asked, search: Hybrid | Retrieval) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            self.record(of_failure(search, error, self._took(asked)))
+            raise
 
     # -- in whose name -----------------------------------------------------------------------------
 
