@@ -13,6 +13,7 @@ from services.gateway import headers, target
 from services.gateway.exchange import Exchange, Left, Receive, Send
 from services.gateway.looking import LONGEST, Looking
 from services.gateway.native import Answer, Refused, refused
+from services.gateway.room import Room, Take
 from services.gateway.upstream import Upstream
 
 logger = logging.getLogger(__name__)
@@ -43,10 +44,12 @@ class Gateway:
 
     Args:
         running: Makes the parts when the server starts, and ends them with it.
+        room: For bodies that are looked at; None: as much as there is by default.
     """
 
-    def __init__(self, running: AbstractAsyncContextManager[Parts]) -> None:
+    def __init__(self, running: AbstractAsyncContextManager[Parts], room: Room | None = None) -> None:
         self._running = running
+        self._room = room or Room()
         self._parts: Parts
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
@@ -79,12 +82,13 @@ class Gateway:
         if looking is None or found is None or (exchange.length or 0) > LONGEST:
             await upstream.relay(exchange)
             return
-        read, whole = await _read(exchange)
-        answer = await looking.answer(exchange, found, b"".join(read)) if whole else None
-        if answer:
-            await _say(exchange, answer)
-        else:
-            await upstream.relay(exchange, read, whole=whole)
+        with self._room.share() as take:
+            read, whole = await _read(exchange, take)
+            answer = await looking.answer(exchange, found, b"".join(read), take) if whole else None
+            if answer:
+                await _say(exchange, answer)
+            else:
+                await upstream.relay(exchange, read, whole=whole)
 
     async def _own(self, path: bytes) -> Answer:
         if path == OWN + b"livez":
@@ -104,11 +108,16 @@ class Gateway:
         await send({"type": "lifespan.shutdown.complete"})
 
 
-async def _read(exchange: Exchange) -> tuple[list[bytes], bool]:
-    """A body as far as it may be looked at, and whether that is all of it."""
+async def _read(exchange: Exchange, take: Take) -> tuple[list[bytes], bool]:
+    """A body as far as it may be looked at, and whether that is all of it.
+
+    Raises:
+        Refused: there is no room for it.
+    """
     pieces: list[bytes] = []
     size = 0
     async for piece in exchange.chunks():
+        take(len(piece))
         pieces.append(piece)
         size += len(piece)
         if size > LONGEST:

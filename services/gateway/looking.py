@@ -16,6 +16,7 @@ from services.gateway.multi import Line
 from services.gateway.native import Answer, Refused, bad
 from services.gateway.node import Node
 from services.gateway.params import Params
+from services.gateway.room import Take
 from services.gateway.searches import Asked, Searches
 from services.gateway.target import Target
 from services.gateway.upstream import Upstream
@@ -42,14 +43,22 @@ class Looking:
         self._searches = searches
         self._upstream = upstream
 
-    async def answer(self, exchange: Exchange, target: Target, raw: bytes) -> Answer | None:
+    async def answer(self, exchange: Exchange, target: Target, raw: bytes, take: Take) -> Answer | None:
         """The answer; None where the node shall have the request as it came.
 
+        Args:
+            exchange: The request.
+            target: Where it goes.
+            raw: Its body as it came.
+            take: Takes room for the body unpacked.
+
         Raises:
-            Refused: it is ours, and cannot be answered.
+            Refused: it is ours, and cannot be answered; or there is no room.
         """
         received, began = time.monotonic(), time.time()
         body = unpacked(raw, exchange.header(b"content-encoding"))
+        if body is not None:
+            take(len(body))
         if body is None or not self._searches.may_concern(target.index, body):
             return None
         try:
