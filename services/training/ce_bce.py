@@ -87,7 +87,10 @@ class CeBce:
 
         return CrossEncoderTrainer, CrossEncoderTrainingArguments
 
-    def scores(self, model: Any, queries: list[str], passages: list[str]) -> npt.NDArray[np.float32]:
+    def scores(
+        self, model: Any, queries: list[str], passages: list[str], size: int
+    ) -> npt.NDArray[np.float32]:
         """Logits."""
-        found = model.predict(list(zip(queries, passages, strict=True)), show_progress_bar=False)
+        pairs = list(zip(queries, passages, strict=True))
+        found = model.predict(pairs, batch_size=size, show_progress_bar=False)
         return np.asarray(found, np.float32)

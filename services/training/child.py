@@ -136,22 +136,28 @@ def _arguments(task: Task, arguments_type: Any, device: str) -> Any:
 def _score(task: Task, tell: _Teller) -> None:
     import pyarrow.parquet as pq
 
+    from services.training.memory import scores
     from services.training.methods import method_named
 
     method = method_named(task.recipe.method)
-    device = _device(task)
+    model = _model(task, method, _device(task))
     pairs = pq.read_table(task.data)
-    found = method.scores(
-        _model(task, method, device), pairs["query"].to_pylist(), pairs["passage"].to_pylist()
-    )
+    found = scores(method, model, pairs["query"].to_pylist(), pairs["passage"].to_pylist(), tell)
     tell(Scored(scores=found.tolist()))
 
 
 def _out_of_memory(error: BaseException, task: Task) -> Failed:
     """What steps of one example at a time cannot help: the model, or a single text, is too large."""
+    said = (
+        f"out of memory, a single example at a time: {(str(error) or type(error).__name__).splitlines()[0]}"
+    )
+    if task.work == "score":
+        return Failed(
+            message=f"evaluation: {said}",
+            hint="more memory, then `msmctl jobs retry`: all steps are done and kept",
+        )
     return Failed(
-        message=f"steps {task.lo} to {task.hi}: out of memory, a single example at a time: "
-        f"{(str(error) or type(error).__name__).splitlines()[0]}",
+        message=f"steps {task.lo} to {task.hi}: {said}",
         hint=f"--set max_length={max(task.recipe.max_length // 2, 8)}, a smaller base, or more memory",
     )
 

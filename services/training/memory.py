@@ -10,11 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from services.training.methods import Method
 from services.training.steps import seed_step
 from services.training.task import Cut, Task
+
+_SCORED = 32
+"""Pairs that are scored at a time, where memory holds them."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -60,11 +65,31 @@ def in_pieces(trainer_type: Any, method: Method, task: Task, tell: Callable[[Cut
         def _halve(self, model: Any) -> None:
             self.size = max(1, (self.size or task.recipe.batch) // 2)
             model.zero_grad(set_to_none=True)
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
+            _give_back()
             if not method.adds_up:
                 self.loss = self.prepare_loss(method.loss(self.model, task.recipe, self.size), self.model)
             seed_step(task.recipe.seed, self.state.global_step)
             tell(Cut(step=self.state.global_step + 1, size=self.size))
 
     return Pieces
+
+
+def scores(
+    method: Method, model: Any, queries: list[str], passages: list[str], tell: Callable[[Cut], None]
+) -> npt.NDArray[np.float32]:
+    """The model's score of each pair; half as many at a time, again and again, until they fit."""
+    size = _SCORED
+    while True:
+        try:
+            return method.scores(model, queries, passages, size)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error) or size == 1:
+                raise
+        size //= 2
+        _give_back()
+        tell(Cut(step=None, size=size))
+
+
+def _give_back() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -77,8 +77,10 @@ class Method(Protocol):
     def trainer(self) -> tuple[Any, Any]:
         """The classes of the trainer and of its arguments."""
 
-    def scores(self, model: Any, queries: list[str], passages: list[str]) -> npt.NDArray[np.float32]:
-        """The model's score of each pair."""
+    def scores(
+        self, model: Any, queries: list[str], passages: list[str], size: int
+    ) -> npt.NDArray[np.float32]:
+        """The model's score of each pair, so many computed at a time."""
 
 
 def method_named(name: str) -> Method:

@@ -115,9 +115,14 @@ class Mnrl:
 
         return SentenceTransformerTrainer, SentenceTransformerTrainingArguments
 
-    def scores(self, model: Any, queries: list[str], passages: list[str]) -> npt.NDArray[np.float32]:
+    def scores(
+        self, model: Any, queries: list[str], passages: list[str], size: int
+    ) -> npt.NDArray[np.float32]:
         """Similarities; the texts have their prompts already."""
-        sides = [model.encode(side, prompt="", show_progress_bar=False) for side in (queries, passages)]
+        sides = [
+            model.encode(side, prompt="", batch_size=size, show_progress_bar=False)
+            for side in (queries, passages)
+        ]
         return np.asarray(model.similarity_pairwise(*sides), np.float32)
 
 

@@ -194,9 +194,8 @@ class Run:
         for event in process.run(task, alive):
             found.append(event)
             if isinstance(event, Cut):
-                self.context.log(
-                    f"step {event.step}: out of memory; goes on with {event.size} examples at a time"
-                )
+                where = "evaluation" if event.step is None else f"step {event.step}"
+                self.context.log(f"{where}: out of memory; goes on with {event.size} examples at a time")
             if isinstance(event, Step):
                 done = event.step
                 if event.loss is None:

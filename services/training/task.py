@@ -58,10 +58,15 @@ class Step(_Message):
 
 
 class Cut(_Message):
-    """Memory does not hold a step at once: from this one on, so many examples are computed at a time."""
+    """Memory does not hold a step at once: from this one on, so many examples are computed at a time.
+
+    Attributes:
+        step: None: memory does not hold what was scored at a time.
+        size: So many from now on.
+    """
 
     event: Literal["cut"] = "cut"
-    step: int
+    step: int | None
     size: int
 
 
