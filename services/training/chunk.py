@@ -14,8 +14,10 @@ from services.training.trained import CURVE
 
 _LONGEST = 240.0
 """Seconds of training after which a process ends, whatever was measured before: a kill loses no more."""
-_MOST_STEPS = 16_384
-"""Steps whose texts are laid out for one process."""
+_MOST_EXAMPLES = 65_536
+"""Examples whose texts are laid out for one process."""
+_SPARE = 2.0
+"""Steps are laid out for so many times as long, where it is known what one takes: it may go faster."""
 
 
 def train(run: Run, lo: int, hi: int, previous: Receipt | None) -> Receipt:
@@ -32,13 +34,21 @@ def train(run: Run, lo: int, hi: int, previous: Receipt | None) -> Receipt:
     """
     begin = max(lo, previous.facts.get("step", lo)) if previous else lo
     with tempfile.TemporaryDirectory(prefix="msmctl-train-") as scratch:
-        receipt = _trained(run, lo, begin, min(hi, begin + _MOST_STEPS), previous, Path(scratch))
+        receipt = _trained(run, lo, begin, _end(run, begin, hi), previous, Path(scratch))
     checkpoints.remove_before(run.context.store, run.key, begin, kept=(0, *run.plan.snapshots))
     if previous and begin > lo:
         receipt = receipt.model_copy(update={"rows": receipt.rows + previous.rows})
     if receipt.facts["step"] < hi:
         raise Unfinished(receipt)
     return receipt
+
+
+def _end(run: Run, begin: int, hi: int) -> int:
+    """How far steps are laid out: no further than one process may come."""
+    most = _MOST_EXAMPLES / run.recipe.batch
+    if run.plan.seconds_per_step:
+        most = min(most, _SPARE * _LONGEST / run.plan.seconds_per_step)
+    return min(hi, begin + max(1, int(most)))
 
 
 def lay_out(run: Run, receipt: Receipt, folder: Path) -> Path:

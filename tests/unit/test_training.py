@@ -20,7 +20,7 @@ import pytest
 from services.errors import Conflict, InputError, MsmError, NotFound, UsageError
 from services.jobs.kind import Context
 from services.jobs.submit import submit
-from services.training import checkpoints, process
+from services.training import checkpoints, chunk, process
 from services.training.task import Step, Task
 from services.training.trained import TrainedModel, all_trained, the_trained
 from tests.conftest import ROOT
@@ -103,7 +103,7 @@ def test_cut_and_killed_gives_exactly_the_curve_and_the_weights_of_an_undisturbe
 def test_a_chunk_that_takes_too_long_goes_on_in_other_processes_as_if_it_were_one(
     context: Context, uncut: TrainedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.training.chunk._MOST_STEPS", 5)
+    monkeypatch.setattr("services.training.chunk._MOST_EXAMPLES", 40)  # five steps
     killed = killing(monkeypatch, at=7)  # while it goes on from step 5
     job = kit.train(context, kit.spec(context, "ce-bce", "chunk_steps=1000000", name="long", small=SHORT))
     assert job.state == "succeeded", job.error
@@ -118,6 +118,26 @@ def test_a_chunk_that_takes_too_long_goes_on_in_other_processes_as_if_it_were_on
         ["0", "to", "5:"], ["5", "to", "10:"], ["10", "to", "12:"]
     ]  # fmt: skip
     assert (row.attempt, row.tries) == (4, 0)  # the kill counts no more once it has got on
+
+
+@pytest.mark.parametrize(
+    ("batch", "seconds_per_step", "expected"),
+    [
+        (32, None, 100 + 65_536 // 32),  # nothing was measured: by examples
+        (32, 0.001, 100 + 65_536 // 32),  # as many as would fit the time are too many at once
+        (32, 2.0, 100 + 240),  # twice the four minutes of a process
+        (32, 1000.0, 101),
+        (1 << 20, None, 101),
+        (1, 0.01, 20_000),  # the chunk ends before
+    ],
+)
+def test_no_more_steps_are_laid_out_than_a_process_may_come_to(
+    batch: int, seconds_per_step: float | None, expected: int
+) -> None:
+    run: Any = SimpleNamespace(
+        recipe=SimpleNamespace(batch=batch), plan=SimpleNamespace(seconds_per_step=seconds_per_step)
+    )
+    assert chunk._end(run, 100, 20_000) == expected
 
 
 def test_a_process_ends_with_a_checkpoint_when_its_time_is_up(
