@@ -12,22 +12,35 @@ from services.store.fingerprint import short
 from services.training.base import Base
 from services.training.recipe import Recipe
 
+_CHECKPOINT = 3
+"""Weights, and twice as much of the optimizer's."""
 _DECIDE_SPEED = {"method", "layers", "attention_dropout", "max_length", "batch", "precision"}
 
 
-def room(base: Base) -> int:
-    """Bytes in the store at a time: two checkpoints (weights, and twice as much of the optimizer's)."""
-    return 2 * 3 * sum(path.stat().st_size for path in Path(base.transformer).glob("*.safetensors"))
+def room(base: Base, recipe: Recipe) -> int:
+    """Bytes in the store at a time, at most.
+
+    While it trains three checkpoints (where the process before began, where this one did, and what is being
+    written) and one per snapshot; at the end two, one per snapshot, and the models.
+    """
+    weights, snapshots = _weights(base), len(recipe.snapshots)
+    training = (3 + snapshots) * _CHECKPOINT
+    ending = (2 + snapshots) * _CHECKPOINT + 1 + snapshots
+    return max(training, ending) * weights
 
 
-def require_room(store: Store, base: Base) -> None:
-    """See that checkpoints have room, in the store and where they are made.
+def require_room(store: Store, base: Base, recipe: Recipe) -> None:
+    """See that checkpoints have room: in the store, and one of them where they are made.
 
     Raises:
         MsmError: a disk is too full.
     """
-    needed = room(base)
-    for place in (Path(tempfile.gettempdir()), *([Path(store.url)] if store.is_local else [])):
+    wanted = [(Path(tempfile.gettempdir()), _CHECKPOINT * _weights(base))]
+    if store.is_local:
+        wanted.append((Path(store.url), room(base, recipe)))
+    for place, _ in wanted:
+        disk = place.stat().st_dev
+        needed = sum(size for other, size in wanted if other.stat().st_dev == disk)
         free = shutil.disk_usage(place).free
         if free < needed:
             raise MsmError(
@@ -49,6 +62,10 @@ def estimate(store: Store, recipe: Recipe, base: Base) -> tuple[int, float | Non
         return recipe.steps, None if each is None else each * recipe.steps
     seconds = (recipe.minutes or 0.0) * 60
     return max(1, round(seconds / each)) if each else 0, seconds
+
+
+def _weights(base: Base) -> int:
+    return sum(path.stat().st_size for path in Path(base.transformer).glob("*.safetensors"))
 
 
 def _key(recipe: Recipe, base: Base) -> str:

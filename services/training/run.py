@@ -104,7 +104,7 @@ class Run:
         done = plan.read(self.context.store, self.key)
         if done is not None:
             return done
-        costs.require_room(self.context.store, self.base)
+        costs.require_room(self.context.store, self.base, self.recipe)
         opened = self.opened()
         self.context.status("making examples")
         made = data.make(opened, self.method, self.recipe, self.context.checkpoint)

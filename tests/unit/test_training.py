@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +21,8 @@ import pytest
 from services.errors import Conflict, InputError, MsmError, NotFound, UsageError
 from services.jobs.kind import Context
 from services.jobs.submit import submit
-from services.training import checkpoints, chunk, process
+from services.store import Store
+from services.training import checkpoints, chunk, costs, process
 from services.training.task import Step, Task
 from services.training.trained import TrainedModel, all_trained, the_trained
 from tests.conftest import ROOT
@@ -306,6 +308,23 @@ def test_a_disk_without_room_for_checkpoints_is_noticed_before_the_first_step(
     assert job.error is not None
     assert "GB free" in job.error.message
     assert job.done == 0
+
+
+def test_three_checkpoints_one_per_snapshot_and_the_one_that_is_made_must_have_room(
+    context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "model.safetensors").write_bytes(bytes(1000))
+    base: Any = SimpleNamespace(transformer=str(tmp_path))
+    recipe = kit.spec(context, "ce-bce", "snapshots=[0.5]").recipe
+    assert costs.room(base, recipe) == 3 * 4 * 1000  # an optimizer has twice the weights
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    one_disk = 3 * 5 * 1000
+    for free, enough in ((one_disk - 1, False), (one_disk, True)):
+        monkeypatch.setattr(
+            "services.training.costs.shutil.disk_usage", lambda path, free=free: SimpleNamespace(free=free)
+        )
+        with nullcontext() if enough else pytest.raises(MsmError, match="GB free"):
+            costs.require_room(Store(str(tmp_path)), base, recipe)
 
 
 # -- the process -----------------------------------------------------------------------------------

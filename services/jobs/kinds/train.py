@@ -120,7 +120,10 @@ class TrainKind(Kind[TrainSpec]):
         else:
             chunks = max(1, round((seconds or 0.0) / CHUNK_SECONDS))
         return Estimate(
-            chunks=chunks, rows=steps * spec.recipe.batch, bytes=costs.room(run.base), seconds=seconds
+            chunks=chunks,
+            rows=steps * spec.recipe.batch,
+            bytes=costs.room(run.base, spec.recipe),
+            seconds=seconds,
         )
 
     def measure(self, context: Context, spec: TrainSpec) -> Estimate:
@@ -134,7 +137,7 @@ class TrainKind(Kind[TrainSpec]):
         return Estimate(
             chunks=found.chunks,
             rows=found.steps * spec.recipe.batch,
-            bytes=costs.room(run.base),
+            bytes=costs.room(run.base, spec.recipe),
             queries=found.queries,
             pairs=found.examples,
             seconds=found.seconds,
