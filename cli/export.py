@@ -101,7 +101,7 @@ _HOW: list[Callable[..., Any]] = [
     click.option(
         "--dry-run",
         is_flag=True,
-        help="Write nothing; say how many candidates each filter removes, by system.",
+        help="Write no file; say how many candidates each filter removes, by system.",
     ),
     json_option,
 ]
