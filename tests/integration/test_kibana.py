@@ -241,4 +241,6 @@ def test_what_the_page_tells_to_type_into_dev_tools_finds_something(
 
 def test_the_page_s_names_of_systems_are_served(sample: Sample, stack: Stack) -> None:
     served = versions.version(connect(stack.settings), stack.settings, sample.name)
-    assert set(re.findall(r"vectors\.(\w+)", PAGE)) == set(served.meta.systems)
+    named = set(re.findall(r"vectors\.(\w+)", PAGE))
+    assert named
+    assert named <= set(served.meta.systems)  # other tests may have promoted more
