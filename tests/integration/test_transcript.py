@@ -23,7 +23,16 @@ def lines(path: Path) -> list[str]:
 
 def test_the_stack_is_ready(squad_mined: Transcript) -> None:
     processes = {one["name"]: one for one in json.loads(squad_mined.of("msmctl up"))["processes"]}
-    assert set(processes) == {"supervisor", "elasticsearch", "redis", "dispatcher", "worker", "models", "api"}
+    assert set(processes) == {
+        "supervisor",
+        "elasticsearch",
+        "redis",
+        "dispatcher",
+        "worker",
+        "models",
+        "api",
+        "gateway",
+    }
     assert all(process["ready"] for process in processes.values())
 
 
