@@ -89,7 +89,7 @@ async def embed(
 ) -> list[list[float]]:
     """Vectors of texts, in the shape of text-embeddings-inference; `model` may name the system."""
     _check(asked.texts, TEXTS)
-    model = await service.installed.system(asked.model)
+    model = await service.served.installed.system(asked.model, deadline_of(request))
     return await tei.embed(service.models, asked, model, deadline_of(request))
 
 
@@ -115,14 +115,14 @@ async def rerank(
 ) -> list[dict[str, Any]]:
     """Relevance of texts to a query, in the shape of text-embeddings-inference; `model` may be named."""
     _check([asked.query, *asked.texts], DOCUMENTS + 1)
-    model = await service.installed.cross_encoder(asked.model)
+    model = await service.served.installed.cross_encoder(asked.model, deadline_of(request))
     return await tei.rerank(service.models, asked, model, deadline_of(request))
 
 
 @router.get(tei.INFO)
 async def info(service: Serving) -> dict[str, Any]:
     """Models and limits; names as text-embeddings-inference has them where it has them."""
-    names = await service.installed.names()
+    names = await service.served.installed.names()
     return {
         "model_id": names.systems[0] if len(names.systems) == 1 else "",
         "systems": names.systems,

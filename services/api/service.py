@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from elasticsearch import AsyncElasticsearch
 from fastapi import Request
 
-from services.api.installed import Installed
 from services.api.keys.cache import KeyCache
 from services.api.keys.rate import Rates
 from services.api.limits import LONGEST_MS
@@ -36,7 +35,6 @@ class Service:
     client: AsyncElasticsearch
     models: ModelService
     served: ServedVersions
-    installed: Installed
     engine: Engine
     log: SearchLog
     keys: KeyCache
@@ -59,7 +57,6 @@ async def running(settings: Settings, metrics: Metrics) -> AsyncIterator[Service
                 client=client,
                 models=computed,
                 served=served,
-                installed=Installed(store),
                 engine=Engine(client, settings, computed, served),
                 log=log,
                 keys=KeyCache(client, settings),

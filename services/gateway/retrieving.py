@@ -156,7 +156,7 @@ class Retrieval:
             return ranking
         texts = await self._texts(tree.field, [one.document for one in ranking])
         try:
-            model = tree.model or await self.served.only_cross_encoder(self.deadline)
+            model = await self.served.installed.cross_encoder(tree.model, self.deadline)
             scored = await self.models.reranked(model, tree.text, texts, self.deadline)
         except (NotFound, UsageError) as error:
             raise natural(error) from error

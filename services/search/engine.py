@@ -203,7 +203,7 @@ class Engine:
         if request.rerank is None or request.rerank.model:
             return "", []
         try:
-            return await self.served.only_cross_encoder(deadline), []
+            return await self.served.installed.cross_encoder(None, deadline), []
         except UsageError:
             raise
         except Exception as error:  # likewise: the fused order is an answer

@@ -12,9 +12,10 @@ from elasticsearch import AsyncElasticsearch
 from services.deadline import Deadline
 from services.elastic import names, versions
 from services.elastic.versions import Version
-from services.errors import NotFound, Unavailable, UsageError
+from services.errors import NotFound, Unavailable
 from services.search.choice import Choice, load
 from services.search.failures import in_time
+from services.search.installed import Installed
 from services.search.kept import Kept
 from services.search.sample import Sample, sample_of
 from services.settings import Settings
@@ -35,7 +36,8 @@ class ServedVersions:
     Attributes:
         client: May read the metadata of the indices.
         settings: The prefix counts.
-        store: Where cross-encoders and a collection's choices lie.
+        store: Where models and a collection's choices lie.
+        installed: Models of the store.
     """
 
     client: AsyncElasticsearch
@@ -45,11 +47,10 @@ class ServedVersions:
     _asking: dict[str, asyncio.Task[Version]] = field(default_factory=dict)
     _samples: dict[str, Sample] = field(default_factory=dict)
     _choices: dict[str, Kept[Choice | None]] = field(default_factory=dict)
-    _installed: Kept[list[str]] = field(init=False)
+    installed: Installed = field(init=False)
 
     def __post_init__(self) -> None:
-        look = partial(_installed, self.store)
-        self._installed = Kept("the list of installed cross-encoders", look, USABLE, 3 * USABLE)
+        self.installed = Installed(self.store)
 
     async def of(self, collection: str, deadline: Deadline) -> Version:
         """The served version of a collection; who asks while it is being asked waits for the same answer.
@@ -104,23 +105,6 @@ class ServedVersions:
             self._choices[collection] = Kept(f"what is saved for '{collection}'", read, FRESH, USABLE)
         return await self._choices[collection].get(deadline)
 
-    async def only_cross_encoder(self, deadline: Deadline = Deadline()) -> str:  # noqa: B008 - frozen
-        """The cross-encoder that is meant where none is named: the only one whose model is installed.
-
-        Raises:
-            UsageError: there are several, or none.
-            TooLate, and what the store raises: it was never heard.
-        """
-        installed = await self._installed.get(deadline)
-        if len(installed) != 1:
-            raise UsageError(
-                "rerank: which cross-encoder? Installed are: " + (", ".join(installed) or "none"),
-                hint="name one, such as `--rerank NAME`"
-                if installed
-                else "`msmctl ce pull NAME` installs one",
-            )
-        return installed[0]
-
     def forget(self, collection: str) -> None:
         """Ask anew next time: what was remembered is gone."""
         self._known.pop(collection, None)
@@ -141,10 +125,3 @@ def _seen(task: asyncio.Task[Version]) -> None:
     """Whoever waits gets the error; where nobody does, the next request asks again."""
     if not task.cancelled():
         task.exception()
-
-
-def _installed(store: Store) -> list[str]:
-    from services.cross_encoders.models import installed
-    from services.cross_encoders.registry import CrossEncoders
-
-    return [ce.name for ce in CrossEncoders.load(store) if installed(store, ce) is not None]

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from services.api.installed import Installed
 from services.cross_encoders import models
 from services.errors import UsageError
+from services.search.installed import Installed
 from services.store import Store
 from tests.unit.tiny_ce import tiny_ce
 
