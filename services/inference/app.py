@@ -7,7 +7,6 @@ import hmac
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from importlib import import_module
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -59,6 +58,7 @@ class _Served:
         path = secrets.password_file(settings, KEY)
         self._key = secrets.password(settings, KEY) if path.is_file() else None
         self._imported = False
+        self._stated = warmth.stated(settings)
         self._models: LocalModels
 
     @asynccontextmanager
@@ -73,9 +73,9 @@ class _Served:
         await self._models.close()
 
     async def _begin(self) -> None:
-        """Import what every model needs, which takes seconds, then load what is to be warm."""
-        await asyncio.to_thread(_import_libraries)
-        await self._models.warm(warmth.wanted(self._settings))
+        """Libraries, then what is to be warm; of what was in use before, what is still there."""
+        await self._models.imported()
+        await self._models.warm(self._stated or warmth.remembered(self._settings), optional=not self._stated)
         self._imported = True
 
     def _remember(self) -> None:
@@ -123,12 +123,18 @@ class _Served:
         return json_response({"status": "alive"})
 
     async def readyz(self, request: Request) -> Response:
-        """What was asked to be warm is loaded; 503 with `reasons` until then."""
+        """503 with `reasons` while models are loaded that are to be warm, or where MSM_WARM cannot be had.
+
+        Another model that somebody wants warm and that cannot be loaded is told only: the others answer.
+        """
         reasons = await self._models.unready()
         if not self._imported:
-            reasons = ["libraries are being imported", *reasons]
-        status = "loading" if reasons else "ready"
-        return json_response({"status": status, "reasons": reasons}, 503 if reasons else 200)
+            return json_response({"status": "loading", "reasons": ["libraries are being imported"]}, 503)
+        if self._models.loading:
+            return json_response({"status": "loading", "reasons": reasons}, 503)
+        if not self._models.failed.keys().isdisjoint(self._stated):
+            return json_response({"status": "failed", "reasons": reasons}, 503)
+        return json_response({"status": "degraded" if reasons else "ready", "reasons": reasons})
 
     async def info(self, request: Request) -> Response:
         """What is loaded, and limits; names as TEI has them where it has them."""
@@ -158,8 +164,3 @@ async def _body(request: Request) -> bytes:
             raise UsageError(f"a body of more than {MOST_BYTES:,} bytes", hint="send fewer texts at a time")
         parts.append(part)
     return b"".join(parts)
-
-
-def _import_libraries() -> None:
-    for name in ("torch", "transformers.models.auto"):
-        import_module(name)

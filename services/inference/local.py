@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, TypeVar
 
 import numpy as np
@@ -23,6 +25,7 @@ from services.settings import Settings
 from services.store import Store
 
 T = TypeVar("T")
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -96,17 +99,34 @@ class LocalModels:
         _raise_first(values)
         return Reranked(beginning(model, values), _tokens(pieces), runner.checkpoint)
 
-    async def warm(self, names: Sequence[str]) -> None:
-        """See `ModelService`; a name that cannot be loaded stands in `failed` until it can."""
+    async def imported(self) -> None:
+        """Once what every model needs is imported, which takes seconds.
+
+        In the thread that loads: transformers imports lazily, which fails where two threads do it at once.
+        """
+        await asyncio.get_running_loop().run_in_executor(self._loader, _import_libraries)
+
+    async def warm(self, names: Sequence[str], *, optional: bool = False) -> None:
+        """See `ModelService`; a name that cannot be loaded stands in `failed` until it can.
+
+        Args:
+            names: Of systems or cross-encoders.
+            optional: A name that stands for nothing is no failure.
+        """
         for name in names:
-            task = asyncio.get_running_loop().create_task(self._warm(name), name=name)
+            task = asyncio.get_running_loop().create_task(self._warm(name, optional), name=name)
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
+    @property
+    def loading(self) -> list[str]:
+        """Names that are being made warm."""
+        return sorted(task.get_name() for task in self._tasks)
+
     async def unready(self) -> list[str]:
         """See `ModelService`."""
-        loading = [f"{task.get_name()} is being loaded" for task in self._tasks]
-        return sorted(loading) + [f"{name}: {error.message}" for name, error in sorted(self.failed.items())]
+        loading = [f"{name} is being loaded" for name in self.loading]
+        return loading + [f"{name}: {error.message}" for name, error in sorted(self.failed.items())]
 
     async def close(self) -> None:
         """See `ModelService`."""
@@ -116,7 +136,7 @@ class LocalModels:
         self._loader.shutdown(wait=False, cancel_futures=True)
         self._tokeniser.close()
 
-    async def _warm(self, name: str) -> None:
+    async def _warm(self, name: str, optional: bool) -> None:
         """Load the system and the cross-encoder of that name, whichever there is."""
         self.failed.pop(name, None)
         outcomes = await asyncio.gather(
@@ -127,8 +147,9 @@ class LocalModels:
                 raise outcome
         errors = [outcome for outcome in outcomes if isinstance(outcome, MsmError)]
         worse = [error for error in errors if not isinstance(error, NotFound)]
-        if worse or len(errors) == len(outcomes):
+        if worse or (len(errors) == len(outcomes) and not optional):
             self.failed[name] = (worse or errors)[0]
+            logger.warning("%s is not warm: %s", name, self.failed[name].message)
 
     async def _pieces(
         self, model: str, texts: Sequence[str], make: Callable[[], list[Piece]], deadline: Deadline
@@ -168,3 +189,8 @@ def _raise_first(values: Sequence[Any]) -> None:
 
 def _tokens(pieces: Sequence[Piece]) -> int:
     return sum(piece.tokens for piece in pieces)
+
+
+def _import_libraries() -> None:
+    for name in ("torch", "transformers.models.auto"):
+        import_module(name)

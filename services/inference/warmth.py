@@ -15,11 +15,9 @@ def memory_file(settings: Settings) -> Path:
     return settings.home / "run" / "models.json"
 
 
-def wanted(settings: Settings) -> list[str]:
-    """Names of models to be warm from the start, stated or remembered."""
-    if settings.warm:
-        return [name.strip() for name in settings.warm.split(",") if name.strip()]
-    return remembered(settings)
+def stated(settings: Settings) -> list[str]:
+    """Names of models in MSM_WARM."""
+    return [name.strip() for name in settings.warm.split(",") if name.strip()]
 
 
 def remembered(settings: Settings) -> list[str]:

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from httpx import Response
 from starlette.testclient import TestClient
 
-from services.inference import app
+from services.inference import app, warmth, wire
 from services.settings import Settings
 from services.store import Store
 
@@ -74,11 +75,33 @@ def test_where_there_is_a_key_models_are_for_who_has_it_and_life_is_for_all(tmp_
         assert answer.status_code == 404
 
 
-def test_a_model_that_was_to_be_warm_and_cannot_be_is_why_it_is_not_ready(tmp_path: Path) -> None:
+def settled(served: TestClient) -> Response:
+    """What /readyz says once nothing is loading."""
+    limit = time.monotonic() + 60
+    while (answer := served.get("/readyz")).json()["status"] == "loading":
+        assert time.monotonic() < limit, answer.json()
+        time.sleep(0.05)
+    return answer
+
+
+def test_a_model_that_is_to_be_warm_and_cannot_be_is_why_it_is_not_ready(tmp_path: Path) -> None:
     with client(tmp_path, warm="nobody") as served:
-        limit = time.monotonic() + 60
-        while (answer := served.get("/readyz")).json()["reasons"] != ["nobody: no system 'nobody'"]:
-            assert time.monotonic() < limit, answer.json()
-            time.sleep(0.05)
+        answer = settled(served)
         assert answer.status_code == 503
+        assert answer.json() == {"status": "failed", "reasons": ["nobody: no system 'nobody'"]}
         assert served.get("/livez").json() == {"status": "alive"}
+
+
+def test_another_model_that_cannot_be_warm_is_told_and_holds_up_nobody(tmp_path: Path) -> None:
+    with client(tmp_path) as served:
+        assert settled(served).json() == {"status": "ready", "reasons": []}
+        assert served.post(wire.WARM, content='{"names": ["nobody"]}').is_success
+        answer = settled(served)
+        assert answer.status_code == 200
+        assert answer.json() == {"status": "degraded", "reasons": ["nobody: no system 'nobody'"]}
+
+
+def test_what_was_in_use_before_and_is_gone_is_forgotten(tmp_path: Path) -> None:
+    warmth.remember(Settings(home=tmp_path), ["gone"])
+    with client(tmp_path) as served:
+        assert settled(served).json() == {"status": "ready", "reasons": []}

@@ -321,12 +321,12 @@ class TestReached:
 
 
 class TestWarmth:
-    def test_what_is_stated_counts_else_what_was_in_use(self, tmp_path: Path) -> None:
+    def test_names_are_stated_or_remembered(self, tmp_path: Path) -> None:
         settings = Settings(home=tmp_path)
-        assert warmth.wanted(settings) == []
+        assert warmth.remembered(settings) == warmth.stated(settings) == []
         warmth.remember(settings, ["b", "a", "b"])
-        assert warmth.wanted(settings) == ["a", "b"]
-        assert warmth.wanted(Settings(home=tmp_path, warm="x, y")) == ["x", "y"]
+        assert warmth.remembered(settings) == ["a", "b"]
+        assert warmth.stated(Settings(home=tmp_path, warm="x, y,")) == ["x", "y"]
 
     @pytest.mark.parametrize("content", ["", "{}", "[", "3", "\ud83d"])
     def test_a_spoilt_memory_costs_the_warmth_only(self, tmp_path: Path, content: str) -> None:
@@ -334,4 +334,4 @@ class TestWarmth:
         path = warmth.memory_file(settings)
         path.parent.mkdir()
         path.write_bytes(content.encode("utf-8", "surrogatepass"))
-        assert warmth.wanted(settings) == []
+        assert warmth.remembered(settings) == []
