@@ -100,8 +100,8 @@ class Spoilt:
         return self.case.vectors(vectors, np.random.default_rng(SEED))
 
     async def rerank(self, model: str, query: str, texts: Sequence[str], deadline: Deadline) -> Floats:
-        """Nothing here reranks."""
-        raise NotImplementedError
+        """See `services.inference.models.Models`."""
+        return await self.stored.rerank(model, query, texts, deadline)
 
 
 def asked(context: Context, collection: Collection, qords: np.ndarray, case: Case) -> Iterator[Candidates]:

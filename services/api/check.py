@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from services.stack.probes import http
+from services.stack.probes import readiness
 
 if __name__ == "__main__":
-    sys.exit(http(sys.argv[1]))
+    sys.exit(readiness(sys.argv[1]))

@@ -8,7 +8,7 @@ from services.api.app import create_app
 from services.api.drain import DrainingServer
 from services.api.limits import LONGEST_MS
 from services.settings import Settings
-from services.stack.endpoints import remembered
+from services.stack.endpoints import port_of
 from services.stack.ports import HOST
 
 DEFAULT_PORT = 8000
@@ -28,7 +28,7 @@ def serve(settings: Settings, host: str | None = None, port: int | None = None) 
     config = uvicorn.Config(
         app,
         host=host or HOST,
-        port=port or remembered(settings).get("ports", {}).get("api", DEFAULT_PORT),
+        port=port or port_of(settings, "api", DEFAULT_PORT),
         ws="none",
         log_level="info",
         access_log=False,

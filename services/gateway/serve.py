@@ -7,7 +7,7 @@ import uvicorn
 from services.gateway.app import Gateway
 from services.gateway.service import running
 from services.settings import Settings
-from services.stack.endpoints import remembered
+from services.stack.endpoints import port_of
 from services.stack.ports import HOST
 
 DEFAULT_PORT = 9201
@@ -23,7 +23,7 @@ def serve(settings: Settings, host: str | None = None, port: int | None = None) 
         host: Address to listen on; None: loopback.
         port: None: the port that the local stack remembers, else 9201.
     """
-    chosen = port or remembered(settings).get("ports", {}).get("gateway", DEFAULT_PORT)
+    chosen = port or port_of(settings, "gateway", DEFAULT_PORT)
     uvicorn.run(
         Gateway(running(settings)),
         host=host or HOST,

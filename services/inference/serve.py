@@ -6,7 +6,7 @@ import uvicorn
 
 from services.inference.app import create_app
 from services.settings import Settings
-from services.stack.endpoints import remembered
+from services.stack.endpoints import port_of
 from services.stack.ports import HOST
 from services.store import Store
 
@@ -23,7 +23,7 @@ def serve(settings: Settings, host: str | None = None, port: int | None = None) 
         host: Address to listen on; None: loopback.
         port: None: the port that the local stack remembers, else 8080.
     """
-    chosen = port or remembered(settings).get("ports", {}).get("models", DEFAULT_PORT)
+    chosen = port or port_of(settings, "models", DEFAULT_PORT)
     uvicorn.run(
         create_app(settings, Store(settings.store_url, cache=settings.home / "cache")),
         host=host or HOST,

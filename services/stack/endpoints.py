@@ -50,13 +50,22 @@ def endpoints(settings: Settings) -> Endpoints:
     )
 
 
+def port_of(settings: Settings, process: str, otherwise: int) -> int:
+    """The port that the local stack gave to one of its processes; `otherwise` where there is none."""
+    port: int = remembered(settings).get("ports", {}).get(process, otherwise)
+    return port
+
+
 def models_url(settings: Settings) -> str:
     """Where the local stack's models process is; empty where there is no local stack."""
-    port = remembered(settings).get("ports", {}).get("models")
-    return f"http://{HOST}:{port}" if port else ""
+    return _local(settings, "models")
 
 
 def gateway_url(settings: Settings) -> str:
     """Where the local stack's gateway is; empty where there is no local stack."""
-    port = remembered(settings).get("ports", {}).get("gateway")
+    return _local(settings, "gateway")
+
+
+def _local(settings: Settings, process: str) -> str:
+    port = port_of(settings, process, 0)
     return f"http://{HOST}:{port}" if port else ""

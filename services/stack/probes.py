@@ -46,12 +46,6 @@ def _reasons(error: urllib.error.HTTPError) -> str | None:
     return "; ".join(map(str, said))
 
 
-def http(url: str) -> str | None:
-    """A GET answers 200."""
-    answer = _get(url, {})
-    return answer if isinstance(answer, str) else None
-
-
 def _get(
     url: str,
     headers: dict[str, str],

@@ -14,8 +14,9 @@ from typing import Any
 from services.settings import Settings
 from services.stack import elasticsearch, heartbeat, probes, redis
 from services.stack.distribution import Distribution
-from services.stack.endpoints import endpoints, gateway_url, models_url
+from services.stack.endpoints import endpoints
 from services.stack.layout import Layout
+from services.stack.ports import HOST
 
 Probe = Callable[[], str | None]
 
@@ -96,10 +97,14 @@ def declare(settings: Settings, state: Mapping[str, Any]) -> list[Process]:
             grace=grace,
         )
 
-    api = python("api", "services.api", 25.0)
-    # Once started by an earlier version, a stack has no port for what is newer until it is stopped.
-    models = [_models(settings, ours, ports["models"])] if "models" in ports else []
-    gateway = [_gateway(settings, ours, ports["gateway"])] if "gateway" in ports else []
+    def listening(name: str, module: str, ready: str, grace: float, after: tuple[str, ...]) -> list[Process]:
+        # Once started by an earlier version, a stack has no port for what is newer until it is stopped.
+        if name not in ports:
+            return []
+        url, command = f"http://{HOST}:{ports[name]}", [sys.executable, "-m", module]
+        probe = lambda: probes.readiness(f"{url}{ready}")  # noqa: E731
+        return [Process(name, command, probe, ours, url, ports[name], after, grace)]
+
     return [
         Process(
             "elasticsearch",
@@ -121,45 +126,8 @@ def declare(settings: Settings, state: Mapping[str, Any]) -> list[Process]:
         ),
         python("dispatcher", "workers.dispatcher", 10.0),
         python("worker", "workers.worker", 25.0, {"REMAP_SIGTERM": "SIGQUIT"}),
-        *models,
-        Process(
-            "api",
-            api.command,
-            lambda: probes.http(f"{where.api_url}/readyz"),
-            api.environment,
-            url=where.api_url,
-            port=ports["api"],
-            after=api.after,
-            grace=api.grace,
-        ),
-        *gateway,
+        # It needs the store only, so that it waits for nobody.
+        *listening("models", "services.inference", "/readyz", 10.0, ()),
+        *listening("api", "services.api", "/readyz", 25.0, ("elasticsearch", "redis")),
+        *listening("gateway", "services.gateway", "/_msmctl/readyz", 10.0, ("elasticsearch",)),
     ]
-
-
-def _models(settings: Settings, environment: Mapping[str, str], port: int) -> Process:
-    """Encoders and cross-encoders for serving. It needs the store only, so that it waits for nobody."""
-    url = models_url(settings)
-    return Process(
-        "models",
-        [sys.executable, "-m", "services.inference"],
-        lambda: probes.readiness(f"{url}/readyz"),
-        environment,
-        url=url,
-        port=port,
-        grace=10.0,
-    )
-
-
-def _gateway(settings: Settings, environment: Mapping[str, str], port: int) -> Process:
-    """Elasticsearch's clients ask it in place of the node."""
-    url = gateway_url(settings)
-    return Process(
-        "gateway",
-        [sys.executable, "-m", "services.gateway"],
-        lambda: probes.readiness(f"{url}/_msmctl/readyz"),
-        environment,
-        url=url,
-        port=port,
-        after=("elasticsearch",),
-        grace=10.0,
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -62,4 +63,4 @@ class Overlay(Store):
 
     def remove(self, key: str) -> None:
         """Refused: what lies below would still be there."""
-        raise NotImplementedError(f"an overlay cannot remove '{key}'")
+        raise io.UnsupportedOperation(f"an overlay cannot remove '{key}'")

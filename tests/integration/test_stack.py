@@ -118,8 +118,8 @@ class TestSession:
 
     def test_the_api_is_alive_and_ready(self, stack: Stack) -> None:
         url = endpoints(stack.settings).api_url
-        assert probes.http(f"{url}/livez") is None
-        assert probes.http(f"{url}/readyz") is None
+        assert probes.readiness(f"{url}/livez") is None
+        assert probes.readiness(f"{url}/readyz") is None
 
     def test_english_works_by_the_mapping_s_own_name_and_gives_lucene_s_tokens(
         self, stack: Stack, unique: str

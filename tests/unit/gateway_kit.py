@@ -7,11 +7,14 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
+import pytest
 import uvicorn
 from aiohttp import web
 
 from services.gateway.app import Gateway, Parts
+from services.gateway.native import Refused
 from services.gateway.upstream import Upstream
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -105,3 +108,19 @@ def dechunked(body: bytes) -> bytes:
         if not length:
             return whole
         whole, body = whole + body[:length], body[length + 2 :]
+
+
+def reason(refused: pytest.ExceptionInfo[Refused]) -> str:
+    """Of a 400 in the node's own form."""
+    assert refused.value.status == 400
+    error = refused.value.body["error"]
+    assert error["root_cause"] == [{"type": error["type"], "reason": error["reason"]}]
+    return str(error["reason"])
+
+
+def nested(depth: int) -> dict[str, Any]:
+    """A query so deep."""
+    query: dict[str, Any] = {"match": {"text": "deep"}}
+    for _ in range(depth):
+        query = {"bool": {"must": [query]}}
+    return query

@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -15,7 +10,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 
 from services.errors import Conflict, InputError, MsmError, NotFound, UsageError
@@ -25,7 +19,6 @@ from services.store import Store
 from services.training import checkpoints, chunk, costs, process
 from services.training.task import Step, Task
 from services.training.trained import TrainedModel, all_trained, the_trained
-from tests.conftest import ROOT
 from tests.unit import training_kit as kit
 
 SHORT = (*kit.SMALL, "steps=12", "evaluation.queries=0")
@@ -60,18 +53,6 @@ def weights(model: TrainedModel) -> str:
     return next(file.sha256 for file in model.files if file.path == "model.safetensors")
 
 
-def children() -> list[psutil.Process]:
-    found = psutil.Process().children(recursive=True)
-    return [one for one in found if _is_training(one)]
-
-
-def _is_training(process: psutil.Process) -> bool:
-    try:
-        return "services.training.child" in process.cmdline()
-    except psutil.NoSuchProcess:  # one that ends just now, or waits to be reaped
-        return False
-
-
 def killing(monkeypatch: pytest.MonkeyPatch, at: int) -> list[int]:
     """Kill -9 the training process once, when it tells of step `at`; says whom."""
     killed: list[int] = []
@@ -81,7 +62,7 @@ def killing(monkeypatch: pytest.MonkeyPatch, at: int) -> list[int]:
         for event in real(task, alive):
             yield event
             if isinstance(event, Step) and event.step == at and not killed:
-                (child,) = children()
+                (child,) = kit.children()
                 killed.append(child.pid)
                 child.kill()
 
@@ -325,79 +306,3 @@ def test_three_checkpoints_one_per_snapshot_and_the_one_that_is_made_must_have_r
         )
         with nullcontext() if enough else pytest.raises(MsmError, match="GB free"):
             costs.require_room(Store(str(tmp_path)), base, recipe)
-
-
-# -- the process -----------------------------------------------------------------------------------
-
-_PARENT = """
-import sys
-from services.training.process import run
-from services.training.task import Task
-for _ in run(Task.model_validate_json(sys.argv[1]), lambda: None):
-    pass
-"""
-
-
-def task(scratch: Path) -> Task:
-    about = {"name": "tiny", "makes": "bi-encoder", "transformer": str(scratch), "fingerprint": "f"}
-    recipe = {"name": "r", "method": "ce-bce", "base": "tiny", "steps": 1}
-    return Task.model_validate(
-        {
-            "work": "measure", "recipe": recipe, "base": about, "scratch": str(scratch), "checkpoint": None,
-            "data": str(scratch / "data"), "precision": "fp32", "threads": 1, "device": "cpu",
-        }
-    )  # fmt: skip
-
-
-def test_the_process_goes_down_with_a_parent_that_is_killed_and_leaves_no_scratch(tmp_path: Path) -> None:
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
-    parent = subprocess.Popen([sys.executable, "-c", _PARENT, task(scratch).model_dump_json()], cwd=ROOT)
-    child = _child_of(parent.pid)
-    time.sleep(0.5)  # it reads its task
-    os.kill(parent.pid, signal.SIGKILL)
-    parent.wait()
-    assert psutil.wait_procs([child], timeout=20)[0] == [child]
-    assert not scratch.exists()
-
-
-def test_the_process_is_ended_when_the_chunk_must_stop(tmp_path: Path) -> None:
-    seen: list[psutil.Process] = []
-
-    class Stop(BaseException):
-        pass
-
-    def alive() -> None:
-        seen.extend(children())
-        if seen:
-            raise Stop
-
-    with pytest.raises(Stop):
-        list(process.run(task(tmp_path), alive))
-    assert not psutil.pid_exists(seen[0].pid)
-
-
-def test_nothing_of_the_task_stands_on_the_command_line(tmp_path: Path) -> None:
-    lines: list[list[str]] = []
-
-    class Stop(BaseException):
-        pass
-
-    def alive() -> None:
-        lines.extend(child.cmdline() for child in children())
-        if lines:
-            raise Stop
-
-    with pytest.raises(Stop):
-        list(process.run(task(tmp_path), alive))
-    assert lines[0][1:] == ["-m", "services.training.child"]
-
-
-def _child_of(pid: int) -> psutil.Process:
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        found = psutil.Process(pid).children()
-        if found and "services.training.child" in found[0].cmdline():
-            return found[0]
-        time.sleep(0.02)
-    raise AssertionError("no child")

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from services.collections.collection import Collection
 from services.jobs.kind import Context
 from services.jobs.kinds.train import TrainSpec
@@ -98,3 +100,16 @@ def train(context: Context, asked: TrainSpec, before: Callable[[Ledger, str], No
     if before is not None:
         before(ledger, job.id)
     return run_here(ledger, context, [job.id], "test")[0]
+
+
+def children() -> list[psutil.Process]:
+    """Processes that train for this one."""
+    found = psutil.Process().children(recursive=True)
+    return [one for one in found if _is_training(one)]
+
+
+def _is_training(process: psutil.Process) -> bool:
+    try:
+        return "services.training.child" in process.cmdline()
+    except psutil.NoSuchProcess:  # one that ends just now, or waits to be reaped
+        return False
