@@ -73,7 +73,7 @@ def _trained(run: Run, lo: int, begin: int, end: int, previous: Receipt | None, 
         precision=fixed.precision,
         threads=fixed.threads,
     )
-    events = run.events(task, lo)
+    events = run.events(task, lo, [row[1] for row in before.rows])
     steps = [event for event in events if isinstance(event, Step)]
     saved = next(event for event in events if isinstance(event, Saved))
     rows = [(step.step, step.loss or 0.0, step.rate, step.seconds) for step in steps]

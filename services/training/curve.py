@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 COLUMNS = ("step", "loss", "lr", "seconds")
+_BARS = "▁▂▃▄▅▆▇█"
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,14 @@ class Curve:
         rate.plot(steps, [row[2] for row in self.rows], color="#c08a2e", linewidth=1, linestyle="--")
         rate.set_ylabel("learning rate")
         figure.savefig(path, format="png", metadata={"Software": None})
+
+
+def sparkline(losses: Sequence[float], width: int = 24) -> str:
+    """A curve as a word: a bar for the mean of each of up to `width` stretches; the lowest is the smallest."""
+    means = [float(part.mean()) for part in np.array_split(losses, min(width, len(losses)))]
+    low, high = min(means), max(means)
+    scale = (len(_BARS) - 1) / (high - low) if high > low else 0.0
+    return "".join(_BARS[round((mean - low) * scale)] for mean in means)
 
 
 def _figure() -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +20,7 @@ from services.negatives.opening import Opened
 from services.store import Part
 from services.training import costs, data, plan, process
 from services.training.base import Base, open_base
+from services.training.curve import sparkline
 from services.training.methods import Method, Rows, Texts, method_named
 from services.training.plan import TrainingPlan
 from services.training.precision import fitting
@@ -183,9 +185,15 @@ class Run:
             **how,
         )
 
-    def events(self, task: Task, lo: int) -> list[Event]:
-        """Run a task to its end, telling how it goes; `lo` is the first step of the chunk."""
-        done = task.lo
+    def events(self, task: Task, lo: int, losses: Iterable[float] = ()) -> list[Event]:
+        """Run a task to its end, telling how it goes.
+
+        Args:
+            task: What to do.
+            lo: The first step of the chunk.
+            losses: Of all steps before the task's.
+        """
+        done, so_far = task.lo, list(losses)
         found: list[Event] = []
 
         def alive() -> None:
@@ -203,6 +211,8 @@ class Run:
                         f"step {event.step}: the loss or its gradient is no number any more",
                         hint="a lower rate (--set learning_rate=…), or --set precision=fp32",
                     )
+                so_far.append(event.loss)
                 if task.work == "train":
-                    self.context.status(f"step {event.step:,} of {task.total:,}, loss {event.loss:.4f}")
+                    loss = f"loss {event.loss:.4f} {sparkline(so_far)}"
+                    self.context.status(f"step {event.step:,} of {task.total:,}, {loss}")
         return found
