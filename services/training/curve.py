@@ -68,7 +68,7 @@ class Curve:
 
 
 def sparkline(losses: Sequence[float], width: int = 24) -> str:
-    """A curve as a word: a bar for the mean of each of up to `width` stretches; the lowest is the smallest."""
+    """A curve as a word: a bar for the mean of each of up to `width` stretches, low for a small one."""
     means = [float(part.mean()) for part in np.array_split(losses, min(width, len(losses)))]
     low, high = min(means), max(means)
     scale = (len(_BARS) - 1) / (high - low) if high > low else 0.0
