@@ -34,6 +34,12 @@ def _example(value: dict[str, Any]) -> Any:
     return Body(openapi_examples={"example": {"value": value}})
 
 
+_CohereRequest = Annotated[
+    cohere.RerankRequest,
+    _example({"model": _SCORER, "query": "when did the oil crisis begin", "documents": _CANDIDATES}),
+]
+
+
 @router.post(openai.PATH)
 async def embeddings(
     request: Request,
@@ -55,10 +61,7 @@ async def embeddings(
 async def rerank_v1(
     request: Request,
     service: Serving,
-    asked: Annotated[
-        cohere.RerankRequest,
-        _example({"model": _SCORER, "query": "when did the oil crisis begin", "documents": _CANDIDATES}),
-    ],
+    asked: _CohereRequest,
 ) -> dict[str, Any]:
     """Relevance of documents to a query, in the shape of Cohere's version 1."""
     _check([asked.query, *asked.texts], DOCUMENTS + 1)
@@ -69,10 +72,7 @@ async def rerank_v1(
 async def rerank_v2(
     request: Request,
     service: Serving,
-    asked: Annotated[
-        cohere.RerankRequest,
-        _example({"model": _SCORER, "query": "when did the oil crisis begin", "documents": _CANDIDATES}),
-    ],
+    asked: _CohereRequest,
 ) -> dict[str, Any]:
     """Relevance of documents to a query, in the shape of Cohere's version 2."""
     _check([asked.query, *asked.texts], DOCUMENTS + 1)

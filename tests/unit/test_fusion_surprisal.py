@@ -77,19 +77,16 @@ def test_a_similarity_counts_by_its_distance_from_the_sample_whatever_its_scale(
     assert evidence(world(bm25, cosine)) == pytest.approx(evidence(world(bm25, near_one)), rel=1e-6)
 
 
-def test_a_random_dense_leg_does_not_move_what_bm25_is_sure_of() -> None:
+@pytest.mark.parametrize("sure", ["bm25", "dense"])
+def test_a_leg_that_knows_nothing_does_not_move_what_the_other_is_sure_of(sure: str) -> None:
     rng = np.random.default_rng(2)
     for answer in range(0, 500, 25):
-        bm25, dense = rng.gamma(1, 2, PASSAGES), rng.normal(0, 0.05, PASSAGES)
-        bm25[answer] = 35.0
-        assert world(bm25, dense).ords[best(world(bm25, dense))] == answer
-
-
-def test_a_bm25_leg_without_rare_terms_does_not_move_what_a_dense_leg_is_sure_of() -> None:
-    rng = np.random.default_rng(3)
-    for answer in range(0, 500, 25):
-        bm25, dense = rng.uniform(0, 3, PASSAGES), rng.normal(0.1, 0.05, PASSAGES)
-        dense[answer] = 0.5
+        if sure == "bm25":
+            bm25, dense = rng.gamma(1, 2, PASSAGES), rng.normal(0, 0.05, PASSAGES)
+            bm25[answer] = 35.0
+        else:  # the query has common words only
+            bm25, dense = rng.uniform(0, 3, PASSAGES), rng.normal(0.1, 0.05, PASSAGES)
+            dense[answer] = 0.5
         assert world(bm25, dense).ords[best(world(bm25, dense))] == answer
 
 
