@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from services.inference.dialects.tei import unit
 from services.inference.models import Embedded, PromptKind
+from services.models.entry import spelling
 from services.store import Store
 from services.systems.models import installed
 from services.systems.profile import profile_of
@@ -45,9 +46,10 @@ class Prompts:
         Raises:
             NotFound: there is none.
         """
-        if name not in self._known:
-            self._known[name] = await asyncio.to_thread(self._look_up, name)
-        return self._known[name]
+        key = spelling(name)
+        if key not in self._known:
+            self._known[key] = await asyncio.to_thread(self._look_up, name)
+        return self._known[key]
 
     def _look_up(self, name: str) -> Usage:
         system = Registry.load(self._store).get(name)

@@ -18,6 +18,7 @@ from services.cross_encoders.registry import CrossEncoders
 from services.encoding.encoder import fresh_encoder
 from services.errors import InputError, MsmError
 from services.inference.runners import EncoderRunner, ScorerRunner
+from services.models.entry import spelling
 from services.scoring.scorer import fresh_scorer
 from services.settings import Settings
 from services.store import Store, fingerprint
@@ -27,6 +28,7 @@ from services.systems.registry import Registry
 
 Kind = Literal["system", "cross-encoder"]
 Key = tuple[Kind, str]
+"""Kind and spelling: all spellings of a name are one model, loaded once."""
 AnyRunner = EncoderRunner | ScorerRunner
 
 FRESH, STALE = 2.0, 60.0
@@ -37,8 +39,9 @@ MOST_REFUSED = 256
 
 @dataclass(frozen=True)
 class _Present:
-    """What a name stands for now: `identity` decides whether it is loaded already."""
+    """What a name stands for now: its entry's own name; `identity` decides whether it is loaded already."""
 
+    name: str
     identity: str
     checkpoint: str
     bytes: int
@@ -75,53 +78,59 @@ class Shelf:
         """The encoder of a system.
 
         Args:
-            name: Of the system.
+            name: Of the system, in any spelling.
             checkpoint: The one that is wanted: it is looked up anew unless the known one is this.
 
         Raises:
             NotFound: no such system, or its model is not there.
             MsmError: it cannot be loaded.
         """
-        runner = await self._get(("system", name), checkpoint)
+        runner = await self._get("system", name, checkpoint)
         assert isinstance(runner, EncoderRunner)  # noqa: S101 - by its key
         return runner
 
     async def scorer(self, name: str) -> ScorerRunner:
         """The scorer of a cross-encoder. Raises: as `encoder`."""
-        runner = await self._get(("cross-encoder", name), None)
+        runner = await self._get("cross-encoder", name, None)
         assert isinstance(runner, ScorerRunner)  # noqa: S101 - by its key
         return runner
 
     @property
-    def loaded(self) -> dict[Key, AnyRunner]:
-        """What is loaded, the longest unused first."""
-        kept = sorted(self._kept.items(), key=lambda entry: entry[1].used)
-        return {key: one.runner for key, one in kept}
+    def loaded(self) -> dict[tuple[Kind, str], AnyRunner]:
+        """What is loaded, by kind and the registry's name, the longest unused first."""
+        kept = ((key, self._kept[key]) for key in self._by_use)
+        return {(kind, one.present.name): one.runner for (kind, _), one in kept}
+
+    @property
+    def _by_use(self) -> list[Key]:
+        """Keys of what is loaded, the longest unused first."""
+        return sorted(self._kept, key=lambda key: self._kept[key].used)
 
     @property
     def bytes(self) -> int:
         """Size of the files of all loaded models."""
         return sum(one.present.bytes for one in self._kept.values())
 
-    async def _get(self, key: Key, checkpoint: str | None) -> AnyRunner:
+    async def _get(self, kind: Kind, name: str, checkpoint: str | None) -> AnyRunner:
+        key = kind, spelling(name)
         now, kept = time.monotonic(), self._kept.get(key)
         if kept is not None:
             kept.used = now
             age = now - kept.checked
             if checkpoint in (None, kept.present.checkpoint) and age < STALE:
                 if age > FRESH:
-                    self._open(key)
+                    self._open(key, name)
                 return kept.runner
         refused, until = self._refused.get(key, (None, 0.0))
         if refused is not None and now < until:
             raise refused.with_traceback(None)  # each raise would add to it
-        return await asyncio.shield(self._open(key))
+        return await asyncio.shield(self._open(key, name))
 
-    def _open(self, key: Key) -> asyncio.Task[AnyRunner]:
+    def _open(self, key: Key, name: str) -> asyncio.Task[AnyRunner]:
         """Look a name up and load what it stands for; one task for all who wait."""
         task = self._opening.get(key)
         if task is None:
-            task = self._opening[key] = asyncio.get_running_loop().create_task(self._opened(key))
+            task = self._opening[key] = asyncio.get_running_loop().create_task(self._opened(key, name))
             task.add_done_callback(lambda done: self._closed(key, done))
         return task
 
@@ -144,9 +153,9 @@ class Shelf:
             del self._refused[oldest]
         self._refused[key] = error.with_traceback(None), now + FRESH
 
-    async def _opened(self, key: Key) -> AnyRunner:
+    async def _opened(self, key: Key, name: str) -> AnyRunner:
         loop = asyncio.get_running_loop()
-        present = await loop.run_in_executor(self._loader, self._look_up, key)
+        present = await loop.run_in_executor(self._loader, self._look_up, key[0], name)
         kept = self._kept.get(key)
         if kept is not None and kept.present.identity == present.identity:
             kept.checked = time.monotonic()
@@ -162,10 +171,9 @@ class Shelf:
         self._kept.pop(key, None)
         room = self._settings.models_mb * 2**20
         while self._kept and self.bytes + needed > room:
-            del self._kept[next(iter(self.loaded))]
+            del self._kept[self._by_use[0]]
 
-    def _look_up(self, key: Key) -> _Present:
-        kind, name = key
+    def _look_up(self, kind: Kind, name: str) -> _Present:
         if kind == "system":
             system = Registry.load(self._store).get(name)
             if not system.is_dense:
@@ -173,6 +181,7 @@ class Shelf:
             model = system_models.required(self._store, system)
             profile = profile_of(system, model.own)
             return _Present(
+                system.name,
                 fingerprint([model.fingerprint, profile.model_dump(mode="json")]),
                 model.fingerprint,
                 model.bytes,
@@ -181,6 +190,7 @@ class Shelf:
         ce = CrossEncoders.load(self._store).get(name)
         scored = ce_models.required(self._store, ce)
         return _Present(
+            ce.name,
             fingerprint([scored.fingerprint, ce.model_dump(mode="json")]),
             scored.fingerprint,
             scored.bytes,

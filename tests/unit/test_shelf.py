@@ -57,6 +57,29 @@ def test_many_who_ask_at_once_wait_for_one_load(store: Store, tmp_path: Path) ->
     asked(store, tmp_path, ask)
 
 
+def test_all_spellings_of_a_name_are_one_model(store: Store, tmp_path: Path) -> None:
+    installed(store, tmp_path, "one-L-6")
+
+    async def ask(models: LocalModels) -> None:
+        spellings = ("one-L-6", "ONE-l6", "one_L-6", "msmarco-one-L6", "their/one-L-6", "a/b/one-L-6")
+        runners = [await models.shelf.encoder(name) for name in spellings]
+        runners += await asyncio.gather(*(models.shelf.encoder(f"{n}/one-L-6") for n in range(5)))
+        assert len({id(runner) for runner in runners}) == 1
+        assert list(models.shelf.loaded) == [("system", "one-L-6")]
+
+    asked(store, tmp_path, ask)
+
+
+def test_a_name_that_nobody_has_is_refused_in_all_its_spellings_at_once(store: Store, tmp_path: Path) -> None:
+    async def ask(models: LocalModels) -> None:
+        for name in ("nobody", "Nobody", "their/nobody"):
+            with pytest.raises(NotFound):
+                await models.shelf.encoder(name)
+        assert list(models.shelf._refused) == [("system", "nobody")]
+
+    asked(store, tmp_path, ask)
+
+
 def test_who_goes_away_does_not_end_the_load_for_the_others(store: Store, tmp_path: Path) -> None:
     installed(store, tmp_path, "one")
 
