@@ -10,6 +10,8 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 MOST_TOKENS = 2_000_000
+ENTRY = 50
+"""Tokens that an entry counts for besides its own: one that has none takes room, too."""
 
 
 def text_key(text: str) -> bytes:
@@ -22,14 +24,14 @@ class TokenCache(Generic[T]):
 
     Args:
         size: Tokens of an entry.
-        most: Tokens of all entries.
+        most: Tokens of all entries, `ENTRY` for each included.
     """
 
     def __init__(self, size: Callable[[T], int], most: int = MOST_TOKENS) -> None:
         self._size = size
         self._most = most
         self._known: OrderedDict[bytes, T] = OrderedDict()
-        self.tokens = 0
+        self.held = 0
 
     def of(self, texts: list[str], make: Callable[[list[str]], list[T]]) -> list[T]:
         """Entries of texts, in order; `make` gives those that are not known, each text once."""
@@ -44,9 +46,12 @@ class TokenCache(Generic[T]):
 
     def _keep(self, key: bytes, entry: T) -> None:
         if key not in self._known:
-            self.tokens += self._size(entry)
+            self.held += self._weight(entry)
         self._known[key] = entry
         self._known.move_to_end(key)
-        while self.tokens > self._most and len(self._known) > 1:
+        while self.held > self._most and len(self._known) > 1:
             _, oldest = self._known.popitem(last=False)
-            self.tokens -= self._size(oldest)
+            self.held -= self._weight(oldest)
+
+    def _weight(self, entry: T) -> int:
+        return ENTRY + self._size(entry)

@@ -31,7 +31,7 @@ from services.inference.local import beginning
 from services.inference.models import Embedded
 from services.inference.remembering import RememberingModels
 from services.inference.servers import ModelsProcess
-from services.inference.token_cache import TokenCache
+from services.inference.token_cache import ENTRY, TokenCache
 from services.settings import Settings, load
 from services.store import Store
 
@@ -289,13 +289,20 @@ class TestTokenCache:
         assert made == [["a", "bb"], ["ccc"]]
 
     def test_it_holds_no_more_tokens_than_it_may_the_longest_unused_go(self) -> None:
-        cache: TokenCache[list[int]] = TokenCache(len, most=5)
+        cache: TokenCache[list[int]] = TokenCache(len, most=2 * ENTRY + 5)
         for text in ("aa", "bb", "aa", "cc"):
             cache.of([text], lambda texts: [[0] * len(text) for text in texts])
-        assert cache.tokens == 4
+        assert cache.held == 2 * ENTRY + 4
         asked: list[str] = []
         cache.of(["aa", "cc", "bb"], lambda texts: [asked.append(text) or [0, 0] for text in texts])
         assert asked == ["bb"]
+
+    def test_texts_without_a_token_are_bounded_too(self) -> None:
+        cache: TokenCache[list[int]] = TokenCache(len, most=3 * ENTRY)
+        asked: list[str] = []
+        for text in ("a", "b", "c", "d", "a", "d"):
+            cache.of([text], lambda texts: [asked.append(text) or [] for text in texts])
+        assert asked == ["a", "b", "c", "d", "a"]
 
     def test_what_cannot_be_tokenised_is_not_kept(self) -> None:
         cache: TokenCache[list[int]] = TokenCache(len)
@@ -305,7 +312,7 @@ class TestTokenCache:
 
         with pytest.raises(InputError):
             cache.of(["\ud800"], refuse)
-        assert cache.tokens == 0
+        assert cache.held == 0
 
 
 class TestReached:
