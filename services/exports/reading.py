@@ -30,10 +30,14 @@ from services.store import fingerprint
 
 @dataclass(frozen=True)
 class Negatives:
-    """Candidates of a split and the selection among them; `scored`: only what has a score counts."""
+    """Candidates of a split and the selection among them."""
 
     opened: Opened
-    scored: bool = False
+
+    def only_scored(self) -> Negatives:
+        """The same, where only what has a score counts."""
+        selection = replace(self.opened.selection, scored=True)
+        return replace(self, opened=replace(self.opened, selection=selection))
 
     @property
     def collection(self) -> Collection:
@@ -69,7 +73,7 @@ class Negatives:
     def block(self, n: int, witness: Witness | None = None) -> Selected:
         """What is left of block `n`."""
         block, selection = self.opened.candidates.block(n), self.opened.selection
-        return Selected(block, selection.keep(block, witness), selection, self.scored)
+        return Selected(block, selection.keep(block, witness), selection)
 
     def file(self, encode: Callable[[Selected, Lookup], Encoded], name: str = "") -> Output:
         """An output of bytes."""
@@ -192,7 +196,8 @@ def negatives(scores: ScoresOf = "none", *, margin: bool = False) -> Reads[Negat
         if margin and not any(parse_filter(text).filter is CE_MARGIN for text in asked.filters):
             asked = replace(asked, filters=[*asked.filters, CE_MARGIN.name])
         found = open_negatives(collection, asked, judge="needed" if scores == "none" else "present")
-        return Negatives(found, scored=scores in ("optional", "needed") and found.scores is not None)
+        reading = Negatives(found)
+        return reading.only_scored() if scores in ("optional", "needed") and found.scores else reading
 
     return Reads("negatives", opened)
 

@@ -38,26 +38,24 @@ class Selected:
     Attributes:
         block: Queries ascending by qord; `block.positives` are what goes into `pos`.
         kept: Per row, whether it is a negative of its system.
-        selection: What left it; `admits` says which positives a negative may stand beside.
-        scored: Only what has a cross-encoder score counts.
+        selection: What left it; `admits` says which positives a negative may stand beside, and `scored` that
+            only positives with a score count.
     """
 
     block: CandidateBlock
     kept: Mask
     selection: Selection
-    scored: bool = False
 
     @cached_property
     def negatives(self) -> Index:
         """Positions in `block.pairs`: each negative once, by query, then by best rank over the systems."""
-        merged = self.block.merged(self.kept)
-        return merged[~np.isnan(self.block.pairs.ce[merged])] if self.scored else merged
+        return self.block.merged(self.kept)
 
     @cached_property
     def positives(self) -> Index:
         """Positions in `block.positives`, by query, then by ord."""
         everything = np.arange(len(self.block.positives.ords))
-        return everything[~np.isnan(self.block.positives.ce)] if self.scored else everything
+        return everything[~np.isnan(self.block.positives.ce)] if self.selection.scored else everything
 
     @cached_property
     def negative_starts(self) -> Index:

@@ -44,11 +44,13 @@ class Selection:
         filters: In the order in which they apply.
         sampling: Of what they leave; None: all of it.
         depths: Per system, how many rows of a query at most; applied last. Empty: no limit.
+        scored: Only what the cross-encoder has scored counts; applied before anything is chosen by number.
     """
 
     filters: tuple[Applied, ...] = ()
     sampling: Sampling | None = None
     depths: tuple[int, ...] = ()
+    scored: bool = False
 
     @classmethod
     def parse(
@@ -114,6 +116,8 @@ class Selection:
         steps.leave_judged()
         for one in self.filters:
             steps.filter(one)
+        if self.scored:
+            steps.to("no score", steps.kept & ~np.isnan(block.pairs.ce)[block.pair])
         if self.sampling is not None:
             steps.to(self.sampling.described, self.sampling.keep(block, steps.kept))
         if self.depths:

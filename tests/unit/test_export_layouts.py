@@ -20,7 +20,7 @@ from services.collections.sources.beir import beir_folder
 from services.collections.sources.huggingface import hf_dataset
 from services.errors import CheckFailed, NotFound, UsageError
 from services.evaluation.trec_run import read_run
-from services.exports.export import plan
+from services.exports.export import plan, survey, write
 from services.exports.registry import FORMATS
 from services.store import Store
 
@@ -100,6 +100,25 @@ def test_what_has_no_score_does_not_count_where_scores_are_written(tmp_path):
     assert manifest.left_out == 1
     with pytest.raises(NotFound, match="no scores"):
         plan(small(tmp_path / "b", scored=False), request("kldiv", tmp_path / "more"))
+
+
+@pytest.mark.parametrize(
+    ("name", "subset", "column", "kept"),
+    [
+        ("margin-mse", "margin-mse", "negative_1", {"p3", "p4"}),
+        ("msmarco", "bert-ensemble-margin-mse", "negative_id", {"p3", "p4"}),
+        ("msmarco", "triplets", "negative_id", {"p5", "p4"}),
+    ],
+)
+def test_what_has_no_score_is_left_out_before_negatives_are_counted(tmp_path, name, subset, column, kept):
+    collection = small(tmp_path, scored=False)
+    save_scores(collection, {pair: score for pair, score in SCORES.items() if pair != ("q1", "p5")})
+    planned = plan(collection, request(name, tmp_path / "out", num=1))
+    write(planned)
+    pids = {text: pid for pid, text in TEXTS.items()} | {pid: pid for pid in TEXTS}
+    assert {pids[row[column]] for row in loaded(tmp_path / "out", subset)} == kept
+    removed = {step["by"]: step["systems"] for step in survey(planned).as_dict()["removed"]}
+    assert removed.get("no score") == ({"bm25": 0, TAS_B: 1} if name == "margin-mse" else None)
 
 
 # -- other trainers ------------------------------------------------------------------------------------

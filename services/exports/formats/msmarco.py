@@ -7,7 +7,6 @@ another teacher; without scores these two subsets are not there.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -31,7 +30,7 @@ def _triplets(selected: Selected, lookup: Lookup) -> Encoded:
 
 
 def _margin_mse(selected: Selected, lookup: Lookup) -> Encoded:
-    return _triples(replace(selected, scored=True), lookup, with_margin=True)
+    return _triples(selected, lookup, with_margin=True)
 
 
 def _triples(selected: Selected, lookup: Lookup, *, with_margin: bool) -> Encoded:
@@ -66,17 +65,16 @@ def _labeled_list(selected: Selected, lookup: Lookup) -> Encoded:
 
 
 def _mse(selected: Selected, lookup: Lookup) -> Encoded:
-    scored = replace(selected, scored=True)
-    query, ords, label = scored.labelled()
+    query, ords, label = selected.labelled()
     table = pa.table(
         [
             lookup.qids(selected.block).take(pa.array(query)),
             lookup.pids(ords),
-            pa.array(scored.labelled_scores().astype(np.float64)),
+            pa.array(selected.labelled_scores().astype(np.float64)),
         ],
         MSE,
     )
-    return Encoded(table, scored.counts(query, int((label == 0).sum())))
+    return Encoded(table, selected.counts(query, int((label == 0).sum())))
 
 
 def _corpus(rows: pa.Table) -> pa.Table:
@@ -88,9 +86,10 @@ def _queries(rows: pa.Table) -> pa.Table:
 
 
 def _outputs(reading: Negatives, options: Options) -> Sequence[Output]:
+    labels = reading.only_scored()
     scored = [
-        reading.table("bert-ensemble-mse", _mse),
-        reading.table("bert-ensemble-margin-mse", _margin_mse),
+        labels.table("bert-ensemble-mse", _mse),
+        labels.table("bert-ensemble-margin-mse", _margin_mse),
     ]
     return [
         reading.table("triplets", _triplets),
