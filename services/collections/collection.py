@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from services.collections.schemas import QUERIES, passages_schema
 from services.collections.state import CollectionState, parse_state
 from services.collections.text import passage_text
 from services.errors import MsmError, NotFound
@@ -137,7 +138,8 @@ class Collection:
 
     def read_passages(self, lo: int, hi: int, columns: list[str] | None = None) -> pa.Table:
         """Rows `lo <= ord < hi`, ascending, tombstones included."""
-        return self._read_range("passages", self.state.passages, "ord", lo, hi, columns)
+        schema = passages_schema(self.state.fields)
+        return self._read_range("passages", self.state.passages, schema, lo, hi, columns)
 
     def take_passages(self, ords: Ords, columns: list[str]) -> pa.Table:
         """The rows of any valid ords, in the order given, repeats included."""
@@ -149,7 +151,7 @@ class Collection:
                 lo = int(inside[0])
                 rows = self.read_passages(lo, int(inside[-1]) + 1, columns)
                 tables.append(rows.take(pa.array(inside - lo)))
-        return pa.concat_tables(tables, promote_options="permissive").take(pa.array(back))
+        return pa.concat_tables(tables).take(pa.array(back))
 
     def passage_texts(self, lo: int, hi: int) -> list[str]:
         """The encoded texts (title + ' ' + text) of `lo <= ord < hi`, tombstones included."""
@@ -204,7 +206,7 @@ class Collection:
 
     def read_queries(self, lo: int, hi: int, columns: list[str] | None = None) -> pa.Table:
         """Rows `lo <= qord < hi`, ascending, tombstones included."""
-        return self._read_range("queries", self.state.queries, "qord", lo, hi, columns)
+        return self._read_range("queries", self.state.queries, QUERIES, lo, hi, columns)
 
     @cached_property
     def live_queries(self) -> npt.NDArray[np.bool_]:
@@ -295,12 +297,12 @@ class Collection:
             ) from error
 
     def _read_range(
-        self, kind: str, parts: list[Part], column: str, lo: int, hi: int, columns: list[str] | None
+        self, kind: str, parts: list[Part], schema: pa.Schema, lo: int, hi: int, columns: list[str] | None
     ) -> pa.Table:
         tables = [self._rows(kind, part, lo, hi, columns) for part in parts if part.lo < hi and part.hi > lo]
         if not tables:
-            return pa.table({name: pa.nulls(0) for name in columns or [column]})
-        return pa.concat_tables(tables, promote_options="default")
+            return pa.schema([one for one in schema if columns is None or one.name in columns]).empty_table()
+        return pa.concat_tables(tables)
 
     def _rows(self, kind: str, part: Part, lo: int, hi: int, columns: list[str] | None) -> pa.Table:
         """The rows of one part that lie in `[lo, hi)`; only their row groups are read."""

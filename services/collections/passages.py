@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +15,9 @@ from services.collections import rows
 from services.collections.bad_row import BadRow
 from services.collections.collection import Collection, folder
 from services.collections.duplicates import SeenIds
-from services.collections.fields import ARROW
 from services.collections.ids import are_integers
 from services.collections.reader import Reader
+from services.collections.schemas import passages_schema
 from services.collections.sources.source import Source
 from services.collections.state import CollectionState
 from services.collections.writer import PartsWriter, write_positions
@@ -173,14 +174,14 @@ def _batches(numbered: Iterator[Numbered], size: int) -> Iterator[list[Numbered]
 
 
 def _table(passages: list[rows.Passage], state: CollectionState) -> pa.Table:
-    columns = {
-        "pid": pa.array([passage.pid for passage in passages], pa.string()),
-        "title": pa.array([passage.title for passage in passages], pa.string()),
-        "text": pa.array([passage.text for passage in passages], pa.string()),
+    columns: dict[str, list[Any]] = {
+        "pid": [passage.pid for passage in passages],
+        "title": [passage.title for passage in passages],
+        "text": [passage.text for passage in passages],
     }
-    for i, (name, kind) in enumerate(state.fields.items()):
-        columns[f"meta.{name}"] = pa.array([passage.values[i] for passage in passages], ARROW[kind])
-    return pa.table(columns)
+    for i, name in enumerate(state.fields):
+        columns[f"meta.{name}"] = [passage.values[i] for passage in passages]
+    return pa.table(columns, passages_schema(state.fields).remove(0))
 
 
 def _equal_rows(a: pa.Table, b: pa.Table) -> npt.NDArray[np.bool_]:

@@ -16,6 +16,7 @@ from services.collections.bad_row import BadRow
 from services.collections.collection import Collection, folder
 from services.collections.ids import are_integers
 from services.collections.reader import Reader
+from services.collections.schemas import QUERIES
 from services.collections.sources.source import Source
 from services.collections.state import CollectionState
 from services.collections.writer import PartsWriter, write_positions
@@ -125,12 +126,8 @@ class _Change:
         """Write the new queries; the new state."""
         if not self.new:
             return self.base
-        table = pa.table(
-            {
-                "qid": pa.array([qid for qid, _ in self.new], pa.string()),
-                "text": pa.array([text for _, text in self.new], pa.string()),
-            }
-        )
+        columns = {"qid": [qid for qid, _ in self.new], "text": [text for _, text in self.new]}
+        table = pa.table(columns, QUERIES.remove(0))
         writer = PartsWriter(self.store, f"{folder(self.base.name)}/queries", "qord", self.base.query_count)
         writer.write(table)
         parts = writer.close()

@@ -98,7 +98,7 @@ class Lookup:
         """Of passages, an object for each with id, title (may be empty) and text under these keys."""
         distinct, back = np.unique(ords, return_inverse=True)
         rows = self.collection.take_passages(distinct, ["pid", "title", "text"])
-        columns = [rows["pid"], pc.fill_null(rows["title"].cast(pa.string()), ""), rows["text"]]
+        columns = [rows["pid"], pc.fill_null(rows["title"], ""), rows["text"]]
         objects = pa.table(columns, list(keys)).to_pylist()
         return [objects[n] for n in back.tolist()]
 
@@ -112,7 +112,7 @@ class Lookup:
 def whole_texts(rows: pa.Table) -> pa.Array:
     """The texts (title, space, text) of rows of passages."""
     title, text = (rows[name].combine_chunks() for name in ("title", "text"))
-    has_title = pc.fill_null(pc.not_equal(title.cast(pa.string()), ""), False)
+    has_title = pc.fill_null(pc.not_equal(title, ""), False)
     if not pc.any(has_title, min_count=0).as_py():
         return text
     places = np.flatnonzero(has_title.to_numpy(zero_copy_only=False))
