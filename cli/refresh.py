@@ -88,6 +88,7 @@ def refresh(
       msmctl refresh --collection squad --system bm25 -o negatives.jsonl.gz
     """
     chosen = opened(ctx, collection)
+    _check(chosen, format_name, given)
     stages = _stages(ctx, chosen, systems, split, given)
     if dry_run:
         _dry_run(ctx, stages, as_json=as_json)
@@ -96,6 +97,29 @@ def refresh(
     place = file or _default_place(ctx, chosen, split, format_name)
     planned, exported = _export(ctx, chosen, systems, split, format_name, place, given)
     _tell(outcomes, planned, exported, as_json=as_json)
+
+
+def _check(collection: Collection, format_name: str, given: dict[str, Any]) -> None:
+    """Notice now what else the last step would notice after hours."""
+    from services.cross_encoders.models import required
+    from services.cross_encoders.registry import CrossEncoders
+    from services.errors import UsageError
+    from services.negatives.filters.filter import CE
+    from services.negatives.selection import Selection
+    from services.scoring.scores import open_scores
+
+    selection = Selection.parse(given["filters"])
+    if given["ce"]:
+        required(collection.store, CrossEncoders.load(collection.store).get(given["ce"]))
+        return
+    for option in ("top", "queries", "seed"):
+        if given[option]:
+            raise UsageError(
+                f"--{option} says what is scored, and no cross-encoder is named",
+                hint="add --ce NAME; `msmctl ce ls` shows what there is",
+            )
+    if FORMATS[format_name].reads.needs_scores or CE in selection.needs:
+        open_scores(collection, None)
 
 
 def _stages(

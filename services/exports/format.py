@@ -108,10 +108,12 @@ class Reads(Generic[R]):
     Attributes:
         options: Which options of the command line say what is read.
         open: Opens it; raises NotFound and UsageError with the command that makes what is missing.
+        needs_scores: A cross-encoder's scores must be there.
     """
 
     options: Literal["negatives", "scores", "run", "split", "collection"]
     open: Callable[[Collection, Asked], R]
+    needs_scores: bool = False
 
 
 @dataclass(frozen=True)

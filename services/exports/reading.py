@@ -199,7 +199,7 @@ def negatives(scores: ScoresOf = "none", *, margin: bool = False) -> Reads[Negat
         reading = Negatives(found)
         return reading.only_scored() if scores in ("optional", "needed") and found.scores else reading
 
-    return Reads("negatives", opened)
+    return Reads("negatives", opened, needs_scores=margin or scores == "needed")
 
 
 def _scores(collection: Collection, asked: Asked) -> StoredScores:
