@@ -1,4 +1,4 @@
-"""Whether it is worth asking a server: one that is dead or stopped costs one request its time, not all."""
+"""Whether it is worth asking a server: one that is dead or stopped costs a few requests time, not all."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
 
 
 class Breaker:
-    """Open after silence, closed again when a probe in the background is answered.
+    """Open when a server cannot be reached or keeps a probe waiting, closed again when it answers one.
 
     Args:
         where: The server, for the message.
@@ -30,20 +30,22 @@ class Breaker:
         """Whether requests fail at once."""
         return self._task is not None
 
-    def check(self) -> None:
-        """Unavailable while the server is given up."""
+    async def check(self) -> None:
+        """Unavailable while the server is given up; while it is in doubt, wait for what the probe says."""
+        if self._doubt is not None:
+            await asyncio.wait([self._doubt])
         if self.is_open:
             raise Unavailable(f"{self._where}: {self._why}", hint="msmctl status; msmctl logs models")
 
     def trip(self, why: str) -> None:
-        """The server kept silent: nothing more is sent until it answers a probe."""
+        """The server is not there: nothing more is sent until it answers a probe."""
         self._why = why
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._until_it_answers())
 
     def suspect(self) -> None:
-        """Somebody gave up waiting: see in the background whether the server is there; go on meanwhile."""
-        if self._task is None and (self._doubt is None or self._doubt.done()):
+        """Somebody waited in vain: see whether the server is there."""
+        if self._task is None and self._doubt is None:
             self._doubt = asyncio.get_running_loop().create_task(self._see())
 
     async def close(self) -> None:
@@ -56,8 +58,11 @@ class Breaker:
         self._task = self._doubt = None
 
     async def _see(self) -> None:
-        if not await self._probe():
-            self.trip("does not answer")
+        try:
+            if not await self._probe():
+                self.trip("does not answer")
+        finally:
+            self._doubt = None
 
     async def _until_it_answers(self) -> None:
         pause = FIRST_PAUSE

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -52,7 +51,6 @@ class Channel:
         if key is not None:
             self._headers["Authorization"] = f"Bearer {key}"
         self._session: aiohttp.ClientSession | None = None
-        self._heard = 0.0
         self.breaker = Breaker(self.url, self.answers)
 
     async def post(
@@ -67,13 +65,12 @@ class Channel:
             read: Makes sense of a 200; ValueError, KeyError or TypeError where there is none in it.
 
         Raises:
-            TooLate: no answer by the deadline; if the server was silent all the while, further requests
-                fail at once until it answers.
+            TooLate: no answer by the deadline. If the server does not answer a probe either, further
+                requests fail at once until it does.
             Overloaded: 429.
             Unavailable: it cannot be reached, or is not what it should be.
             MsmError: what the server says.
         """
-        self.breaker.check()
         if deadline.passed:
             raise TooLate(f"{self.url}: the deadline passed before it was asked")
         try:
@@ -98,9 +95,9 @@ class Channel:
             await self._session.close()
 
     async def _in_time(self, path: str, data: bytes, deadline: Deadline) -> tuple[int, Answer]:
-        sent = time.monotonic()
         try:
             async with asyncio.timeout(min(deadline.left, LONGEST)):
+                await self.breaker.check()
                 return await self._sent(path, data)
         except asyncio.CancelledError:
             self.breaker.suspect()  # who gave up may have waited in vain
@@ -108,8 +105,7 @@ class Channel:
         except aiohttp.ClientError as error:  # before TimeoutError: a connection that takes too long is both
             raise self._lost(error) from error
         except TimeoutError as error:
-            if self._heard < sent:  # others had answers meanwhile: it is slow, not gone
-                self.breaker.trip("does not answer")
+            self.breaker.suspect()  # whoever has little time must not decide for all
             raise TooLate(f"{self.url}: no answer by the deadline") from error
         except OSError as error:
             raise self._lost(error) from error
@@ -128,9 +124,7 @@ class Channel:
 
     async def _send(self, path: str, data: bytes) -> tuple[int, Answer]:
         async with self._sessions().post(self.url + path, data=data, headers=self._headers) as reply:
-            answer = Answer(await reply.read(), reply.headers)
-            self._heard = time.monotonic()
-            return reply.status, answer
+            return reply.status, Answer(await reply.read(), reply.headers)
 
     def _sessions(self) -> aiohttp.ClientSession:
         if self._session is None:

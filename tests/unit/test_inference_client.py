@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +23,10 @@ from services.errors import (
     Unavailable,
     UsageError,
 )
+from services.inference import channel as channel_module
 from services.inference import warmth, wire
 from services.inference.breaker import Breaker
-from services.inference.channel import Channel
+from services.inference.channel import Answer, Channel
 from services.inference.checks import require_dims
 from services.inference.choose import models
 from services.inference.local import beginning
@@ -90,13 +92,13 @@ class TestBreaker:
 
         async def scenario() -> None:
             breaker = Breaker("http://there", probe)
-            breaker.check()
+            await breaker.check()
             breaker.trip("does not answer")
             with pytest.raises(Unavailable, match="http://there: does not answer"):
-                breaker.check()
+                await breaker.check()
             while breaker.is_open:
                 await asyncio.sleep(0.01)
-            breaker.check()
+            await breaker.check()
             assert answers == []
 
         asyncio.run(scenario())
@@ -131,29 +133,45 @@ class TestChannel:
             if "/never" not in line:
                 writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
 
-    def test_silence_opens_the_breaker_unless_others_were_answered_meanwhile(self) -> None:
+    def ask(self, alive: str, course: Callable[[Channel], Awaitable[None]]) -> None:
         async def scenario() -> None:
             async with await asyncio.start_server(self.serve, "127.0.0.1", 0) as server:
-                port = server.sockets[0].getsockname()[1]
-                channel = Channel(f"http://127.0.0.1:{port}", "/never", None)
-
-                async def ask(path: str, milliseconds: float) -> None:
-                    await channel.post(path, {}, Deadline.after(milliseconds), lambda answer: answer.json())
-
-                slow = asyncio.create_task(ask("/never", 500))
-                await asyncio.sleep(0.1)
-                await ask("/at-once", 400)
-                with pytest.raises(TooLate):
-                    await slow
-                assert not channel.breaker.is_open
-                with pytest.raises(TooLate):
-                    await ask("/never", 50)
-                assert channel.breaker.is_open
-                with pytest.raises(Unavailable, match="does not answer"):
-                    await ask("/at-once", 1000)
+                channel = Channel(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", alive, None)
+                await course(channel)
                 await channel.close()
 
         asyncio.run(scenario())
+
+    @pytest.mark.parametrize("milliseconds", [1, 300])
+    def test_a_deadline_that_passes_in_silence_says_nothing_of_who_answers_a_probe(
+        self, milliseconds: float
+    ) -> None:
+        async def course(channel: Channel) -> None:
+            with pytest.raises(TooLate):
+                await channel.post("/never", {}, Deadline.after(milliseconds), Answer.json)
+            assert not channel.breaker.is_open
+            assert await channel.post("/at-once", {}, Deadline.after(5000), Answer.json) == {}
+            assert not channel.breaker.is_open
+
+        self.ask("/at-once", course)
+
+    def test_who_answers_no_probe_either_is_given_up_and_those_who_came_meanwhile_are_told(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(channel_module, "PROBE", 0.1)
+
+        async def course(channel: Channel) -> None:
+            with pytest.raises(TooLate):
+                await channel.post("/never", {}, Deadline.after(50), Answer.json)
+            with pytest.raises(TooLate):  # the deadline counts, whatever the probe will say
+                await channel.post("/at-once", {}, Deadline.after(20), Answer.json)
+            assert not channel.breaker.is_open
+            for _ in range(2):
+                with pytest.raises(Unavailable, match="does not answer"):
+                    await channel.post("/at-once", {}, NEVER, Answer.json)
+            assert channel.breaker.is_open
+
+        self.ask("/never", course)
 
     def test_what_answers_as_no_models_process_does_is_a_reason_for_not_being_ready(self) -> None:
         async def scenario() -> None:
