@@ -12,7 +12,6 @@ from fastapi import APIRouter, FastAPI
 from pydantic import BaseModel
 
 from services import errors
-from services.api.edge.body_room import BodyRoom
 from services.api.edge.tracked import Tracked
 from services.api.edge.whole_body import WholeBody
 from services.api.errors import Forbidden, TooLarge, TooOften, Unauthenticated
@@ -20,6 +19,7 @@ from services.api.metrics import Metrics
 from services.api.openapi import Documented
 from services.api.problems import handle_problems, responses, status_of
 from services.api.strict_json import StrictRoute
+from services.body_room import BodyRoom
 
 Message = dict[str, Any]
 LIMIT = 1000

@@ -7,11 +7,11 @@ from contextlib import suppress
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.api.edge.body_room import BodyRoom, Place
 from services.api.errors import TooLarge, TooSlow
-from services.api.limits import BODY_BYTES, BODY_SECONDS
+from services.api.limits import BODIES_BYTES, BODY_BYTES, BODY_SECONDS, SMALL_BODY
 from services.api.metrics import Metrics
 from services.api.problems import of_error
+from services.body_room import BodyRoom, Place
 from services.errors import MsmError
 
 
@@ -38,7 +38,7 @@ class WholeBody:
         self._metrics = metrics
         self._most = most
         self._seconds = seconds
-        self._room = room or BodyRoom()
+        self._room = room or BodyRoom(BODIES_BYTES, SMALL_BODY)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One connection's next request."""
@@ -76,7 +76,7 @@ class WholeBody:
                     size += len(pieces[-1])
                     if size > self._most:
                         raise self._too_large()
-                    place.grow(size)
+                    place.take(len(pieces[-1]))
                     if not message.get("more_body", False):
                         return b"".join(pieces)
         except TimeoutError:
