@@ -17,6 +17,7 @@ from services.exports.repeats import SeenPairs
 from services.exports.report import Report, SystemLists
 from services.mining.exclusion import Judgements, Reason, judged_lists
 from services.mining.sketches import Sketches
+from services.visible import visible_files
 
 _IDS = 1 << 20  # ids looked up at a time
 _SYSTEMS = 1000  # counted one by one; the reference file has 13
@@ -80,11 +81,7 @@ def files_of(file: Path) -> list[Path]:
     """The file itself; of a folder, its files but hidden ones, manifests and the card."""
     if not file.is_dir():
         return [file]
-    found = [
-        one
-        for one in sorted(file.rglob("*"))
-        if one.is_file() and not one.name.startswith(".") and not one.name.endswith((".manifest.json", ".md"))
-    ]
+    found = [one for one in visible_files(file) if not one.name.endswith((".manifest.json", ".md"))]
     if not found:
         raise InputError(f"{file}: there is no file in the folder", hint="name a file, or an export's folder")
     return found

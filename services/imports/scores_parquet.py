@@ -18,6 +18,7 @@ from services.collections.rows import JUDGED_PID_KEYS, JUDGED_QID_KEYS
 from services.collections.sources.lines import require_file
 from services.errors import InputError, first_line
 from services.imports.scored import BadScores, Id, Ints, QueryScores, Read, ScoresFile, ScoresFormat
+from services.visible import visible_files
 
 _BATCH = 4096
 _SCORE_KEYS = ("score", "scores", "ce_score")
@@ -30,15 +31,23 @@ def open_scores_parquet(file: Path, read: Read) -> ScoresFile:
     Raises:
         InputError: it is no parquet file, or its columns are no scores.
     """
-    files = sorted(file.rglob("*.parquet")) if file.is_dir() else [require_file(file)]
-    if not files:
-        raise InputError(f"{file}: no parquet file in the folder", hint="name a file or a folder of files")
+    files = _files(file)
     opened = [_open(one) for one in files]
     columns = [_columns(one, source) for one, source in zip(files, opened, strict=True)]
     lists = _is_list(opened[0].schema_arrow.field(columns[0][1]).type)
     for one, source, names in zip(files, opened, columns, strict=True):
         _check_types(one, source.schema_arrow, names, lists=lists)
     return ScoresFile("row", whole=lists, rows=_rows(files, opened, columns, read, lists=lists))
+
+
+def _files(file: Path) -> list[Path]:
+    """The file itself; of a folder, its parquet files."""
+    if not file.is_dir():
+        return [require_file(file)]
+    found = [one for one in visible_files(file) if one.suffix == ".parquet"]
+    if not found:
+        raise InputError(f"{file}: no parquet file in the folder", hint="name a file or a folder of files")
+    return found
 
 
 def _open(file: Path) -> pq.ParquetFile:

@@ -80,6 +80,9 @@ def as_folder(folder: Path, scores: Nested) -> Path:
     (folder / "list").mkdir()
     for n, (qid, row) in enumerate(scores.items()):
         as_lists(folder, {qid: row}).rename(folder / "list" / f"train-{n:05d}-of-00002.parquet")
+    unfinished = folder / "list" / ".scores-parquet.partial" / "long~train"
+    unfinished.mkdir(parents=True)
+    (unfinished / "0.parquet").write_bytes(b"PAR1")
     return folder / "list"
 
 

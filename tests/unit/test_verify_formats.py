@@ -200,7 +200,9 @@ def test_what_its_name_promises_and_its_bytes_are_not_is_said(small: Collection,
         verify(tmp_path / "bad.parquet", small)
 
 
-def test_all_files_of_a_folder_are_checked(small: Collection, tmp_path: Path) -> None:
+def test_all_files_of_a_folder_are_checked_but_those_of_an_export_under_way(
+    small: Collection, tmp_path: Path
+) -> None:
     folder = tmp_path / "out"
     for subset, negative in (("triplet", "6"), ("triplet-all", "1")):
         (folder / subset).mkdir(parents=True)
@@ -209,6 +211,11 @@ def test_all_files_of_a_folder_are_checked(small: Collection, tmp_path: Path) ->
         )
     (folder / "README.md").write_text("# card")
     (folder / "train.manifest.json").write_text("{}")
+    unfinished = folder / ".n-tuple.train.partial" / "n-tuple~train"
+    unfinished.mkdir(parents=True)
+    (unfinished / "0.parquet").write_bytes(b"PAR1")
+    (unfinished / "progress").write_text("{}")
+    (unfinished / "lock").touch()
     report = verify(folder, small)
     assert found(report) == {"positives": 1}
     assert report.examples[0]["file"] == "triplet-all/train-00000-of-00001.parquet"
