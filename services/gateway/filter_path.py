@@ -5,10 +5,44 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
-Steps = tuple[str, ...]
+Places = frozenset[tuple[int, int]]
+Step = str | re.Pattern[str]
+_ANY = "**"
 _NOTHING = object()
+
+
+class _Paths:
+    """Patterns as one machine: from a set of places in them, each name leads on to another.
+
+    There are no more places than steps, however deep the answer and whatever the patterns; and the way on
+    is looked for once for each set and name, since hits are alike.
+
+    Args:
+        patterns: Steps with dots between them.
+    """
+
+    def __init__(self, patterns: Sequence[str]) -> None:
+        self._paths = [_steps(pattern) for pattern in patterns]
+        self.start: Places = frozenset((n, 0) for n in range(len(self._paths)))
+        self.further = cache(self._further)
+
+    def end(self, places: Places) -> bool:
+        """Whether one of the patterns ends here."""
+        return any(at >= len(self._paths[n]) for n, at in places)
+
+    def _further(self, places: Places, name: str) -> Places:
+        found = set()
+        for n, at in places:
+            path, here = self._paths[n], at
+            if path[here] == _ANY:
+                found.add((n, here))
+                here += 1
+            if here == len(path) or _matches(path[here], name):
+                found.add((n, here + 1))
+        return frozenset(found)
 
 
 def filtered(value: Any, patterns: Sequence[str]) -> Any:
@@ -21,52 +55,51 @@ def filtered(value: Any, patterns: Sequence[str]) -> Any:
     Returns:
         `{}` where nothing is left.
     """
-    wanted = [_steps(pattern) for pattern in patterns if not pattern.startswith("-")]
-    unwanted = [_steps(pattern[1:]) for pattern in patterns if pattern.startswith("-")]
-    kept = _keep(value, wanted) if wanted else value
-    kept = _drop(kept, unwanted) if unwanted and kept is not _NOTHING else kept
+    wanted = _Paths([pattern for pattern in patterns if not pattern.startswith("-")])
+    unwanted = _Paths([pattern[1:] for pattern in patterns if pattern.startswith("-")])
+    kept = _keep(value, wanted, wanted.start) if wanted.start else value
+    kept = _drop(kept, unwanted, unwanted.start) if unwanted.start and kept is not _NOTHING else kept
     return {} if kept is _NOTHING else kept
 
 
-def _steps(pattern: str) -> Steps:
-    return tuple(pattern.split("."))
+def _steps(pattern: str) -> list[Step]:
+    names = pattern.split(".")
+    return [_step(name) for n, name in enumerate(names) if not (n and name == names[n - 1] == _ANY)]
 
 
-def _further(paths: Sequence[Steps], name: str) -> list[Steps]:
-    """What is left of the paths under a name; an empty one ends there."""
-    left: list[Steps] = []
-    for path in paths:
-        if path[0] == "**":
-            left.append(path)
-            left += _further([path[1:]], name) if path[1:] else [()]
-        elif re.fullmatch(fnmatch.translate(path[0].replace("[", "[[]").replace("?", "[?]")), name):
-            left.append(path[1:])
-    return left
+def _step(name: str) -> Step:
+    if name == _ANY or "*" not in name:
+        return name
+    return re.compile(fnmatch.translate(name.replace("[", "[[]").replace("?", "[?]")))
 
 
-def _keep(value: Any, paths: list[Steps]) -> Any:
+def _matches(step: Step, name: str) -> bool:
+    return step == name if isinstance(step, str) else step.fullmatch(name) is not None
+
+
+def _keep(value: Any, paths: _Paths, places: Places) -> Any:
     if isinstance(value, list):
-        found = [kept for item in value if (kept := _keep(item, paths)) is not _NOTHING]
+        found = [kept for item in value if (kept := _keep(item, paths, places)) is not _NOTHING]
         return found or _NOTHING
     if not isinstance(value, dict):
         return _NOTHING
     result = {}
     for name, inner in value.items():
-        further = _further(paths, name)
-        kept = inner if () in further else _keep(inner, further) if further else _NOTHING
+        further = paths.further(places, name)
+        kept = inner if paths.end(further) else _keep(inner, paths, further) if further else _NOTHING
         if kept is not _NOTHING:
             result[name] = kept
     return result or _NOTHING
 
 
-def _drop(value: Any, paths: list[Steps]) -> Any:
+def _drop(value: Any, paths: _Paths, places: Places) -> Any:
     if isinstance(value, list):
-        return [kept for item in value if (kept := _drop(item, paths)) is not _NOTHING]
+        return [kept for item in value if (kept := _drop(item, paths, places)) is not _NOTHING]
     if not isinstance(value, dict):
         return value
     result = {}
     for name, inner in value.items():
-        further = _further(paths, name)
-        if () not in further:
-            result[name] = _drop(inner, further) if further else inner
+        further = paths.further(places, name)
+        if not paths.end(further):
+            result[name] = _drop(inner, paths, further) if further else inner
     return result

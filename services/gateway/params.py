@@ -11,6 +11,9 @@ from services.gateway.native import bad
 
 Body = dict[str, Any]
 
+_LONGEST_FILTER = 4_096
+"""Characters of `filter_path`: the node itself reads no more of a URL (http.max_initial_line_length)."""
+
 
 def _flag(text: str) -> bool:
     if text not in ("", "true", "false"):
@@ -20,6 +23,12 @@ def _flag(text: str) -> bool:
 
 def _list(text: str) -> list[str]:
     return [item for item in text.split(",") if item]
+
+
+def _filter(text: str) -> list[str]:
+    if len(text) > _LONGEST_FILTER:
+        raise ValueError(f"[filter_path] is longer than {_LONGEST_FILTER} characters")
+    return _list(text)
 
 
 def _flag_or_number(text: str) -> bool | int:
@@ -97,7 +106,7 @@ def parse(query: bytes) -> Params:
     given = dict(parse_qsl(query.decode("utf-8", "replace"), keep_blank_values=True))
     try:
         form = Form(
-            filter_path=tuple(_list(given.pop("filter_path", ""))),
+            filter_path=tuple(_filter(given.pop("filter_path", ""))),
             typed_keys=_flag(given.pop("typed_keys", "false")),
             total_as_int=_flag(given.pop("rest_total_hits_as_int", "false")),
             pretty=_flag(given.pop("pretty", "false")),

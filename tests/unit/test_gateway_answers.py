@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from services.gateway import fusing, retriever
+from services.gateway import fusing, params, retriever
 from services.gateway.filter_path import filtered
 from services.gateway.fusing import Found
 from services.gateway.native import Refused
@@ -163,3 +163,29 @@ ANSWER = {
 )  # fmt: skip
 def test_filter_path_leaves_what_is_wanted(patterns: list[str], left: dict[str, Any]) -> None:
     assert filtered(ANSWER, patterns) == left
+
+
+def nested(depth: int) -> dict[str, Any]:
+    value: dict[str, Any] = {"x": 1}
+    for _ in range(depth):
+        value = {"a": value}
+    return value
+
+
+def test_any_names_again_and_again_are_any_names() -> None:
+    assert filtered(ANSWER, [".".join(["**"] * 2_000 + ["value"])]) == filtered(ANSWER, ["**.value"])
+    assert filtered(ANSWER, ["hits.**.**"]) == {"hits": ANSWER["hits"]}
+
+
+def test_the_ways_through_an_answer_are_not_multiplied() -> None:
+    """There are more than 10^40 ways to find forty names among two hundred."""
+    path = ".".join(["**", "a"] * 40 + ["x"])
+    assert filtered(nested(200), [path]) == nested(200)
+    assert filtered(nested(1), [path]) == {}
+
+
+def test_a_filter_that_no_node_would_read_is_refused() -> None:
+    assert params.parse(b"filter_path=" + b"a" * 4_096).form.filter_path == ("a" * 4_096,)
+    with pytest.raises(Refused) as refused:
+        params.parse(b"filter_path=" + b"a" * 4_097)
+    assert "longer than 4096" in reason(refused)
