@@ -66,6 +66,8 @@ class Retrieval:
         tree = self.tree
         if self.body.query:
             raise bad("cannot specify [retriever] and [query]")
+        if self.body.fetch.get("stored_fields") in ("_none_", ["_none_"]):
+            raise bad("[retriever] cannot be used with [stored_fields: _none_]: hits are told by their _id")
         if self.body.size > tree.window:
             raise bad(
                 f"[{self.name}] requires [rank_window_size: {tree.window}]"
