@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from services.bounded import holds_more
 from services.errors import UsageError
 from services.search.filters import Filter
 
@@ -18,6 +19,8 @@ MAX_END = 10_000
 MAX_WINDOW = 1_000
 MAX_QUERY = 100_000
 """Characters of a query. A long text is asked by its distinct terms."""
+MAX_VALUES = 4_096
+"""Values that a request is made of, all its objects and lists together."""
 
 _FIELD = re.compile(r"(?P<name>title|text)(?:\^(?P<boost>\d+(?:\.\d+)?))?")
 
@@ -113,6 +116,13 @@ class SearchRequest(_Part):
     size: int = Field(default=10, ge=1, le=MAX_SIZE)
     start: int = Field(default=0, ge=0, alias="from")
     explain: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bounded(cls, given: Any) -> Any:
+        if holds_more(given, MAX_VALUES):
+            raise ValueError(f"a request is made of {MAX_VALUES:,} values at most")
+        return given
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

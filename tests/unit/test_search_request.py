@@ -9,7 +9,7 @@ import pytest
 from services.elastic.terms import of_terms, short
 from services.errors import Conflict, MsmError, Overloaded, TooLate, Unavailable, UsageError
 from services.search.failures import Failure, Refused, nothing_left, of_item
-from services.search.request import SearchRequest, fields_of
+from services.search.request import MAX_VALUES, SearchRequest, SparseSpec, fields_of
 
 
 def test_json_may_say_from_and_filters_as_text() -> None:
@@ -56,6 +56,38 @@ def test_what_makes_no_sense_is_refused_by_its_place(given: dict[str, Any], mess
     with pytest.raises(UsageError) as caught:
         SearchRequest.parse(given)
     assert message in caught.value.message
+
+
+MANY = {f"k{n}": "x" for n in range(MAX_VALUES + 1)}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        MANY,
+        {"systems": [0] * MAX_VALUES},
+        {"params": MANY},
+        {"filters": [MANY]},
+        {"rerank": MANY},
+        {"legs": [{"type": "bm25", "fields": ["meta.year"] * MAX_VALUES}]},
+        {"legs": [{"type": "sparse", "system": "s", "weights": MANY}]},
+        {"legs": [{"type": "bm25", "fields": ["title"] * 50}] * 90},
+    ],
+)
+def test_a_request_of_too_many_values_is_refused_as_a_whole(given: dict[str, Any]) -> None:
+    """Instead of a description of each: half a million took seconds."""
+    with pytest.raises(UsageError) as caught:
+        SearchRequest.parse(given)
+    assert caught.value.message == "a request is made of 4,096 values at most"
+
+
+def test_as_many_values_as_are_allowed_are_read() -> None:
+    weights = {f"k{n}": 1.0 for n in range(MAX_VALUES - 6)}
+    [leg] = SearchRequest.parse(
+        {"query": "x", "legs": [{"type": "sparse", "system": "s", "weights": weights}]}
+    ).legs
+    assert isinstance(leg, SparseSpec)
+    assert len(leg.weights) == MAX_VALUES - 6
 
 
 # -- what failures are called ------------------------------------------------------------------------
