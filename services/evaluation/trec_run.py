@@ -14,7 +14,7 @@ from typing import IO
 import numpy as np
 
 from services.collections.collection import Collection
-from services.collections.sources.lines import LONGEST_LINE, numbered, open_plain
+from services.collections.sources.lines import LONGEST_LINE, plain_lines
 from services.errors import InputError
 from services.mining.ranking import Candidates
 
@@ -112,26 +112,20 @@ def _score(text: str, where: str) -> float:
 def _numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
     if path.is_dir():
         raise InputError(f"{path}: is a folder", hint="give the path of a TREC run")
-    number = 0
-    with open_plain(path) as (stream, _):
+    for number, line in plain_lines(path):
+        if line is None:
+            raise InputError(
+                f"{path}:{number}: the line is longer than {LONGEST_LINE >> 20} MiB",
+                hint="a line is: qid Q0 pid rank score tag",
+            )
         try:
-            for number, line in numbered(stream):
-                if line is None:
-                    raise InputError(
-                        f"{path}:{number}: the line is longer than {LONGEST_LINE >> 20} MiB",
-                        hint="a line is: qid Q0 pid rank score tag",
-                    )
-                if line.strip():
-                    yield number, line.decode()
+            text = line.decode()
         except UnicodeDecodeError as error:
             raise InputError(
-                f"{path}:{number}: not UTF-8: byte 0x{error.object[error.start]:02x}", hint="save it as UTF-8"
+                f"{path}:{number}: not UTF-8: byte 0x{line[error.start]:02x}", hint="save it as UTF-8"
             ) from error
-        except OSError as error:
-            raise InputError(
-                f"{path}:{number + 1}: the file ends early or is damaged here: {error}",
-                hint="is the file whole? fetch or compress it again",
-            ) from error
+        if text.strip():
+            yield number, text
 
 
 def write_run(

@@ -1,8 +1,7 @@
-"""Runs and negatives that others made: they become runs of systems, ranked as the file ranks them."""
+"""Runs that others made: they become runs of systems, ranked as the file ranks them."""
 
 from __future__ import annotations
 
-import gzip
 import json
 from collections.abc import Callable
 from functools import partial
@@ -19,22 +18,14 @@ from services.evaluation.evaluate import evaluate
 from services.evaluation.measures import parse_measures
 from services.evaluation.systems import rankings
 from services.evaluation.trec_run import read_run
-from services.imports.hard_negatives import NegativesOutcome, NegativesRequest, import_negatives
 from services.imports.runs import RunOutcome, RunRequest, import_run
 from services.jobs.context import context_for
 from services.mining.run_list import list_runs, remove
-from services.mining.runs import open_run
-from services.negatives.mined import choose_runs
 from services.settings import load
 from services.systems.registry import Registry
 from tests.unit.collection_kit import Answer, run_main
-from tests.unit.small_collection import make
-from tests.unit.small_runs import save_run
+from tests.unit.import_kit import PASSAGES, QUERIES, collection, stored, written
 
-Ranked = dict[str, list[tuple[str, int, float]]]
-
-PASSAGES = {f"p{n}": f"the text of passage number {n}" for n in range(30)}
-QUERIES = {f"q{n}": f"question {n}" for n in range(4)}
 RUN = """\
 q1 Q0 p3 1 9.5 theirs
 q1 Q0 p1 2 8.5 theirs
@@ -46,39 +37,13 @@ q0 Q0 p4 9 1.0 theirs
 
 @pytest.fixture
 def small(tmp_path: Path) -> Collection:
-    return make(
-        tmp_path,
-        passages=PASSAGES,
-        queries={"test": QUERIES},
-        qrels={"test": [("q0", "p4", 1), ("q1", "p9", 1), ("q2", "p1", 2)]},
-    )
-
-
-def written(folder: Path, text: str, name: str = "theirs.run") -> Path:
-    path = folder / name
-    path.write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
-    return path
+    return collection(tmp_path)
 
 
 def imported(small: Collection, path: Path, **more: Any) -> RunOutcome:
     return import_run(
         small, RunRequest(path, more.pop("system", "theirs"), more.pop("split", "test"), **more)
     )
-
-
-def stored(small: Collection, system: str = "theirs", split: str = "test") -> Ranked:
-    run = open_run(small, split, system)
-    assert run is not None
-    columns = run.columns(small.split_qords(split, judged_only=False))
-    found: Ranked = {}
-    for query, pid, rank, score in zip(
-        columns.query.tolist(), small.pids_of(columns.ords), columns.rank.tolist(), columns.score.tolist(),
-        strict=True,
-    ):  # fmt: skip
-        found.setdefault(small.qids[int(small.split_qords(split, judged_only=False)[query])], []).append(
-            (pid, rank, score)
-        )
-    return found
 
 
 def test_the_score_orders_a_trec_run_and_ties_go_to_the_greater_pid(
@@ -227,74 +192,6 @@ def test_removing_the_last_run_forgets_the_system(small: Collection, tmp_path: P
         Registry.load(small.store).get("theirs")
 
 
-# -- negatives -----------------------------------------------------------------------------------------
-
-
-def negatives(small: Collection, path: Path, **more: Any) -> NegativesOutcome:
-    return import_negatives(small, NegativesRequest(path, "test", **more))
-
-
-def lines(*rows: dict[str, Any]) -> str:
-    return "".join(json.dumps(row) + "\n" for row in rows)
-
-
-NEGATIVES = lines(
-    {"qid": "q1", "pos": ["p9"], "neg": {"bm25": ["p3", "p1"], "their-model": ["p4"]}},
-    {"qid": "q0", "pos": [], "neg": {"bm25": ["p2"], "their-model": []}},
-)
-
-
-def test_each_list_becomes_the_run_of_its_system(small: Collection, tmp_path: Path) -> None:
-    outcome = negatives(small, written(tmp_path, NEGATIVES, "n.jsonl.gz"))
-    assert stored(small, "bm25") == {"q0": [("p2", 1, -1.0)], "q1": [("p3", 1, -1.0), ("p1", 2, -2.0)]}
-    assert stored(small, "their-model") == {"q1": [("p4", 1, -1.0)]}
-    assert [run.system.name for run in choose_runs(small, "test", [])] == ["bm25", "their-model"]
-    assert (outcome.queries, outcome.other_positives) == (2, 0)
-    assert Registry.load(small.store).get("their-model").is_imported
-    assert negatives(small, tmp_path / "n.jsonl.gz").fresh
-
-
-def test_positives_that_are_none_here_are_counted(small: Collection, tmp_path: Path) -> None:
-    text = lines({"qid": "q1", "pos": ["p9", "p8"], "neg": {"bm25": ["p3"]}})
-    assert negatives(small, written(tmp_path, text)).other_positives == 1
-
-
-def test_a_mined_run_is_not_replaced_unasked(small: Collection, tmp_path: Path) -> None:
-    save_run(small, "bm25", {"q1": ["p7"]}, split="test")
-    path = written(tmp_path, NEGATIVES)
-    with pytest.raises(Conflict, match="'bm25' has another run"):
-        negatives(small, path)
-    assert [row["system"] for row in list_runs(small)] == ["bm25"]
-    assert stored(small, "bm25")["q1"][0][0] == "p7"
-    negatives(small, path, replace=True)
-    assert stored(small, "bm25")["q1"][0][0] == "p3"
-
-
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        ('{"qid": 1}\n', "has no 'pos'"),
-        (NEGATIVES + "{\n", ":3: no JSON"),
-        (NEGATIVES + NEGATIVES, ":3: query 'q1' is there a second time (first: line 1)"),
-        (lines({"qid": "q9", "pos": [], "neg": {}}), "query 'q9' is not in split 'test'"),
-        (lines({"qid": "q1", "pos": [], "neg": {"bm25": ["p3", "x"]}}), "the first is 'x'"),
-        (
-            lines({"qid": "q1", "pos": [], "neg": {"bm25": ["p3", "p3"]}}),
-            "there a second time for query 'q1'",
-        ),
-        (lines({"qid": "q1", "pos": [], "neg": {}}), "holds no list of negatives"),
-        (lines({"qid": "q1", "pos": [], "neg": {"a": ["p3"], "a/../b": ["p1"]}}), "cannot be the name"),
-    ],
-)
-def test_broken_negatives_are_named_and_leave_nothing(
-    small: Collection, tmp_path: Path, text: str, says: str
-) -> None:
-    with pytest.raises((InputError, UsageError)) as error:
-        negatives(small, written(tmp_path, text))
-    assert says in error.value.message
-    assert list_runs(small) == []
-
-
 # -- the command line ----------------------------------------------------------------------------------
 
 Msmctl = Callable[..., Answer]
@@ -342,13 +239,6 @@ def test_an_imported_system_is_exported_and_evaluated_but_not_mined_or_encoded(
         assert "known by imported runs only" in refused.stderr
     assert msmctl("systems", "pull", "theirs").code == 1
     assert "'imported'" in msmctl("systems", "show", "theirs", "--json").stdout.replace('"', "'")
-
-
-def test_the_command_imports_negatives(msmctl: Msmctl, tmp_path: Path) -> None:
-    path = written(tmp_path, NEGATIVES)
-    done = msmctl("import", "hard-negatives", path, "--split", "test", "--json")
-    assert done.code == 0, done.stderr
-    assert [run["system"] for run in json.loads(done.stdout)["runs"]] == ["bm25", "their-model"]
 
 
 def test_an_import_that_is_killed_at_the_end_leaves_the_run_before(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
 
 import pytest
 import zstandard
@@ -184,6 +185,15 @@ def test_a_cut_off_file(tmp_path, collection, ending):
     report = verify(tmp_path / f"x.{ending}", collection)
     assert report.findings["malformed"] == 1
     assert "ends early or is damaged" in str(report.examples)
+
+
+def test_a_cut_off_run_is_known_by_the_lines_that_are_left(tmp_path, collection):
+    rows = "".join(f"10 Q0 4 1 {n}.5 {random.Random(n).randbytes(60).hex()}\n" for n in range(20000))
+    (tmp_path / "x.gz").write_bytes(gzip.compress(rows.encode())[:-9999])
+    report = verify(tmp_path / "x.gz", collection)
+    assert report.formats == ["trec-run"]
+    assert report.findings["malformed"] == 1
+    assert "ends early or is damaged" in report.examples[0]["what"]
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no gzip"])

@@ -6,7 +6,7 @@ import codecs
 import io
 import stat
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -92,8 +92,35 @@ def open_plain(path: Path) -> Iterator[tuple[io.BufferedReader, pa.NativeFile]]:
         yield io.BufferedReader(pa.CompressedInputStream(raw, codec) if codec else raw, 1 << 18), raw
 
 
-def numbered(stream: io.BufferedReader) -> Iterator[tuple[int, bytes | None]]:
-    """Lines with their ends, counted from 1, without a byte order mark; None for one above `LONGEST_LINE`."""
+def plain_lines(
+    path: Path, read: Callable[[int], None] = lambda position: None
+) -> Iterator[tuple[int, bytes | None]]:
+    """Lines of a file, decompressed, with their ends and counted from 1, without a byte order mark.
+
+    Args:
+        path: The file; its compression is found out.
+        read: Told of the bytes of the file read so far, as they lie on disk.
+
+    Yields:
+        None for a line above `LONGEST_LINE`.
+
+    Raises:
+        InputError: it cannot be read, is empty, or ends early or is damaged, which is said with the line.
+    """
+    number = 0
+    with open_plain(path) as (stream, raw):
+        try:
+            for number, line in _numbered(stream):
+                read(raw.tell())
+                yield number, line
+        except OSError as error:
+            raise InputError(
+                f"{path}:{number + 1}: the file ends early or is damaged here: {error}",
+                hint="fetch it again and compare size or checksum; what is lost cannot be passed over",
+            ) from error
+
+
+def _numbered(stream: io.BufferedReader) -> Iterator[tuple[int, bytes | None]]:
     number = 0
     while line := stream.readline(LONGEST_LINE):
         number += 1
@@ -148,21 +175,14 @@ class LineSource(Source):
                     yield number, record
 
     def _lines(self) -> Iterator[tuple[int, bytes | BadRow]]:
-        number = 0
-        with open_plain(self.path) as (stream, raw):
-            try:
-                for number, line in numbered(stream):
-                    self.done = raw.tell()
-                    if line is None:
-                        yield number, _too_long()
-                    elif (row := line.rstrip(b"\r\n")).strip(b" "):  # a line of tabs is a row of empty cells
-                        yield number, row
-            except OSError as error:
-                raise InputError(
-                    f"{self.path}:{number + 1}: the file ends early or is damaged here: {error}",
-                    hint="fetch it again and compare size or checksum; "
-                    "--on-error skip passes over bad rows, not over lost ones",
-                ) from error
+        for number, line in plain_lines(self.path, self._read):
+            if line is None:
+                yield number, _too_long()
+            elif (row := line.rstrip(b"\r\n")).strip(b" "):  # a line of tabs is a row of empty cells
+                yield number, row
+
+    def _read(self, position: int) -> None:
+        self.done = position
 
 
 def _too_long() -> BadRow:

@@ -64,16 +64,13 @@ class Claims:
     pairs: bool = False
 
 
-def refused_as_malformed(
-    rows: Iterator[Any], entry: Callable[[Any], Entry | Malformed]
-) -> Iterator[Entry | Malformed]:
+def refused_as_malformed(entries: Iterator[Entry | Malformed]) -> Iterator[Entry | Malformed]:
     """Entries of a reader that refuses a damaged file: what it says becomes the last finding."""
     last = 0
     try:
-        for row in rows:
-            found = entry(row)
-            last = found.line
-            yield found
+        for entry in entries:
+            last = entry.line
+            yield entry
     except InputError as error:
         yield Malformed(last, error.message)
 

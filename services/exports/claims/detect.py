@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from services.collections.sources.lines import LONGEST_LINE, open_plain
@@ -13,13 +15,12 @@ from services.exports.claims.jsonl import open_jsonl
 from services.exports.claims.lines import Known, open_lines
 from services.exports.claims.table import open_table
 from services.imports.pickle_scores import read_pickle_scores
-from services.imports.scored import QueryScores
 
 _LINES = 50
 
 
 def open_claims(file: Path, known: Known, read: Read) -> Claims:
-    """The file, recognised.
+    """The file, recognised; where it turns out to be damaged, its last entry says so.
 
     Args:
         file: A file of any format that is exported or imported; its name says nothing.
@@ -29,25 +30,27 @@ def open_claims(file: Path, known: Known, read: Read) -> Claims:
     Raises:
         InputError: it cannot be read, or is of no known format.
     """
-    with open_plain(file) as (stream, raw):
+    claims = _opened(file, known, read)
+    return replace(claims, entries=refused_as_malformed(claims.entries))
+
+
+def _opened(file: Path, known: Known, read: Read) -> Claims:
+    with open_plain(file) as (stream, raw), suppress(OSError):  # a damaged file: the reader says where
         size = raw.size()
-        try:
-            head = stream.peek(8)[:8]
-            if head.startswith(b"PAR1"):
-                return open_table(file, read)
-            if file.suffix == ".parquet":
-                raise InputError(
-                    f"{file}: ends in .parquet, but is no parquet file", hint="make or fetch it again"
-                )
-            if _is_pickle(head):
-                return Claims("scores-pickle", _of_pickle(file, size, read), whole=True)
-            lines: list[bytes] = []
-            while len(lines) < _LINES and (line := stream.readline(LONGEST_LINE)):
-                line = line.removeprefix(codecs.BOM_UTF8) if not lines else line
-                if line.strip():
-                    lines.append(line)
-        except OSError:  # damaged: the reader says where
-            lines = []
+        lines: list[bytes] = []
+        head = stream.peek(8)[:8]
+        if head.startswith(b"PAR1"):
+            return open_table(file, read)
+        if file.suffix == ".parquet":
+            raise InputError(
+                f"{file}: ends in .parquet, but is no parquet file", hint="make or fetch it again"
+            )
+        if _is_pickle(head):
+            return Claims("scores-pickle", _of_pickle(file, size, read), whole=True)
+        while len(lines) < _LINES and (line := stream.readline(LONGEST_LINE)):
+            line = line.removeprefix(codecs.BOM_UTF8) if not lines else line
+            if line.strip():
+                lines.append(line)
     first = lines[0].lstrip() if lines else b""
     if not first or first[:1] in b'{["' or not _is_columns(lines):
         return open_jsonl(file, first, read)
@@ -63,8 +66,6 @@ def _is_columns(lines: list[bytes]) -> bool:
 
 
 def _of_pickle(file: Path, size: int, read: Read) -> Iterator[Entry | Malformed]:
-    def entry(scores: QueryScores) -> Entry | Malformed:
+    for scores in read_pickle_scores(file, lambda share: read(int(share * size))):
         pids = scores.pids if isinstance(scores.pids, list) else scores.pids.tolist()
-        return Entry(scores.place, str(scores.qid), other=[str(pid) for pid in pids])
-
-    return refused_as_malformed(read_pickle_scores(file, lambda share: read(int(share * size))), entry)
+        yield Entry(scores.place, str(scores.qid), other=[str(pid) for pid in pids])

@@ -1,8 +1,7 @@
-"""JSON lines of any file, ours or not: plain, gzip or zstd, bounded in memory, damage told as a finding."""
+"""JSON lines of any file, ours or not: plain, gzip or zstd, bounded in memory."""
 
 from __future__ import annotations
 
-import codecs
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -11,7 +10,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from services.collections.sources.lines import LONGEST_LINE, open_plain
+from services.collections.sources.lines import LONGEST_LINE, plain_lines
 from services.exports.claims.claim import BadLine, Claims, Entry, Malformed, Read, id_of, ids, member, what
 
 _KEY = re.compile(rb'"\s*:')
@@ -58,25 +57,15 @@ def read_entries(
         layout: Of its lines; None: `hard-negatives`.
 
     Raises:
-        InputError: there is no such file, it is empty, or its name promises another compression.
+        InputError: there is no such file, it is empty, its name promises another compression, or it ends
+            early or is damaged.
     """
     parse = (layout or HARD_NEGATIVES).parse
-    number = 0
-    with open_plain(file) as (stream, raw):
-        try:
-            while line := stream.readline(LONGEST_LINE):
-                number += 1
-                if number == 1:
-                    line = line.removeprefix(codecs.BOM_UTF8)
-                if len(line) == LONGEST_LINE and not line.endswith(b"\n"):
-                    while (more := stream.readline(LONGEST_LINE)) and not more.endswith(b"\n"):
-                        read(raw.tell())
-                    yield Malformed(number, f"longer than {LONGEST_LINE >> 20} MiB")
-                elif line.strip():
-                    yield _parsed(line, number, parse)
-                read(raw.tell())
-        except OSError as error:
-            yield Malformed(number + 1, f"the file ends early or is damaged here: {error}")
+    for number, line in plain_lines(file, read):
+        if line is None:
+            yield Malformed(number, f"longer than {LONGEST_LINE >> 20} MiB")
+        elif line.strip():
+            yield _parsed(line, number, parse)
 
 
 def _parsed(line: bytes, number: int, parse: Callable[[dict[str, Any], int], Entry]) -> Entry | Malformed:

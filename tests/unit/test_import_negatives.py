@@ -1,0 +1,118 @@
+"""Negatives that others mined: each list becomes the run of its system, all of them or none."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.collections.collection import Collection
+from services.errors import Conflict, InputError, UsageError
+from services.imports.hard_negatives import NegativesOutcome, NegativesRequest, import_negatives
+from services.mining.run_list import list_runs
+from services.negatives.mined import choose_runs
+from services.systems.registry import Registry
+from tests.unit.collection_kit import run_main
+from tests.unit.import_kit import collection, stored, written
+from tests.unit.small_runs import save_run
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Collection:
+    return collection(tmp_path)
+
+
+def negatives(small: Collection, path: Path, **more: Any) -> NegativesOutcome:
+    return import_negatives(small, NegativesRequest(path, "test", **more))
+
+
+def lines(*rows: dict[str, Any]) -> str:
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+NEGATIVES = lines(
+    {"qid": "q1", "pos": ["p9"], "neg": {"bm25": ["p3", "p1"], "their-model": ["p4"]}},
+    {"qid": "q0", "pos": [], "neg": {"bm25": ["p2"], "their-model": []}},
+)
+
+
+def test_each_list_becomes_the_run_of_its_system(small: Collection, tmp_path: Path) -> None:
+    outcome = negatives(small, written(tmp_path, NEGATIVES, "n.jsonl.gz"))
+    assert stored(small, "bm25") == {"q0": [("p2", 1, -1.0)], "q1": [("p3", 1, -1.0), ("p1", 2, -2.0)]}
+    assert stored(small, "their-model") == {"q1": [("p4", 1, -1.0)]}
+    assert [run.system.name for run in choose_runs(small, "test", [])] == ["bm25", "their-model"]
+    assert (outcome.queries, outcome.other_positives) == (2, 0)
+    assert Registry.load(small.store).get("their-model").is_imported
+    assert negatives(small, tmp_path / "n.jsonl.gz").fresh
+
+
+def test_positives_that_are_none_here_are_counted(small: Collection, tmp_path: Path) -> None:
+    text = lines({"qid": "q1", "pos": ["p9", "p8"], "neg": {"bm25": ["p3"]}})
+    assert negatives(small, written(tmp_path, text)).other_positives == 1
+
+
+def test_a_mined_run_is_not_replaced_unasked(small: Collection, tmp_path: Path) -> None:
+    save_run(small, "bm25", {"q1": ["p7"]}, split="test")
+    path = written(tmp_path, NEGATIVES)
+    with pytest.raises(Conflict, match="'bm25' has another run"):
+        negatives(small, path)
+    assert [row["system"] for row in list_runs(small)] == ["bm25"]
+    assert stored(small, "bm25")["q1"][0][0] == "p7"
+    negatives(small, path, replace=True)
+    assert stored(small, "bm25")["q1"][0][0] == "p3"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('{"qid": 1}\n', "has no 'pos'"),
+        (NEGATIVES + "{\n", ":3: no JSON"),
+        (NEGATIVES + NEGATIVES, ":3: query 'q1' is there a second time (first: line 1)"),
+        (lines({"qid": "q9", "pos": [], "neg": {}}), "query 'q9' is not in split 'test'"),
+        (lines({"qid": "q1", "pos": [], "neg": {"bm25": ["p3", "x"]}}), "the first is 'x'"),
+        (
+            lines({"qid": "q1", "pos": [], "neg": {"bm25": ["p3", "p3"]}}),
+            "there a second time for query 'q1'",
+        ),
+        (lines({"qid": "q1", "pos": [], "neg": {}}), "holds no list of negatives"),
+        (lines({"qid": "q1", "pos": [], "neg": {"a": ["p3"], "a/../b": ["p1"]}}), "cannot be the name"),
+    ],
+)
+def test_broken_negatives_are_named_and_leave_nothing(
+    small: Collection, tmp_path: Path, text: str, says: str
+) -> None:
+    with pytest.raises((InputError, UsageError)) as error:
+        negatives(small, written(tmp_path, text))
+    assert says in error.value.message
+    assert list_runs(small) == []
+
+
+def test_the_command_imports_negatives(
+    small: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MSM_HOME", str(tmp_path))
+    path = written(tmp_path, NEGATIVES)
+    done = run_main(monkeypatch, capsys, "import", "hard-negatives", path, "--split", "test", "--json")
+    assert done.code == 0, done.stderr
+    assert [run["system"] for run in json.loads(done.stdout)["runs"]] == ["bm25", "their-model"]
+
+
+def test_what_a_damaged_file_has_lost_is_not_passed_over(small: Collection, tmp_path: Path) -> None:
+    negatives(small, written(tmp_path, NEGATIVES))
+    before = {name: stored(small, name) for name in ("bm25", "their-model")}
+    rows = [
+        {"qid": qid, "pos": [], "neg": {"bm25": ["p7"]}, "more": random.Random(qid).randbytes(300_000).hex()}
+        for qid in ("q0", "q1", "q2")
+    ]
+    cut = tmp_path / "cut.jsonl.gz"
+    cut.write_bytes(gzip.compress(lines(*rows).encode())[:-99_999])
+    for on_error in ("fail", "skip"):
+        with pytest.raises(InputError, match=r"cut\.jsonl\.gz:3: the file ends early") as caught:
+            negatives(small, cut, on_error=on_error, replace=True)
+        assert "fetch it again" in str(caught.value.hint)
+        assert "--on-error skip" not in str(caught.value.hint)
+    assert {name: stored(small, name) for name in before} == before
