@@ -7,7 +7,8 @@ Parameters, defaults and limits are those of Elasticsearch 9's reference, "Retri
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any, Literal, cast, get_args
 
 from services.gateway.body import number, real
@@ -101,10 +102,7 @@ def read(retriever: Clause) -> Compound:
     Raises:
         Refused: it is no retriever, or says what we cannot follow.
     """
-    tree = _tree(retriever, "", [])
-    if sum(1 for _ in leaves(tree)) > _MAX_LEAVES:
-        raise bad(f"[retriever] holds more than {_MAX_LEAVES} retrievers")
-    return cast(Compound, tree)
+    return cast(Compound, _tree(retriever, "", _Above([], count(1))))
 
 
 def leaves(tree: Tree) -> Iterator[Leaf]:
@@ -125,7 +123,20 @@ def windows(tree: Tree, above: int = 0) -> Iterator[int]:
             yield from windows(child, tree.window)
 
 
-def _tree(given: Any, path: str, filters: list[Clause]) -> Tree:
+@dataclass(frozen=True)
+class _Above:
+    """What a retriever is read under.
+
+    Attributes:
+        filters: Of the retrievers above it.
+        leaves: Counts those of the whole tree.
+    """
+
+    filters: list[Clause]
+    leaves: Iterator[int]
+
+
+def _tree(given: Any, path: str, above: _Above) -> Tree:
     if path.count(".") >= _MAX_DEPTH:
         raise bad(f"[retriever] is nested deeper than {_MAX_DEPTH}")
     if not isinstance(given, dict) or len(given) != 1:
@@ -134,40 +145,42 @@ def _tree(given: Any, path: str, filters: list[Clause]) -> Tree:
     if not isinstance(inner, dict):
         raise malformed(f"[{name}] malformed, expected an object")
     own = inner.get("filter") or []
-    filters = filters + (own if isinstance(own, list) else [own])
+    filters = [*above.filters, *(own if isinstance(own, list) else [own])] if own else above.filters
     if name in _READERS:
-        return _READERS[name](inner, path, filters)
+        return _READERS[name](inner, path, replace(above, filters=filters))
+    if next(above.leaves) > _MAX_LEAVES:
+        raise bad(f"[retriever] holds more than {_MAX_LEAVES} retrievers")
     return Leaf(f"{path}{name}", {name: {**inner, "filter": filters} if filters else inner})
 
 
-def _rrf(given: Clause, path: str, filters: list[Clause]) -> Rrf:
+def _rrf(given: Clause, path: str, above: _Above) -> Rrf:
     _only(given, "rrf", {"retrievers", "fields", "query", "rank_constant", "rank_window_size"})
     children, weights = [], []
     for n, one in enumerate(_retrievers(given, "rrf")):
         weighted = isinstance(one, dict) and "retriever" in one
         if weighted:
             _only(one, "rrf", {"retriever", "weight"}, base=False)
-        children.append(_tree(one["retriever"] if weighted else one, f"{path}{n}.", filters))
+        children.append(_tree(one["retriever"] if weighted else one, f"{path}{n}.", above))
         weights.append(_weight(one, "rrf") if weighted else 1.0)
     constant = number(given, "rank_constant", 60, 1)
     return Rrf(tuple(children), tuple(weights), constant, _window(given), real(given, "min_score", None))
 
 
-def _linear(given: Clause, path: str, filters: list[Clause]) -> Linear:
+def _linear(given: Clause, path: str, above: _Above) -> Linear:
     _only(given, "linear", {"retrievers", "fields", "query", "normalizer", "rank_window_size"})
     common = given.get("normalizer")
     children, weights, normalisers = [], [], []
     for n, one in enumerate(_retrievers(given, "linear")):
         one = one if isinstance(one, dict) and "retriever" in one else {"retriever": one}
         _only(one, "linear", {"retriever", "weight", "normalizer"}, base=False)
-        children.append(_tree(one["retriever"], f"{path}{n}.", filters))
+        children.append(_tree(one["retriever"], f"{path}{n}.", above))
         weights.append(_weight(one, "linear"))
         normalisers.append(_normaliser(one.get("normalizer") or common or "none"))
     least = real(given, "min_score", None)
     return Linear(tuple(children), tuple(weights), tuple(normalisers), _window(given), least)
 
 
-def _reranker(given: Clause, path: str, filters: list[Clause]) -> Reranker:
+def _reranker(given: Clause, path: str, above: _Above) -> Reranker:
     known = {
         "retriever",
         "field",
@@ -183,12 +196,12 @@ def _reranker(given: Clause, path: str, filters: list[Clause]) -> Reranker:
     model = given.get("inference_id")
     if model is not None and not isinstance(model, str):
         raise malformed("[text_similarity_reranker] [inference_id] is a text")
-    child = _tree(given.get("retriever"), f"{path}0.", filters)
+    child = _tree(given.get("retriever"), f"{path}0.", above)
     least = real(given, "min_score", None)
     return Reranker((child,), model, given["field"], given["inference_text"], _window(given), least)
 
 
-_READERS: dict[str, Callable[[Clause, str, list[Clause]], Compound]] = {
+_READERS: dict[str, Callable[[Clause, str, _Above], Compound]] = {
     "rrf": _rrf,
     "linear": _linear,
     "text_similarity_reranker": _reranker,

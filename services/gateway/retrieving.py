@@ -41,6 +41,7 @@ class Retrieval:
         models: For texts that are to be encoded, and for reranking.
         served: Knows which cross-encoder is meant where none is named.
         index: Where is searched; None with a point in time, or for all indices.
+        header: The same as a header line, and what the URL says of it.
         body: Of the request.
         params: Of the URL.
         deadline: For the models.
@@ -52,6 +53,7 @@ class Retrieval:
     models: ModelService
     served: ServedVersions
     index: str | None
+    header: Clause
     body: SearchBody
     params: Params
     deadline: Deadline
@@ -101,16 +103,6 @@ class Retrieval:
         return str(next(iter(self.body.own["retriever"])))
 
     # -- what the node is asked --------------------------------------------------------------------
-
-    @property
-    def header(self) -> Clause:
-        """Header line of every search: the index, and what the URL says of it."""
-        return {**({"index": self.index} if self.index else {}), **self.params.index}
-
-    @property
-    def reader(self) -> Clause:
-        """What stands for the index in a search without one: the point in time."""
-        return {key: value for key, value in self.body.own.items() if key == "pit"}
 
     @property
     def _passed_on(self) -> Clause:

@@ -52,6 +52,11 @@ class Asked:
     params: Params
     received: float
 
+    @property
+    def header(self) -> Clause:
+        """The header line of searches where it goes: the index, and what the URL says of it."""
+        return {**({"index": self.index} if self.index else {}), **self.params.index}
+
     def deadline(self, *limits: float | None) -> Deadline:
         """The earliest of the limits, in milliseconds from the receipt."""
         return Deadline(self.received + min(limit for limit in (*limits, LONGEST_MS) if limit) / 1000)
@@ -116,8 +121,6 @@ class Searches:
     async def _by_ext(self, asked: Asked, given: Clause, ext: Clause) -> Answered:
         if others := sorted(ext.keys() - {"msmctl"}):
             raise bad(f"[{EXT}] cannot be used with [ext.{others[0]}]")
-        read = body.read({key: value for key, value in given.items() if key != "ext"}, asked.params, EXT)
-        request = hybrid.requested(ext["msmctl"], read)
         index = asked.index or ""
         saved = self.aliases.get(index)
         one = not _PATTERN & set(index)
@@ -128,6 +131,9 @@ class Searches:
                 f"[{EXT}] searches one index of msmctl, and [{index or '_all'}] is none: "
                 f"name the alias of a collection, such as [{alias}]"
             )
+        await self.admission.check(asked.node, {"index": index}, {})
+        read = body.read({key: value for key, value in given.items() if key != "ext"}, asked.params, EXT)
+        request = hybrid.requested(ext["msmctl"], read)
         return await self._hybrid(asked, index, collection, read, request)
 
     async def _by_alias(self, asked: Asked, given: Clause, saved: Saved) -> Answered | None:
@@ -140,12 +146,12 @@ class Searches:
             request = hybrid.requested(saved.request(), replace(read, query=query))
         except Refused:
             return None
+        await self.admission.check(asked.node, {"index": saved.alias}, {})
         return await self._hybrid(asked, saved.alias, saved.collection, replace(read, query=query), request)
 
     async def _hybrid(
         self, asked: Asked, index: str, collection: str, read: SearchBody, request: SearchRequest
     ) -> Answered:
-        await self.admission.check(asked.node, {"index": index}, {})
         deadline = asked.deadline(request.budget_ms, read.timeout_ms)
         search = Hybrid(
             self._as(asked.node), asked.node, index, collection, request, read, asked.params, deadline
@@ -157,12 +163,13 @@ class Searches:
         return Answered({"took": round(took), **answer}, ranked.degraded)
 
     async def _by_retriever(self, asked: Asked, given: Clause) -> Answered:
+        pit = {key: value for key, value in given.items() if key == "pit"}
+        await self.admission.check(asked.node, asked.header, pit)
         read = body.read(given, asked.params, "retriever", OWN)
         search = Retrieval(
             asked.node, retriever.read(read.own["retriever"]), self.models, self.engine.served, asked.index,
-            read, asked.params, asked.deadline(read.timeout_ms),
+            asked.header, read, asked.params, asked.deadline(read.timeout_ms),
         )  # fmt: skip
-        await self.admission.check(asked.node, search.header, search.reader)
         with self._failure_recorded(asked, search):
             answer = await search.answer()
         took = self._took(asked)

@@ -92,6 +92,8 @@ def test_a_refusal_is_never_remembered() -> None:
     [
         {"ext": {"msmctl": {"query": "x", "rerank": {"model": "made-up"}}}},
         {"ext": {"msmctl": {"query": "x", "mode": "dense", "systems": ["made-up"]}}},
+        {"ext": {"msmctl": {"made_up": 1}}, "size": -1},
+        {"retriever": {"rrf": {"retrievers": [7]}}, "size": -1},
         {
             "retriever": {
                 "rrf": {
@@ -109,7 +111,7 @@ def test_a_refusal_is_never_remembered() -> None:
         },
     ],
 )
-def test_for_a_caller_whom_the_node_refuses_nothing_is_looked_up(given: dict[str, Any]) -> None:
+def test_for_a_caller_whom_the_node_refuses_nothing_is_read_or_looked_up(given: dict[str, Any]) -> None:
     engine = SimpleNamespace(
         served=SimpleNamespace(collection_of=lambda index: "squad"), client=None
     )  # whatever else it is asked for fails

@@ -93,6 +93,14 @@ def test_a_tree_that_is_too_deep_is_a_400() -> None:
     assert "deeper" in reason(refused)
 
 
+@pytest.mark.parametrize("inner", [STANDARD, {"rrf": {"retrievers": [STANDARD]}}])
+def test_a_tree_with_too_many_leaves_is_read_no_further(inner: dict[str, Any]) -> None:
+    """Each leaf carries the filters of all above it: what comes after the last one is never made."""
+    with pytest.raises(Refused) as refused:
+        retriever.read({"rrf": {"filter": [{}], "retrievers": [inner] * 33 + [{"no": "retriever"}]}})
+    assert reason(refused) == "[retriever] holds more than 32 retrievers"
+
+
 # -- fusion ----------------------------------------------------------------------------------------
 
 

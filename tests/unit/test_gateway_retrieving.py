@@ -43,7 +43,9 @@ def answered(given: dict[str, Any], query: bytes = b"") -> dict[str, Any]:
     said = params.parse(query)
     read = body.read({"retriever": TREE} | given, said, "retriever", OWN)
     nobody = cast(Any, None)
-    search = Retrieval(Node(One(), {}, {}), retriever.read(TREE), nobody, nobody, "i", read, said, Deadline())
+    search = Retrieval(
+        Node(One(), {}, {}), retriever.read(TREE), nobody, nobody, "i", {}, read, said, Deadline()
+    )
     return asyncio.run(search.answer())
 
 
