@@ -84,6 +84,11 @@ class Judgements:
         """The queries that have a positive, ascending."""
         return np.unique(self._qords[self._positive])
 
+    def pairs(self, qords: Ords) -> tuple[Ords, Ords, npt.NDArray[np.bool_]]:
+        """All that was judged above zero for some queries: by pair its query, passage, whether positive."""
+        wanted = np.isin(self._qords, qords)
+        return self._qords[wanted], self._ords[wanted], self._positive[wanted]
+
     def of(self, qord: int) -> tuple[Ords, Ords]:
         """A query's positives, and all that was judged above zero (positives included), ascending."""
         lo, hi = np.searchsorted(self._qords, [qord, qord + 1])

@@ -62,7 +62,8 @@ class Candidates:
         self._scores = scores
         self._named = named_scores or {}
         self._judgements = self._as_people_say(Judgements(collection, [split]))
-        self._exclusion = Exclusion(collection, self._as_people_say(Judgements(collection)))
+        self.judged = self._as_people_say(Judgements(collection))
+        self._exclusion = Exclusion(collection, self.judged)
         self.qords = self._queries(all_queries)
 
     def _as_people_say(self, judgements: Judgements) -> Judgements:

@@ -37,7 +37,13 @@ class CeBce:
         }
 
     def batches(
-        self, examples: Rows, rows: Index, size: int, lengths: Callable[[Rows], Index], seed: Sequence[int]
+        self,
+        examples: Rows,
+        apart: Rows,
+        rows: Index,
+        size: int,
+        lengths: Callable[[Rows], Index],
+        seed: Sequence[int],
     ) -> list[Index]:
         """Examples of about equal length together, the batches shuffled: little is spent on padding."""
         tokens = lengths({name: column[rows] for name, column in examples.items()})

@@ -64,6 +64,7 @@ def _trained(run: Run, lo: int, begin: int, end: int, previous: Receipt | None, 
     task = run.task(
         scratch,
         run.rows(fixed.examples),
+        run.rows(fixed.apart),
         begin,
         end,
         work="train",

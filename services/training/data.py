@@ -17,6 +17,7 @@ from services.errors import CheckFailed
 from services.negatives.block import CandidateBlock, Index, Mask
 from services.negatives.opening import Opened
 from services.store import Part, Store
+from services.training.apart import kept_apart
 from services.training.base import Base
 from services.training.draw import draw
 from services.training.methods import Method, Rows, Texts
@@ -26,13 +27,15 @@ from services.training.recipe import Recipe
 _HELD_OUT = 1  # seeds: each purpose draws from its own stream
 _SUBSET = 2
 _NEGATIVES = 3
+_NONE: Rows = {name: np.empty(0, np.int32) for name in ("qord", "ord")}
 
 
 @dataclass(frozen=True)
 class Made:
-    """Examples, the lists that are reranked at the end, and counts of what they were made from."""
+    """Examples, what keeps them apart, the lists that are reranked at the end, and counts."""
 
     examples: Rows
+    apart: Rows
     held_out: Rows
     counts: dict[str, int]
 
@@ -80,7 +83,7 @@ def make(
         "held_out_queries": len(np.unique(lists["qord"])),
     }
     _check(counts, examples, opened, recipe)
-    return Made(examples, lists, counts)
+    return Made(examples, _NONE if method.adds_up else kept_apart(candidates, examples), lists, counts)
 
 
 def _check(counts: dict[str, int], examples: Rows, opened: Opened, recipe: Recipe) -> None:
@@ -158,14 +161,14 @@ def texts_of(collection: Collection, base: Base) -> Texts:
 
 
 def steps_of(
-    examples: Rows, method: Method, recipe: Recipe, base: Base, texts: Texts, lo: int, hi: int
+    examples: Rows, apart: Rows, method: Method, recipe: Recipe, base: Base, texts: Texts, lo: int, hi: int
 ) -> list[Index]:
     """Positions of the examples of each step `lo <= step < hi`."""
     order = Order(len(examples["qord"]), recipe.batch, recipe.seed)
     lengths = _Lengths(base, texts)
     found: list[Index] = []
     for pool in order.pools(lo, hi):
-        batches = method.batches(examples, pool.rows, recipe.batch, lengths, pool.seed)
+        batches = method.batches(examples, apart, pool.rows, recipe.batch, lengths, pool.seed)
         found += batches[max(lo - pool.lo, 0) : hi - pool.lo]
     return found
 

@@ -50,12 +50,19 @@ class Method(Protocol):
         """The examples of a block of queries."""
 
     def batches(
-        self, examples: Rows, rows: Index, size: int, lengths: Callable[[Rows], Index], seed: Sequence[int]
+        self,
+        examples: Rows,
+        apart: Rows,
+        rows: Index,
+        size: int,
+        lengths: Callable[[Rows], Index],
+        seed: Sequence[int],
     ) -> list[Index]:
         """Cut some rows into `ceil(len(rows) / size)` batches.
 
         Args:
             examples: All of them.
+            apart: Columns `qord` and `ord`, by `qord`: what may not stand in one batch; empty if it adds up.
             rows: Those to cut, shuffled.
             size: Examples per batch.
             lengths: Tokens of each of some examples.

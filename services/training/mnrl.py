@@ -41,22 +41,26 @@ class Mnrl:
         return {name: column.astype(np.int32) for name, column in rows.items()}
 
     def batches(
-        self, examples: Rows, rows: Index, size: int, lengths: Callable[[Rows], Index], seed: Sequence[int]
+        self,
+        examples: Rows,
+        apart: Rows,
+        rows: Index,
+        size: int,
+        lengths: Callable[[Rows], Index],
+        seed: Sequence[int],
     ) -> list[Index]:
-        """No query twice in a batch, and no passage that is a positive of another query in it.
+        """No query twice in a batch, and no passage that is no negative of another query in it.
 
         Every other passage of a batch is a negative, so such a passage would teach the wrong thing. What
         fits into no batch of the pool is left out of this epoch.
         """
         passages = np.stack([column for name, column in examples.items() if name != "qord"], axis=1)
         batches = [_Batch(size) for _ in range(-(-len(rows) // size))]
-        order = np.argsort(examples["qord"], kind="stable")
-        queries, known = examples["qord"][order], examples["positive"][order]
         full = 0
         for row in rows.tolist():
             qord = int(examples["qord"][row])
-            lo, hi = np.searchsorted(queries, [qord, qord + 1])
-            taker = (qord, set(passages[row].tolist()), set(known[lo:hi].tolist()))
+            lo, hi = np.searchsorted(apart["qord"], [qord, qord + 1])
+            taker = (qord, set(passages[row].tolist()), set(apart["ord"][lo:hi].tolist()))
             next((batch for batch in batches[full:] if batch.takes(row, *taker)), None)
             while full < len(batches) and len(batches[full].rows) == size:
                 full += 1
@@ -134,19 +138,19 @@ class _Batch:
         self._size = size
         self._queries: set[int] = set()
         self._passages: set[int] = set()
-        self._positives: set[int] = set()
+        self._no_negatives: set[int] = set()
 
-    def takes(self, row: int, qord: int, passages: set[int], positives: set[int]) -> bool:
+    def takes(self, row: int, qord: int, passages: set[int], no_negatives: set[int]) -> bool:
         """Add a row, if there is room and it does not disagree with those that are there."""
         if (
             len(self.rows) == self._size
             or qord in self._queries
-            or passages & self._positives
-            or positives & self._passages
+            or passages & self._no_negatives
+            or no_negatives & self._passages
         ):
             return False
         self.rows.append(row)
         self._queries.add(qord)
         self._passages |= passages
-        self._positives |= positives
+        self._no_negatives |= no_negatives
         return True

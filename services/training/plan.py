@@ -20,6 +20,7 @@ class TrainingPlan(BaseModel):
         seconds_per_step: As measured; None where nothing had to be.
         threads: Of every chunk: another number would add numbers up in another order.
         snapshots: Steps after which the model is kept besides the last one; chunks end there.
+        examples, apart, held_out: See `services.training.data.Made`.
         inputs: Fingerprints of all that decides the result besides the recipe.
     """
 
@@ -31,6 +32,7 @@ class TrainingPlan(BaseModel):
     precision: Literal["fp32", "bf16"]
     threads: int
     examples: Part
+    apart: Part
     held_out: Part
     counts: dict[str, int]
     snapshots: tuple[int, ...] = ()

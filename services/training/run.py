@@ -113,7 +113,7 @@ class Run:
         precision, threads = self.precision()
         seconds = None
         if self.recipe.steps is None or self.recipe.chunk_steps is None:
-            seconds = self.measure(made.examples, precision, threads).step
+            seconds = self.measure(made, precision, threads).step
             self.context.log(f"{seconds:.3f} s per step of {self.recipe.batch} examples, {precision}")
             costs.remember_speed(self.context.store, self.recipe, self.base, seconds)
         steps, chunk = self.lengths(seconds or 1.0)
@@ -128,6 +128,7 @@ class Run:
                 precision=precision,
                 threads=threads,
                 examples=data.write_rows(store, self.key, made.examples),
+                apart=data.write_rows(store, self.key, made.apart),
                 held_out=data.write_rows(store, self.key, made.held_out),
                 counts=made.counts,
                 snapshots=tuple(sorted({max(1, round(share * steps)) for share in self.recipe.snapshots})),
@@ -145,13 +146,13 @@ class Run:
         steps = self.recipe.steps or max(1, round((self.recipe.minutes or 0) * 60 / step))
         return steps, self.recipe.chunk_steps or max(1, round(CHUNK_SECONDS / step))
 
-    def measure(self, examples: Rows, precision: Any, threads: int) -> Pace:
+    def measure(self, made: data.Made, precision: Any, threads: int) -> Pace:
         """What steps take: the mean of some, after a few that warm up."""
         self.context.status("measuring the speed")
         count, began = _WARM + _MEASURED, time.monotonic()
         with tempfile.TemporaryDirectory(prefix="msmctl-train-") as scratch:
             how = {"work": "measure", "total": count, "precision": precision, "threads": threads}
-            task = self.task(Path(scratch), examples, 0, count, **how)
+            task = self.task(Path(scratch), made.examples, made.apart, 0, count, **how)
             steps = [event for event in self.events(task, 0) if isinstance(event, Step)]
         last = steps[-1]
         each = (last.seconds - steps[_WARM - 1].seconds) / (len(steps) - _WARM)
@@ -159,17 +160,18 @@ class Run:
 
     # -- the training process -----------------------------------------------------------------------
 
-    def task(self, scratch: Path, examples: Rows, lo: int, hi: int, **how: Any) -> Task:
+    def task(self, scratch: Path, examples: Rows, apart: Rows, lo: int, hi: int, **how: Any) -> Task:
         """What a training process shall do in the steps `lo <= step < hi`; their texts are written for it.
 
         Args:
             scratch: Folder for what it reads and writes.
             examples: All of the run's.
+            apart: As `Method.batches` takes it.
             lo: The first step.
             hi: The one after the last.
             how: The other fields of a `Task`: work, total, precision, threads, …
         """
-        batches = data.steps_of(examples, self.method, self.recipe, self.base, self.texts, lo, hi)
+        batches = data.steps_of(examples, apart, self.method, self.recipe, self.base, self.texts, lo, hi)
         rows = np.concatenate(batches)
         columns = self.method.columns({name: column[rows] for name, column in examples.items()}, self.texts)
         data.write_columns(columns, scratch / "data.parquet")

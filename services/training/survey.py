@@ -39,7 +39,7 @@ def survey(run: Run) -> Survey:
     made = data.make(opened, run.method, run.recipe, run.context.checkpoint, blocks=_BLOCKS)
     share = max(opened.candidates.blocks / _BLOCKS, 1.0)
     making = (time.monotonic() - began) * share
-    pace = run.measure(made.examples, *run.precision())
+    pace = run.measure(made, *run.precision())
     steps, chunk = run.lengths(pace.step)
     chunks = -(-steps // chunk)
     scored = 2 * _FORWARD * len(made.held_out["qord"]) * share / run.recipe.batch

@@ -21,6 +21,8 @@ from services.training.recipe import Recipe, load_recipe
 from tests.unit import small_collection
 from tests.unit.small_runs import save_run
 
+NONE: Rows = {name: np.empty(0, np.int32) for name in ("qord", "ord")}
+
 
 @pytest.fixture
 def collection(tmp_path: Path) -> Collection:
@@ -140,7 +142,7 @@ def steps(
 ) -> list[list[int]]:
     monkeypatch.setattr(data, "_Lengths", lambda base, texts: Lengths())
     recipe = Recipe(name="r", method="ce-bce", base="b", steps=1, batch=4, seed=5)
-    found = data.steps_of(examples, method, recipe, None, None, lo, hi)  # type: ignore[arg-type]
+    found = data.steps_of(examples, NONE, method, recipe, None, None, lo, hi)  # type: ignore[arg-type]
     return [batch.tolist() for batch in found]
 
 
@@ -164,18 +166,23 @@ def test_examples_of_about_equal_length_are_together(monkeypatch: pytest.MonkeyP
     assert first != sorted(first)
 
 
-def test_no_batch_has_a_positive_of_another_of_its_queries() -> None:
+def test_no_batch_has_a_passage_that_is_no_negative_of_another_of_its_queries() -> None:
     draw = np.random.default_rng(1)
     count, size = 400, 16
-    positives = {int(q): set(draw.choice(40, 2, replace=False).tolist()) for q in range(200)}
+    known = {int(q): draw.choice(40, 3, replace=False).tolist() for q in range(200)}
     rows: dict[str, list[int]] = {"qord": [], "positive": [], "negative_1": []}
     for q in range(200):
-        for positive in sorted(positives[q]):
+        for positive in known[q][:2]:  # the third is judged only
             rows["qord"].append(q)
             rows["positive"].append(positive)
-            rows["negative_1"].append(int(draw.choice(sorted(set(range(40)) - positives[q]))))
+            rows["negative_1"].append(int(draw.choice(sorted(set(range(40)) - set(known[q])))))
     examples = {name: np.array(column, np.int32) for name, column in rows.items()}
-    batches = Mnrl().batches(examples, draw.permutation(count), size, None, (1,))  # type: ignore[arg-type]
+    apart = {
+        "qord": np.repeat(np.arange(200, dtype=np.int32), 3),
+        "ord": np.concatenate([np.array(ords, np.int32) for ords in known.values()]),
+    }
+    order = draw.permutation(count)
+    batches = Mnrl().batches(examples, apart, order, size, None, (1,))  # type: ignore[arg-type]
     assert len(batches) == count // size
     assert max(Counter(np.concatenate(batches).tolist()).values()) == 1
     for batch in batches:
@@ -184,7 +191,32 @@ def test_no_batch_has_a_positive_of_another_of_its_queries() -> None:
         for row, q in zip(batch.tolist(), queries, strict=True):
             others = [other for other in batch.tolist() if other != row]
             shown = {int(examples[name][other]) for other in others for name in ("positive", "negative_1")}
-            assert not shown & positives[q]
+            assert not shown & set(known[q])
+
+
+def test_judged_passages_and_copies_of_positives_are_kept_apart_and_other_passages_are_not(
+    tmp_path: Path,
+) -> None:
+    texts = {
+        "p0": "The moon pulls the sea.",
+        "copy": "the moon pulls the sea",
+        "half": "Tides.",
+        "p1": "Dew.",
+    }
+    many = {f"n{n}": f"text {n} of many {n}s" for n in range(6)}
+    small = small_collection.make(
+        tmp_path,
+        min_rel=2,
+        passages=texts | many,
+        queries={"train": {"q0": "why tides", "q1": "why dew"}},
+        qrels={"train": [("q0", "p0", 2), ("q0", "half", 1), ("q0", "n5", 0), ("q1", "p1", 2)]},
+    )
+    save_run(small, "bm25", {"q0": ["n0", "n1", "n5"], "q1": ["copy", "half", "p0"]})
+    found = made(small, Mnrl(), "negatives=3")
+    pids = small.pids.to_pylist()
+    pairs = {(small.qids[q], pids[o]) for q, o in zip(*found.apart.values(), strict=True)}
+    assert pairs == {("q0", "p0"), ("q0", "copy"), ("q0", "half"), ("q1", "p1")}
+    assert found.apart["qord"].tolist() == sorted(found.apart["qord"].tolist())
 
 
 # -- the measure at the end ------------------------------------------------------------------------
