@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import zlib
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +23,7 @@ from services.gateway.target import Target
 from services.gateway.upstream import Upstream
 
 Clause = dict[str, Any]
+Item = tuple[Clause, tuple[str, ...]]
 
 LONGEST = 32 << 20
 """Bytes of a body that is looked at, packed and unpacked; a longer one goes to the node as it is."""
@@ -85,45 +87,54 @@ class Looking:
     async def _many(
         self, exchange: Exchange, target: Target, body: bytes, said: Params, received: float
     ) -> Answer | None:
-        lines = multi.split(body)
-        if lines is None:
+        lines = multi.split(body) or []
+        mine = self._mine(lines, target)
+        if not mine:
             return None
         node = Node.as_caller(self._upstream, exchange.headers)
         places = asyncio.Semaphore(_AT_ONCE)
 
-        async def one(line: Line) -> tuple[Clause, tuple[str, ...]] | None:
-            if not isinstance(line.header, dict) or not isinstance(line.body, dict):
-                return None
+        async def one(line: Line) -> Item | None:
             async with places:
-                return await self._line(node, target, line, said, received)
+                return await self._line(node, line, said, received)
 
-        concern = [self._concerns(line, target) for line in lines]
-        if sum(concern) > multi.MOST:
-            raise bad(f"[_msearch] holds more than {multi.MOST} searches with [ext.msmctl] or [retriever]")
-        work = [one(line) if mine else _nothing() for line, mine in zip(lines, concern, strict=True)]
-        found = await asyncio.gather(*work)
-        left = [line.raw for line, answer in zip(lines, found, strict=True) if answer is None]
-        if len(left) == len(lines):
+        answers = await asyncio.gather(*map(one, mine.values()))
+        found = {n: answer for n, answer in zip(mine, answers, strict=True) if answer}
+        if not found:
             return None
+        left = [raw for n, raw in enumerate(lines) if n not in found]
         others = await self._others(exchange, node, left) if left else iter(())
-        responses = [answer[0] if answer else next(others) for answer in found]
-        warnings = tuple(dict.fromkeys(entry for answer in found if answer for entry in answer[1]))
+        responses = [found[n][0] if n in found else next(others) for n in range(len(lines))]
+        warnings = tuple(dict.fromkeys(entry for _, degraded in found.values() for entry in degraded))
         whole = {"took": round((time.monotonic() - received) * 1000), "responses": responses}
         return Answer(200, page.only(whole, said.form), warnings)
 
-    def _concerns(self, line: Line, target: Target) -> bool:
-        index = multi.index_of(line.header, target.index) if isinstance(line.header, dict) else None
-        return self._searches.may_concern(index, line.raw)
+    def _mine(self, lines: Sequence[bytes], target: Target) -> dict[int, Line]:
+        """The searches of ours, by their places; no other is parsed.
 
-    async def _line(
-        self, node: Node, target: Target, line: Line, said: Params, received: float
-    ) -> tuple[Clause, tuple[str, ...]] | None:
+        Raises:
+            Refused: there are too many.
+        """
+        mine = {}
+        for n, raw in enumerate(lines):
+            if not self._searches.may_concern(target.index, raw):
+                continue
+            line = multi.parsed(raw, target.index)
+            if line and self._searches.concern(line.index, line.body):
+                mine[n] = line
+        if len(mine) > multi.MOST:
+            raise bad(
+                f"[_msearch] holds more than {multi.MOST} searches with [ext.msmctl] or [retriever], "
+                "or on aliases with a saved mode"
+            )
+        return mine
+
+    async def _line(self, node: Node, line: Line, said: Params, received: float) -> Item | None:
         """An item of the answer, and what is missing from it."""
         header = {key: value for key, value in line.header.items() if key not in ("index", "indices")}
         own = replace(said, index={**said.index, **header})
-        index = multi.index_of(line.header, target.index)
         try:
-            found = await self._searches.answer(Asked(node, index, line.body, own, received))
+            found = await self._searches.answer(Asked(node, line.index, line.body, own, received))
         except Refused as refused:
             return {**refused.body, "status": refused.status}, ()
         if found is None:
@@ -155,10 +166,6 @@ def unpacked(raw: bytes, encoding: bytes) -> bytes | None:
     except zlib.error:
         return None
     return body if packed.eof else None
-
-
-async def _nothing() -> None:
-    return None
 
 
 def _completed(answer: Clause, began: float) -> Clause:

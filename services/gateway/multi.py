@@ -10,6 +10,8 @@ import orjson
 Clause = dict[str, Any]
 MOST = 200
 """Searches of ours in one body; the node takes more of its own."""
+_LOOKED_AT = 4_096
+"""Searches of a body that is looked at."""
 
 
 @dataclass(frozen=True)
@@ -17,34 +19,44 @@ class Line:
     """One search of an `_msearch`.
 
     Attributes:
-        raw: Its two lines as they came.
-        header, body: Parsed; None where they are no JSON.
+        header, body: Parsed.
+        index: That the header names, else that of the URL.
     """
 
-    raw: bytes
-    header: Any
-    body: Any
+    header: Clause
+    body: Clause
+    index: str | None
 
 
-def split(raw: bytes) -> list[Line] | None:
-    """The searches of a body; None where it is not in order, which the node shall say."""
+def split(raw: bytes) -> list[bytes] | None:
+    """The searches of a body, two lines each, as they came.
+
+    None: it is not in order, which the node shall say; or holds too many to be looked at.
+    """
+    if raw.count(b"\n") > 2 * _LOOKED_AT:
+        return None
     lines = raw.split(b"\n")
     if lines.pop() or len(lines) % 2:
         return None
-    return [
-        Line(head + b"\n" + body + b"\n", _parsed(head or b"{}"), _parsed(body))
-        for head, body in zip(lines[::2], lines[1::2], strict=True)
-    ]
+    return [head + b"\n" + body + b"\n" for head, body in zip(lines[::2], lines[1::2], strict=True)]
 
 
-def index_of(header: Clause, default: str | None) -> str | None:
-    """The index that a header line names, else that of the URL."""
-    named = header.get("index") or header.get("indices") or default
-    return ",".join(map(str, named)) if isinstance(named, list) else str(named) if named else None
+def parsed(raw: bytes, default: str | None) -> Line | None:
+    """One search; None where it is none, which the node shall say.
 
-
-def _parsed(line: bytes) -> Any:
+    Args:
+        raw: Its two lines.
+        default: The index of the URL.
+    """
+    head, _, body = raw.partition(b"\n")
     try:
-        return orjson.loads(line)
+        header, given = orjson.loads(head or b"{}"), orjson.loads(body)
     except orjson.JSONDecodeError:
         return None
+    if not isinstance(header, dict) or not isinstance(given, dict):
+        return None
+    named = header.get("index") or header.get("indices") or default or []
+    names = named if isinstance(named, list) else [named]
+    if not all(isinstance(name, str) for name in names):
+        return None
+    return Line(header, given, ",".join(names) or None)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from elasticsearch import AsyncElasticsearch
@@ -70,6 +71,9 @@ class Answered:
     degraded: tuple[str, ...]
 
 
+Way = Callable[[Asked, Clause], Awaitable[Answered | None]]
+
+
 @dataclass(frozen=True)
 class Searches:
     """Answers searches.
@@ -99,26 +103,34 @@ class Searches:
             or self.aliases.named_in(raw)
         )
 
+    def concern(self, index: str | None, given: Any) -> bool:
+        """Whether a parsed body is to be answered here; on a saved alias, it may yet be the node's."""
+        return self._way(index, given) is not None
+
     async def answer(self, asked: Asked) -> Answered | None:
         """The answer to a search of ours.
 
         Raises:
             Refused: it is ours, and cannot be answered.
         """
-        given = asked.body
+        way = self._way(asked.index, asked.body)
+        return await way(asked, asked.body) if way else None
+
+    def _way(self, index: str | None, given: Any) -> Way | None:
         if not isinstance(given, dict):
             return None
         ext = given.get("ext")
         if isinstance(ext, dict) and "msmctl" in ext:
-            return await self._by_ext(asked, given, ext)
+            return self._by_ext
         if retriever.is_ours(given.get("retriever")):
-            return await self._by_retriever(asked, given)
-        saved = self.aliases.get(asked.index)
-        return await self._by_alias(asked, given, saved) if saved else None
+            return self._by_retriever
+        saved = self.aliases.get(index)
+        return partial(self._by_alias, saved) if saved else None
 
     # -- the three ways to ask ---------------------------------------------------------------------
 
-    async def _by_ext(self, asked: Asked, given: Clause, ext: Clause) -> Answered:
+    async def _by_ext(self, asked: Asked, given: Clause) -> Answered:
+        ext = given["ext"]
         if others := sorted(ext.keys() - {"msmctl"}):
             raise bad(f"[{EXT}] cannot be used with [ext.{others[0]}]")
         index = asked.index or ""
@@ -136,7 +148,7 @@ class Searches:
         request = hybrid.requested(ext["msmctl"], read)
         return await self._hybrid(asked, index, collection, read, request)
 
-    async def _by_alias(self, asked: Asked, given: Clause, saved: Saved) -> Answered | None:
+    async def _by_alias(self, saved: Saved, asked: Asked, given: Clause) -> Answered | None:
         """None where the search asks no question, or wants what only the node can do."""
         try:
             read = body.read(given, asked.params, f"gateway set {saved.alias} {saved.mode}")

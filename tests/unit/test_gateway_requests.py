@@ -257,13 +257,30 @@ def test_a_text_must_be_told() -> None:
 def test_lines_of_an_msearch_are_kept_as_they_came() -> None:
     raw = b'{"index":["a","b"]}\n{"query": {"match_all":{}}}\n\n{broken\n'
     first, second = multi.split(raw) or []
-    assert first.raw + second.raw == raw
-    assert multi.index_of(first.header, None) == "a,b"
-    assert multi.index_of(second.header, "c") == "c"
-    assert second.body is None
+    assert first + second == raw
 
 
-@pytest.mark.parametrize("raw", [b"{}\n{}", b"{}\n", b"{}\n{}\n{}\n"])
+@pytest.mark.parametrize(
+    ("header", "index"), [(b'{"index":["a","b"]}', "a,b"), (b'{"index":"a"}', "a"), (b"{}", "c"), (b"", "c")]
+)
+def test_a_line_names_its_index_or_has_that_of_the_url(header: bytes, index: str) -> None:
+    line = multi.parsed(header + b"\n{}\n", "c")
+    assert line is not None
+    assert line.index == index
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"{}\n{broken\n", b"{}\n[]\n", b"[]\n{}\n", b'{"index":7}\n{}\n', b'{"index":["a",{}]}\n{}\n',
+        b'{"index":' + b'{"a":' * 900 + b"1" + b"}" * 900 + b"}\n{}\n",
+    ],
+)  # fmt: skip
+def test_a_line_that_is_no_search_is_the_nodes_affair(raw: bytes) -> None:
+    assert multi.parsed(raw, "c") is None
+
+
+@pytest.mark.parametrize("raw", [b"{}\n{}", b"{}\n", b"{}\n{}\n{}\n", b"\n" * 10_000])
 def test_an_msearch_that_is_not_in_order_is_the_nodes_affair(raw: bytes) -> None:
     assert multi.split(raw) is None
 
