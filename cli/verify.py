@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from cli.options import FilePath, collection_option, json_option, opened
+from cli.options import FilePath, collection_option, json_option, marks, no_marks_option, opened
 from cli.output import emit_json, emit_rows, say
 from cli.progress import progress
 
@@ -17,6 +17,7 @@ from cli.progress import progress
 @collection_option
 @click.option("--split", help="Only this split's judgements. Default: every split's.")
 @click.option("--require-depth", type=click.IntRange(1), help="Fail where a list has fewer negatives.")
+@no_marks_option
 @json_option
 @click.pass_context
 def verify(
@@ -25,13 +26,15 @@ def verify(
     collection: str | None,
     split: str | None,
     require_depth: int | None,
+    no_marks: bool,
     as_json: bool,
 ) -> None:
     """Check a file of any format, ours or not, against a collection; of a folder, all its files.
 
     The format is told by the content. Counts positives among the negatives, exact and near copies of
     positives, repeats, unknown ids, and files that changed since their manifest was written, with
-    examples; exit code 1 when there is any. The file's own positives count besides the judgements.
+    examples; exit code 1 when there is any. The file's own positives count besides the judgements, and
+    people's marks count for more, as in exports.
 
     \b
     Example:
@@ -50,6 +53,7 @@ def verify(
             file,
             chosen,
             splits=[split] if split else None,
+            marks=marks(ctx, chosen, no_marks=no_marks),
             required=require_depth,
             read=lambda done: bar.advance(fraction=min(done / size, 1.0)),
         )

@@ -15,8 +15,10 @@ from services.exports.claims.texts import TextIndex, named_by_ord
 from services.exports.recorded import changed_files
 from services.exports.repeats import SeenPairs
 from services.exports.report import Report, SystemLists
-from services.mining.exclusion import Judgements, Reason, judged_lists
+from services.exports.told import Known, Told
+from services.mining.exclusion import Reason, judged_lists
 from services.mining.sketches import Sketches
+from services.negatives.marks import Marks
 from services.visible import visible_files
 
 _IDS = 1 << 20  # ids looked up at a time
@@ -34,6 +36,7 @@ def verify(
     collection: Collection,
     *,
     splits: list[str] | None = None,
+    marks: Marks | None = None,
     required: int | None = None,
     read: Callable[[int], None] = lambda size: None,
 ) -> Report:
@@ -43,6 +46,7 @@ def verify(
         file: Of any format that is exported or imported, told by its content; ids integers or strings.
         collection: Whose texts and judgements count.
         splits: Whose judgements count; default: every split's. The file's own positives always count too.
+        marks: People's marks, which count for more; None: they are not taken into account.
         required: Negatives that every query must have from every system in the file.
         read: Called with the bytes read so far.
 
@@ -51,7 +55,7 @@ def verify(
         NotFound: no such split.
     """
     report = Report(str(file), collection.name, required)
-    check = _Check(report, collection, splits)
+    check = _Check(report, collection, Known(collection, splits, marks))
     done = 0
     files = files_of(file)
     changed = dict(changed_files(file))
@@ -94,14 +98,12 @@ def _after(done: int, read: Callable[[int], None]) -> Callable[[int], None]:
 class _Check:
     """Checks entries against a collection, many at a time."""
 
-    def __init__(self, report: Report, collection: Collection, splits: list[str] | None) -> None:
-        for split in splits or ():
-            collection.split_members(split)
+    def __init__(self, report: Report, collection: Collection, known: Known) -> None:
         self._report = report
         self._collection = collection
-        self._judgements = Judgements(collection, splits)
+        self._known = known
         self._sketches = Sketches(collection)
-        self._texts = TextIndex(collection)
+        self._texts = TextIndex(collection, known)
         self._seen = np.zeros(collection.state.query_count, np.int64)  # its line
         self._whole = True
 
@@ -148,22 +150,29 @@ class _Check:
                 for entry, qord in zip(entries, qords, strict=True)
                 for pid in entry.other
             )
-        lists: list[tuple[Ords, Ords, Ords]] = []
-        for entry, qord in zip(entries, qords, strict=True):
+        told = [self._told(entry, qord, known) for entry, qord in zip(entries, qords, strict=True)]
+        results = judged_lists(
+            (
+                (_ords(ids, known), one.positives, one.no_negatives)
+                for entry, one in zip(entries, told, strict=True)
+                for ids in entry.neg.values()
+            ),
+            self._sketches,
+        )
+        for entry, qord, one in zip(entries, qords, told, strict=True):
             self._ids(entry, qord, known)
-            positives, above_zero = self._judged(entry, qord, known)
-            lists += [(_ords(ids, known), positives, above_zero) for ids in entry.neg.values()]
-        results = judged_lists(lists, self._sketches)
-        for entry in entries:
             for name, ids in entry.neg.items():
-                reasons = dict(zip(*(array.tolist() for array in next(results)), strict=True))
-                self._reasons(entry, name, ids, known, reasons)
+                ords, found = next(results)
+                found[np.isin(ords, one.kept)] = Reason.KEPT
+                self._reasons(entry, name, ids, known, dict(zip(ords.tolist(), found.tolist(), strict=True)))
 
-    def _judged(self, entry: Entry, qord: int, known: dict[str, int]) -> tuple[Ords, Ords]:
-        """The query's positives, the file's own included, and all that is judged above zero."""
-        positives, above_zero = self._judgements.of(qord)
-        own = _ords(entry.pos, known)
-        return np.union1d(positives, own).astype(np.int32), np.union1d(above_zero, own).astype(np.int32)
+    def _told(self, entry: Entry, qord: int, known: dict[str, int]) -> Told:
+        """What is known of the query, its own positives included: the file says so itself."""
+        told, own = self._known.of(qord), _ords(entry.pos, known)
+        positives, no_negatives = (
+            np.union1d(some, own).astype(np.int32) for some in (told.positives, told.no_negatives)
+        )
+        return Told(positives, no_negatives, np.setdiff1d(told.kept, own))
 
     def _ids(self, entry: Entry, qord: int, known: dict[str, int]) -> None:
         """What can be said without looking at texts: unknown ids, repeats, lengths."""

@@ -3,64 +3,111 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
-from services.collections.collection import Collection
+from services.collections.collection import Collection, Ords
 from services.exports.claims.claim import Entry
+from services.exports.told import Known
 
 _RANGE = 1 << 16
 _SHOWN = 60
-Digests = npt.NDArray[np.uint64]
+Places = npt.NDArray[np.int64]
 
 
 class TextIndex:
-    """Finds passages and queries by their whole text; 12 bytes of memory per passage."""
+    """Finds passages and queries by their whole text; 12 bytes of memory per passage.
 
-    def __init__(self, collection: Collection) -> None:
+    Of queries with the same text, the one that a row fits: whose positives hold the row's, and its negatives
+    are not among them. Of passages with the same text, those of which it is known; each as often as it is
+    there.
+    """
+
+    def __init__(self, collection: Collection, known: Known) -> None:
         self._collection = collection
+        self._known = known
 
     def with_ids(self, entry: Entry) -> Entry:
         """The entry, every text replaced by its id; a text that is not there stays, shortened."""
+        pos, *neg = (
+            [self._passages.of(text) for text in texts] for texts in (entry.pos, *entry.neg.values())
+        )
+        qid, told = entry.qid, self._known.of(-1)
+        if qid is not None:
+            qord = self._query(qid, pos, [place for found in neg for place in found])
+            qid, told = self._collection.qids[qord] if qord >= 0 else _shown(qid), self._known.of(qord)
         return replace(
             entry,
-            qid=None if entry.qid is None else self._id(entry.qid, self._queries, self._collection.qids),
-            pos=[self._pid(text) for text in entry.pos],
-            neg={name: [self._pid(text) for text in texts] for name, texts in entry.neg.items()},
-            other=[self._pid(text) for text in entry.other],
+            qid=qid,
+            pos=self._pids(entry.pos, pos, told.positives),
+            neg={
+                name: self._pids(entry.neg[name], found, told.kept)
+                for name, found in zip(entry.neg, neg, strict=True)
+            },
+            other=self._pids(entry.other, [self._passages.of(text) for text in entry.other], told.positives),
         )
 
-    def _pid(self, text: str) -> str:
-        return self._id(text, self._passages, self._collection.pids)
+    def _query(self, text: str, pos: list[Places], neg: list[Places]) -> int:
+        def fits(qord: int) -> tuple[bool, bool]:
+            positives = self._known.of(qord).positives
+            holds = all(np.isin(places, positives).any() for places in pos)
+            return holds, not any(len(places) and np.isin(places, positives).all() for places in neg)
 
-    def _id(self, text: str, index: tuple[Digests, npt.NDArray[np.int64]], ids: object) -> str:
-        digests, places = index
-        wanted = _digest(text)
-        place = int(np.searchsorted(digests, wanted))
-        if place == len(digests) or digests[place] != wanted:
-            return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
-        found = ids[int(places[place])]  # type: ignore[index]
-        return str(found.as_py() if hasattr(found, "as_py") else found)
+        qords = self._queries.of(text).tolist()
+        return max(qords, key=fits) if len(qords) > 1 else qords[0] if qords else -1
+
+    def _pids(self, texts: list[str], found: list[Places], first: Ords) -> list[str]:
+        """Of each text its pid; where several have the text, those in `first` come first."""
+        pids: list[str] = []
+        taken: Counter[str] = Counter()
+        for text, places in zip(texts, found, strict=True):
+            if len(places) > 1:
+                places = places[np.argsort(~np.isin(places, first), kind="stable")]
+                places = places[min(taken[text], len(places) - 1) :]
+                taken[text] += 1
+            pids.append(self._collection.pids[int(places[0])].as_py() if len(places) else _shown(text))
+        return pids
 
     @cached_property
-    def _passages(self) -> tuple[Digests, npt.NDArray[np.int64]]:
+    def _passages(self) -> _Texts:
         count = self._collection.passage_count
         texts = (
             text
             for lo in range(0, count, _RANGE)
             for text in self._collection.passage_texts(lo, min(lo + _RANGE, count))
         )
-        return _indexed(texts, self._collection.live)
+        return _Texts(texts, self._collection.live)
 
     @cached_property
-    def _queries(self) -> tuple[Digests, npt.NDArray[np.int64]]:
+    def _queries(self) -> _Texts:
         rows = self._collection.read_queries(0, self._collection.state.query_count, ["text"])
-        texts: Iterator[str] = (text.as_py() for text in rows["text"])
-        return _indexed(texts, self._collection.live_queries)
+        return _Texts((text.as_py() for text in rows["text"]), self._collection.live_queries)
+
+
+class _Texts:
+    """Where each text is, by its digest.
+
+    Args:
+        texts: All of them.
+        live: Which of them count.
+    """
+
+    def __init__(self, texts: Iterable[str], live: npt.NDArray[np.bool_]) -> None:
+        digests = np.fromiter((_digest(text) for text in texts), np.uint64, len(live))
+        places = np.flatnonzero(live)
+        order = np.argsort(digests[places], kind="stable")
+        self._digests, self._places = digests[places][order], places[order]
+
+    def of(self, text: str) -> Places:
+        """Positions of the text, ascending."""
+        wanted = _digest(text)
+        lo, hi = np.searchsorted(self._digests, wanted), np.searchsorted(self._digests, wanted, side="right")
+        return self._places[lo:hi]
 
 
 def named_by_ord(collection: Collection, entry: Entry) -> Entry:
@@ -84,9 +131,5 @@ def _digest(text: str) -> np.uint64:
     return np.uint64(int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little"))
 
 
-def _indexed(texts: Iterable[str], live: npt.NDArray[np.bool_]) -> tuple[Digests, npt.NDArray[np.int64]]:
-    """Digests ascending, and the position of each; of equal texts the first live one comes first."""
-    digests = np.fromiter((_digest(text) for text in texts), np.uint64, len(live))
-    places = np.flatnonzero(live)
-    order = np.argsort(digests[places], kind="stable")
-    return digests[places][order], places[order]
+def _shown(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
