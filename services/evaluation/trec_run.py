@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
+import pyarrow as pa
 
 from services.collections.collection import Collection
 from services.collections.sources.lines import LONGEST_LINE, plain_lines
 from services.errors import InputError
 from services.mining.ranking import Candidates
+from services.mining.trec_order import in_trec_order
 
 _COLUMNS = 6
 
@@ -133,6 +135,8 @@ def write_run(
 ) -> Iterator[Candidates]:
     """Write rankings to a TREC run (gz by the name's ending) as they pass by; whole, or not at all.
 
+    Whoever reads it finds their order (`services/mining/trec_order.py`).
+
     Raises:
         InputError: the file cannot be written.
     """
@@ -161,5 +165,7 @@ def _packed(raw: IO[bytes], gz: bool) -> IO[str]:
 
 def _lines(collection: Collection, tag: str, ranking: Candidates) -> str:
     qid = collection.qids[ranking.qord]
-    found = zip(collection.pids_of(ranking.ords), ranking.scores.tolist(), strict=True)
-    return "".join(f"{qid} Q0 {pid} {rank} {score:.6f} {tag}\n" for rank, (pid, score) in enumerate(found, 1))
+    pids = pa.array(collection.pids_of(ranking.ords), pa.string())
+    scores = in_trec_order(np.zeros(len(pids), np.int64), pids, ranking.scores)
+    found = zip(pids.to_pylist(), pa.array(scores).cast(pa.string()).to_pylist(), strict=True)
+    return "".join(f"{qid} Q0 {pid} {rank} {score} {tag}\n" for rank, (pid, score) in enumerate(found, 1))

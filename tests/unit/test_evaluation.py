@@ -226,6 +226,12 @@ def test_a_written_run_reads_back(tiny: Collection, tmp_path: Path, name: str) -
     assert [(found.qord, found.ords.tolist()) for found in again.rankings] == [(0, [1, 0]), (1, [3])]
 
 
+def test_a_written_run_has_its_order_where_scores_tie(tiny: Collection, tmp_path: Path) -> None:
+    tied = ranking(0, 0, 2, 1, scores=[1, 1, 1 - 1e-7])
+    list(write_run(tmp_path / "tied.run", tiny, "bm25", [tied]))
+    assert [one.ords.tolist() for one in read_run(tmp_path / "tied.run", tiny).rankings] == [[0, 2, 1]]
+
+
 def test_a_run_that_ends_early_leaves_no_file(tiny: Collection, tmp_path: Path) -> None:
     path = tmp_path / "out.run"
     stream = write_run(path, tiny, "bm25", [ranking(0, 1), ranking(1, 3)])

@@ -24,6 +24,7 @@ from services.mining.run_list import list_runs, remove
 from services.settings import load
 from services.systems.registry import Registry
 from tests.unit.collection_kit import Answer, run_main
+from tests.unit.export_kit import export
 from tests.unit.import_kit import PASSAGES, QUERIES, collection, stored, written
 
 RUN = """\
@@ -257,3 +258,15 @@ def test_an_import_that_is_killed_at_the_end_leaves_the_run_before(
     assert stored(small) == {"q0": [("p7", 1, 1.0)]}
     imported(small, path, replace=True)
     assert len(stored(small)) == 2
+
+
+def test_a_run_that_is_exported_and_imported_has_its_order_where_scores_tie(
+    small: Collection, tmp_path: Path
+) -> None:
+    """Doubles may tell apart what float32 does not, and mining breaks ties by the place in the collection."""
+    imported(
+        small, written(tmp_path, "q0 Q0 p1 1 10.00000002 x\nq0 Q0 p5 2 10.00000001 x\nq0 Q0 p3 3 10 x\n")
+    )
+    export(small, "trec-run", tmp_path / "out.trec", systems=["theirs"], split="test")
+    imported(small, tmp_path / "out.trec", system="again")
+    assert [pid for pid, _, _ in stored(small, "again")["q0"]] == ["p1", "p5", "p3"]

@@ -13,17 +13,20 @@ from services.exports.lookup import Lookup, text_bytes
 from services.exports.reading import ONE_RUN, OneRun
 from services.mining.ranking import Ords
 from services.mining.runs import Columns
+from services.mining.trec_order import in_trec_order
 
 
 def _encode(lookup: Lookup, tag: str) -> Callable[[Ords, Columns], Encoded]:
     def encode(qords: Ords, found: Columns) -> Encoded:
         qids = pa.array([lookup.collection.qids[qord] for qord in qords.tolist()], pa.string())
+        pids = lookup.pids(found.ords)
+        scores = pa.array(in_trec_order(found.query, pids, found.score))
         lines = pc.binary_join_element_wise(
             qids.take(pa.array(found.query)),
             "Q0",
-            lookup.pids(found.ords),
+            pids,
             pa.array(found.rank).cast(pa.string()),
-            pa.array(found.score).cast(pa.string()),  # the shortest decimal that is this float32
+            scores.cast(pa.string()),  # the shortest decimal that is this float32
             f"{tag}\n",
             " ",
         )
