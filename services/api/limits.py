@@ -9,6 +9,8 @@ SMALL_BODY = 64 * 2**10
 """Of each body so many bytes do not count there."""
 BODY_SECONDS = 30.0
 """For a whole body to arrive."""
+VALUES = 10_000
+"""Values that a body is made of, all its lists and objects together."""
 LONGEST_MS = 20_000.0
 """For a whole request, whatever its `budget_ms`; the service waits a little longer before it ends."""
 TEXTS = 2_048

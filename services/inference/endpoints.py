@@ -12,6 +12,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.responses import Response
 
+from services.bounded import holds_more
 from services.deadline import Deadline
 from services.errors import UsageError
 from services.inference import wire
@@ -26,6 +27,8 @@ Endpoint = Callable[[LocalModels, bytes], Coroutine[Any, Any, Response]]
 
 FOREIGN_MS = 60_000.0
 """Deadline of requests whose dialect has none."""
+MOST_VALUES = 10_000
+"""Values that a body is made of, all its lists and objects together."""
 
 
 class _Body(BaseModel):
@@ -151,6 +154,14 @@ def _only(models: LocalModels, kind: Kind) -> str:
 
 def _parsed(shape: type[M], body: bytes) -> M:
     try:
-        return shape.model_validate_json(body)
+        given = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise UsageError(f"body: Invalid JSON: {error}") from error
+    if holds_more(given, MOST_VALUES):
+        raise UsageError(
+            f"body: it is made of more than {MOST_VALUES:,} values", hint="send fewer texts at a time"
+        )
+    try:
+        return shape.model_validate(given)
     except ValidationError as error:
         raise refused(error) from error

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 from services import errors
+from services.api.app import ROUTERS
 from services.api.edge.tracked import Tracked
 from services.api.edge.whole_body import WholeBody
 from services.api.errors import Forbidden, TooLarge, TooOften, Unauthenticated
@@ -187,6 +189,23 @@ def test_what_is_not_json_is_refused_and_told(body: bytes) -> None:
     said = problem(asyncio.run(ask(Site().app, "/echo", [body])))
     assert said["status"] in (400, 422)
     assert said["code"] == "usage"
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"name": [0%s]}' % (b",0" * 30), b'{"name": "x", "k": [[]%s]}' % (b",[0]" * 9)]
+)
+def test_a_body_of_more_values_than_are_looked_at_is_refused_as_a_whole(
+    body: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each wrong value of half a million was described, for seconds."""
+    monkeypatch.setattr("services.api.strict_json.VALUES", 12)
+    said = problem(asyncio.run(ask(Site().app, "/echo", [body])))
+    assert (said["status"], said["detail"]) == (422, "POST /echo: the body is made of more than 12 values")
+
+
+def test_every_body_is_read_strictly() -> None:
+    routes = [one for router in ROUTERS for one in router.routes if isinstance(one, APIRoute)]
+    assert [one.path for one in routes if one.body_field and not isinstance(one, StrictRoute)] == []
 
 
 def test_what_is_wrong_in_a_body_is_named_by_place_and_not_repeated() -> None:

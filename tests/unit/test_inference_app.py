@@ -32,7 +32,7 @@ def served(tmp_path: Path) -> Iterator[TestClient]:
         ("/models/embed", "{", 400, "body: Invalid JSON"),
         ("/models/embed", '{"texts": []}', 400, "model: Field required"),
         ("/models/embed", '{"model": "m", "texts": ["a"], "txet": 1}', 400, "txet: Extra inputs"),
-        ("/models/embed", '{"model": "m", "texts": "a"}', 400, "texts: Input should be a valid array"),
+        ("/models/embed", '{"model": "m", "texts": "a"}', 400, "texts: Input should be a valid list"),
         ("/models/rerank", '{"model": "m", "query": "q", "texts": [1]}', 400, "texts.0: Input should be"),
         ("/models/rerank", '{"model": "m", "query": "q", "texts": [], "budget_ms": -1}', 400, "budget_ms: "),
         ("/models/embed", f'{{"model": "{"m" * 201}", "texts": ["a"]}}', 400, "model: String should have at"),
@@ -42,6 +42,8 @@ def served(tmp_path: Path) -> Iterator[TestClient]:
         ("/models/rerank", '{"model": "ms-marco-MiniLM-L6-v2", "query": "", "texts": []}', 404, "is not in"),
         ("/embed", '{"inputs": "a"}', 400, "model: which system? 0 are loaded"),
         ("/v2/rerank", '{"model": "m", "query": "", "documents": ["a"]}', 400, "query: String should have"),
+        ("/v1/embeddings", f'{{"model": "m", "input": {[0] * 20_000}}}', 400, "more than 10,000 values"),
+        ("/models/warm", f'{{"names": {[0] * 20_000}}}', 400, "more than 10,000 values"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_named(served: TestClient, path: str, body: str, status: int, message: str) -> None:

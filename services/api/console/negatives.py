@@ -12,13 +12,14 @@ from services.api.collections import Collection
 from services.api.console.console import Console, Consoled
 from services.api.keys.key import Key
 from services.api.problems import responses
+from services.api.strict_json import StrictRoute
 from services.collections import browse
 from services.negatives.marks_store import MarksStore, parse_verdict
 from services.negatives.opening import Asked, open_negatives
 from services.negatives.show import find_split
 from services.negatives.show import show as shown
 
-router = APIRouter(prefix="/v1/collections/{collection}", tags=["negatives"])
+router = APIRouter(prefix="/v1/collections/{collection}", route_class=StrictRoute, tags=["negatives"])
 Admin = Annotated[Key, Depends(allowed("admin"))]
 Id = Annotated[str, Field(min_length=1, max_length=512)]
 
