@@ -32,16 +32,20 @@ class BodyRoom:
 
 
 class Place:
-    """What one body holds of the room."""
+    """What one body holds of the room.
+
+    Attributes:
+        size: Bytes in all, those that are free among them.
+    """
 
     def __init__(self, room: BodyRoom) -> None:
         self._room = room
-        self._size = 0
+        self.size = 0
 
     @property
     def held(self) -> int:
         """Bytes that count."""
-        return max(0, self._size - self._room.small)
+        return max(0, self.size - self._room.small)
 
     def take(self, more: int) -> None:
         """Hold so many bytes more.
@@ -50,11 +54,11 @@ class Place:
             Overloaded: all together would hold more than they may.
         """
         room, before = self._room, self.held
-        counted = max(0, self._size + more - room.small) - before
+        counted = max(0, self.size + more - room.small) - before
         if room.held + counted > room.most:
             raise Overloaded(
                 f"the bodies of all requests together would be larger than {room.most / 2**20:g} MiB",
                 hint="ask again later, or send less at a time",
             )
-        self._size += more
+        self.size += more
         room.held += counted

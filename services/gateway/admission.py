@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from services.gateway.native import Refused
 from services.gateway.node import Node, Search, written
 
 Clause = dict[str, Any]
@@ -20,6 +21,8 @@ FRESH = 5.0
 """Seconds that the node's yes counts."""
 _MOST = 4_096
 """Callers and indices that are remembered."""
+_NOWHERE = {"index": "*,-*"}
+"""No index: what it costs the node is to find out who asks."""
 _OF_ONE_REQUEST = frozenset(
     {"x-opaque-id", "x-request-id", "traceparent", "tracestate", "user-agent", "x-elastic-client-meta"}
 )
@@ -49,6 +52,20 @@ class Admission:
             return
         await node.msearch([search])
         self._remember(key)
+
+    async def knows(self, node: Node) -> bool:
+        """Whether the node knows who asks, wherever they may search.
+
+        Raises:
+            Refused: it cannot be asked now.
+        """
+        try:
+            await self.check(node, _NOWHERE, {})
+        except Refused as refused:
+            if refused.status >= 429:
+                raise
+            return refused.status != 401
+        return True
 
     def _remember(self, key: bytes) -> None:
         now = time.monotonic()

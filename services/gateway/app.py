@@ -7,13 +7,18 @@ import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from services.body_room import BodyRoom
+from services.errors import Overloaded
 from services.gateway import headers, target
+from services.gateway.claim import Claim, Stranger, room
 from services.gateway.exchange import Exchange, Left, Receive, Send
-from services.gateway.looking import LONGEST, Looking
-from services.gateway.native import Answer, Refused, refused
-from services.gateway.room import Room, Take
+from services.gateway.looking import Looking
+from services.gateway.native import Answer, Refused, natural, refused
+from services.gateway.reading import LONGEST, Body
+from services.gateway.target import Target
 from services.gateway.upstream import Upstream
 
 logger = logging.getLogger(__name__)
@@ -44,12 +49,12 @@ class Gateway:
 
     Args:
         running: Makes the parts when the server starts, and ends them with it.
-        room: For bodies that are looked at; None: as much as there is by default.
+        shared: For searches that are looked at; None: as much as there is by default.
     """
 
-    def __init__(self, running: AbstractAsyncContextManager[Parts], room: Room | None = None) -> None:
+    def __init__(self, running: AbstractAsyncContextManager[Parts], shared: BodyRoom | None = None) -> None:
         self._running = running
-        self._room = room or Room()
+        self._room = shared or room()
         self._parts: Parts
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
@@ -62,6 +67,8 @@ class Gateway:
             await self._handle(exchange)
         except Refused as error:
             await _say(exchange, error.answer)
+        except Overloaded as error:
+            await _say(exchange, natural(error).answer)
         except (Left, asyncio.CancelledError):
             if not exchange.gone:
                 raise
@@ -82,13 +89,13 @@ class Gateway:
         if looking is None or found is None or (exchange.length or 0) > LONGEST:
             await upstream.relay(exchange)
             return
-        with self._room.share() as take:
-            read, whole = await _read(exchange, take)
-            answer = await looking.answer(exchange, found, b"".join(read), take) if whole else None
+        with self._room.place() as place:
+            claim, body = Claim(place, partial(looking.knows, exchange)), Body()
+            answer = await _answer(looking, exchange, found, body, claim)
             if answer:
                 await _say(exchange, answer)
             else:
-                await upstream.relay(exchange, read, whole=whole)
+                await upstream.relay(exchange, body.pieces, whole=body.whole)
 
     async def _own(self, path: bytes) -> Answer:
         if path == OWN + b"livez":
@@ -108,21 +115,15 @@ class Gateway:
         await send({"type": "lifespan.shutdown.complete"})
 
 
-async def _read(exchange: Exchange, take: Take) -> tuple[list[bytes], bool]:
-    """A body as far as it may be looked at, and whether that is all of it.
-
-    Raises:
-        Refused: there is no room for it.
-    """
-    pieces: list[bytes] = []
-    size = 0
-    async for piece in exchange.chunks():
-        take(len(piece))
-        pieces.append(piece)
-        size += len(piece)
-        if size > LONGEST:
-            return pieces, False
-    return pieces, True
+async def _answer(
+    looking: Looking, exchange: Exchange, found: Target, body: Body, claim: Claim
+) -> Answer | None:
+    """The answer to a search; None where the node shall have it as it came."""
+    try:
+        content = await body.read(exchange, claim)
+        return None if content is None else await looking.answer(exchange, found, content, claim)
+    except Stranger:
+        return None
 
 
 async def _say(exchange: Exchange, answer: Answer) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,12 +11,13 @@ from typing import Any
 import orjson
 
 from services.gateway import multi, page, params
+from services.gateway.claim import Claim
 from services.gateway.exchange import Exchange
 from services.gateway.multi import Line
 from services.gateway.native import Answer, Refused, bad
 from services.gateway.node import Node
 from services.gateway.params import Params
-from services.gateway.room import Take
+from services.gateway.reading import weight
 from services.gateway.searches import Asked, Searches
 from services.gateway.target import Target
 from services.gateway.upstream import Upstream
@@ -25,8 +25,6 @@ from services.gateway.upstream import Upstream
 Clause = dict[str, Any]
 Item = tuple[Clause, tuple[str, ...]]
 
-LONGEST = 32 << 20
-"""Bytes of a body that is looked at, packed and unpacked; a longer one goes to the node as it is."""
 _AT_ONCE = 8
 """Searches of one `_msearch` that are answered at a time."""
 _KEPT_MS = 432_000_000
@@ -45,30 +43,33 @@ class Looking:
         self._searches = searches
         self._upstream = upstream
 
-    async def answer(self, exchange: Exchange, target: Target, raw: bytes, take: Take) -> Answer | None:
+    async def knows(self, exchange: Exchange) -> bool:
+        """Whether the node knows who asks. Raises: as `Admission.knows`."""
+        return await self._searches.admission.knows(Node.as_caller(self._upstream, exchange.headers))
+
+    async def answer(self, exchange: Exchange, target: Target, body: bytes, claim: Claim) -> Answer | None:
         """The answer; None where the node shall have the request as it came.
 
         Args:
             exchange: The request.
             target: Where it goes.
-            raw: Its body as it came.
-            take: Takes room for the body unpacked.
+            body: Its body, unpacked.
+            claim: For what is made of it.
 
         Raises:
-            Refused: it is ours, and cannot be answered; or there is no room.
+            Refused: it is ours, and cannot be answered.
+            Stranger, Overloaded: as `Claim.take`.
         """
         received, began = time.monotonic(), time.time()
-        body = unpacked(raw, exchange.header(b"content-encoding"))
-        if body is not None:
-            take(len(body))
-        if body is None or not self._searches.may_concern(target.index, body):
+        if not self._searches.may_concern(target.index, body):
             return None
         try:
             said = params.parse(exchange.query)
         except Refused:  # the node says it, whoever the search is for
             return None
         if target.kind == "_msearch":
-            return await self._many(exchange, target, body, said, received)
+            return await self._many(exchange, target, body, said, received, claim)
+        await claim.take(weight(body))
         try:
             given = orjson.loads(body or b"{}")
         except orjson.JSONDecodeError:
@@ -85,10 +86,10 @@ class Looking:
     # -- _msearch ----------------------------------------------------------------------------------
 
     async def _many(
-        self, exchange: Exchange, target: Target, body: bytes, said: Params, received: float
+        self, exchange: Exchange, target: Target, body: bytes, said: Params, received: float, claim: Claim
     ) -> Answer | None:
         lines = multi.split(body) or []
-        mine = self._mine(lines, target)
+        mine = await self._mine(lines, target, claim)
         if not mine:
             return None
         node = Node.as_caller(self._upstream, exchange.headers)
@@ -109,16 +110,18 @@ class Looking:
         whole = {"took": round((time.monotonic() - received) * 1000), "responses": responses}
         return Answer(200, page.only(whole, said.form), warnings)
 
-    def _mine(self, lines: Sequence[bytes], target: Target) -> dict[int, Line]:
-        """The searches of ours, by their places; no other is parsed.
+    async def _mine(self, lines: Sequence[bytes], target: Target, claim: Claim) -> dict[int, Line]:
+        """The searches of ours, by their places; no other is parsed, and none for somebody unknown.
 
         Raises:
-            Refused: there are too many.
+            Refused: there are too many. Stranger, Overloaded: as `Claim.take`.
         """
         mine = {}
         for n, raw in enumerate(lines):
             if not self._searches.may_concern(target.index, raw):
                 continue
+            await claim.known()
+            await claim.take(weight(raw))
             line = multi.parsed(raw, target.index)
             if line and self._searches.concern(line.index, line.body):
                 mine[n] = line
@@ -152,20 +155,6 @@ class Looking:
         if status != 200:
             raise Refused(status, answer)
         return iter(answer["responses"])
-
-
-def unpacked(raw: bytes, encoding: bytes) -> bytes | None:
-    """A body as it was before `Content-Encoding`; None where it is longer than is looked at, or broken."""
-    if encoding in (b"", b"identity"):
-        return raw
-    if encoding not in (b"gzip", b"deflate"):
-        return None
-    packed = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
-    try:
-        body = packed.decompress(raw, LONGEST)
-    except zlib.error:
-        return None
-    return body if packed.eof else None
 
 
 def _completed(answer: Clause, began: float) -> Clause:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +14,7 @@ import uvicorn
 from aiohttp import web
 
 from services.gateway.app import Gateway, Parts
+from services.gateway.exchange import Message
 from services.gateway.native import Refused
 from services.gateway.upstream import Upstream
 
@@ -124,3 +125,36 @@ def nested(depth: int) -> dict[str, Any]:
     for _ in range(depth):
         query = {"bool": {"must": [query]}}
     return query
+
+
+SCOPE: dict[str, Any] = {
+    "type": "http",
+    "method": "POST",
+    "raw_path": b"/i/_search",
+    "query_string": b"",
+    "headers": [(b"transfer-encoding", b"chunked")],
+}
+
+
+def piece(body: bytes, *, more: bool) -> Message:
+    return {"type": "http.request", "body": body, "more_body": more}
+
+
+class Wire:
+    """A client that sends these messages and then waits for its answer."""
+
+    def __init__(self, messages: Sequence[Message]) -> None:
+        self.waiting = list(messages)
+        self.answered: list[Message] = []
+
+    async def receive(self) -> Message:
+        if not self.waiting:
+            await asyncio.Event().wait()
+        return self.waiting.pop(0)
+
+    async def send(self, message: Message) -> None:
+        self.answered.append(message)
+
+    @property
+    def status(self) -> int | None:
+        return self.answered[0]["status"] if self.answered else None

@@ -87,6 +87,35 @@ def test_a_refusal_is_never_remembered() -> None:
     assert len(node.asked) == 2
 
 
+class Saying(Upstream):
+    """A node that always says the same, and remembers what it was asked."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__("http://127.0.0.1:1")
+        self.status = status
+        self.asked: list[bytes] = []
+
+    async def call(
+        self, path: bytes, query: bytes, headers: Mapping[str, str], body: bytes
+    ) -> tuple[int, bytes]:
+        self.asked.append(body)
+        return self.status, b'{"responses":[]}'
+
+
+@pytest.mark.parametrize(("status", "known"), [(200, True), (403, True), (400, True), (401, False)])
+def test_whoever_is_not_refused_as_nobody_is_known(status: int, known: bool) -> None:
+    node = Saying(status)
+    assert asyncio.run(Admission().knows(Node(node, ADA, {}))) is known
+    assert node.asked[0].startswith(b'{"index":"*,-*"}')
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_where_the_node_cannot_tell_its_words_are_the_answer(status: int) -> None:
+    with pytest.raises(Refused) as refused:
+        asyncio.run(Admission().knows(Node(Saying(status), ADA, {})))
+    assert refused.value.status == status
+
+
 @pytest.mark.parametrize(
     "given",
     [

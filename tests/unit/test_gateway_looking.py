@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
+from services.errors import Overloaded
 from services.gateway import multi
+from services.gateway.claim import Claim, Stranger, room
 from services.gateway.exchange import Exchange
 from services.gateway.looking import Looking
 from services.gateway.native import Answer, Refused
 from services.gateway.saved import Aliases
 from services.gateway.searches import Searches
-from services.gateway.target import Target
+from services.gateway.target import Kind, Target
 from services.gateway.upstream import Upstream
 from tests.unit.gateway_kit import reason
 
@@ -39,9 +42,9 @@ class Everything(Upstream):
         return 200, json.dumps({"responses": items}).encode()
 
 
-def asked(body: bytes) -> Answer | None:
-    """The answer to an `_msearch`; None: the node's."""
-    node = Everything()
+def asked(body: bytes, kind: Kind = "_msearch", node: Upstream | None = None) -> Answer | None:
+    """The answer to a search; None: the node's."""
+    node = node or Everything()
     aliases = cast(Aliases, SimpleNamespace(get=lambda index: None, named_in=lambda raw: False))
     nobody = cast(Any, None)
     served = SimpleNamespace(served=None)
@@ -53,9 +56,10 @@ def asked(body: bytes) -> Answer | None:
 
     async def main() -> Answer | None:
         exchange = Exchange(scope, nobody, nobody)
-        return await Looking(searches, node).answer(
-            exchange, Target("_msearch", None), body, lambda size: None
-        )
+        looking = Looking(searches, node)
+        with room().place() as place:
+            claim = Claim(place, partial(looking.knows, exchange))
+            return await looking.answer(exchange, Target(kind, None), body, claim)
 
     return asyncio.run(main())
 
@@ -99,3 +103,32 @@ def test_searches_of_ours_in_one_body_have_a_limit() -> None:
 
 def test_lines_that_only_look_like_ours_have_none() -> None:
     assert asked(lines(*[{"retriever": {"standard": {}}}] * 201)) is None
+
+
+class Closed(Everything):
+    """A node that knows nobody."""
+
+    async def call(self, *_: Any) -> tuple[int, bytes]:
+        return 401, b'{"error":{"type":"security_exception"},"status":401}'
+
+
+def test_for_a_stranger_no_line_is_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(multi, "parsed", None)
+    with pytest.raises(Stranger):
+        asked(lines(PLAIN, OURS), node=Closed())
+
+
+@pytest.mark.parametrize("dense", [b"[]", b"{}", b"0"])
+def test_for_a_stranger_nothing_is_parsed_that_becomes_large(dense: bytes) -> None:
+    with pytest.raises(Stranger):
+        asked(b'{"retriever":[' + b",".join([dense] * 1_000) + b"]}", "_search", Closed())
+
+
+@pytest.mark.parametrize("kind", ["_search", "_msearch"])
+def test_what_is_not_ours_asks_nobody(kind: Kind) -> None:
+    assert asked(lines(*[PLAIN] * 2_000), kind, Closed()) is None
+
+
+def test_what_a_body_becomes_must_have_room() -> None:
+    with pytest.raises(Overloaded):
+        asked(b'{"retriever":[' + b"[]," * 2_000_000 + b"[]]}", "_search")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
 from typing import Any
 
 import pytest
 
 from services.gateway import body, headers, multi, params, question, target
 from services.gateway.hybrid import requested
-from services.gateway.looking import LONGEST, unpacked
 from services.gateway.native import Refused
 from tests.unit.gateway_kit import nested, reason
 
@@ -283,14 +281,6 @@ def test_a_line_that_is_no_search_is_the_nodes_affair(raw: bytes) -> None:
 @pytest.mark.parametrize("raw", [b"{}\n{}", b"{}\n", b"{}\n{}\n{}\n", b"\n" * 10_000])
 def test_an_msearch_that_is_not_in_order_is_the_nodes_affair(raw: bytes) -> None:
     assert multi.split(raw) is None
-
-
-def test_packed_bodies_are_looked_at_up_to_a_limit() -> None:
-    assert unpacked(gzip.compress(b"{}"), b"gzip") == b"{}"
-    assert unpacked(gzip.compress(b" " * (LONGEST + 1)), b"gzip") is None
-    assert unpacked(b"no gzip", b"gzip") is None
-    assert unpacked(gzip.compress(b"{}")[:-4], b"gzip") is None
-    assert unpacked(b"{}", b"br") is None
 
 
 def test_a_warning_is_one_line_whatever_is_in_it() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 from typing import Any
 
@@ -12,6 +13,7 @@ from tests.integration.conftest import Sample
 from tests.integration.gateway.ends import Ends
 
 DEEP = 3_000
+LONG = b" " * 100_000
 HOSTILE: list[bytes] = [
     b"", b"{", b"null", b"[]", b'"msmctl"', b'{"ext":"msmctl","retriever":3}', b'{"ext":{"msmctl":null}}',
     b'{"ext":{"msmctl":[]}}', b'{"ext":{"msmctl":{"query":7}}}', b'{"ext":{"msmctl":{"query":""}}}',
@@ -68,3 +70,45 @@ def test_who_is_not_let_in_learns_nothing(ends: Ends, sample: Sample, asked: dic
         refused = ends.raw(ends.gateway, "POST", path, json.dumps(asked).encode(), Authorization=said)
         plain = ends.raw(ends.node, "POST", "/_msearch", b'{}\n{"size":0}\n', Authorization=said)
         assert (refused[0], json.loads(refused[2])) == (401, json.loads(plain[2]))
+
+
+def test_who_is_not_let_in_has_a_long_search_refused_as_the_node_refuses_it(
+    ends: Ends, sample: Sample
+) -> None:
+    nobody = base64.b64encode(b"reader:guessed").decode()
+    search = b'{"ext":{"msmctl":{"query":"x"}}}'
+    path = f"/msm-{sample.name}"
+    for kind, body in (("_search", search + LONG), ("_msearch", b"{}\n" + search + b"\n")):
+        for said in (f"Basic {nobody}", ""):
+            through, direct = (
+                ends.raw(end, "POST", f"{path}/{kind}", body, Authorization=said)
+                for end in (ends.gateway, ends.node)
+            )
+            assert through[0] == 401
+            assert (through[0], through[2]) == (direct[0], direct[2])
+
+
+@pytest.mark.parametrize("user", ["admin", "reader"])
+def test_who_is_let_in_has_a_long_search_answered(ends: Ends, sample: Sample, user: str) -> None:
+    search = json.dumps({"ext": {"msmctl": {"query": "tide", "mode": "bm25"}}, "size": 1}).encode()
+    path = f"/msm-{sample.name}"
+    packed = gzip.compress(search + LONG)
+    lines = b'{"index":"msm-' + sample.name.encode() + b'"}\n' + search + b"\n"
+    for target, body, headers in (
+        (f"{path}/_search", search + LONG, {}),
+        (f"{path}/_search", packed, {"Content-Encoding": "gzip"}),
+        ("/_msearch", lines * 100, {}),
+    ):
+        status, _, answer = ends.raw(ends.gateway, "POST", target, body, user, **headers)
+        parsed = json.loads(answer)
+        items = parsed["responses"] if target == "/_msearch" else [parsed]
+        assert status == 200, answer[:500]
+        assert all("msmctl" in item["hits"]["hits"][0]["fields"] for item in items)
+
+
+def test_millions_of_lines_are_the_nodes_affair(ends: Ends) -> None:
+    body = gzip.compress(b'"msmctl"\n' + b"\n" * 33_000_000)
+    through, direct = (
+        ends.raw(end, "POST", "/_msearch", body, Content_Encoding="gzip") for end in (ends.gateway, ends.node)
+    )
+    assert (through[0], through[2]) == (direct[0], direct[2])
