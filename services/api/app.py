@@ -12,6 +12,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from services.api import collections, health, models, queries, search
+from services.api.authentication import admit
 from services.api.console import indices, jobs, negatives, overview
 from services.api.console.console import Console
 from services.api.edge.tracked import Tracked
@@ -72,7 +73,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(router)
     mount(app)
     handle_problems(app)
-    app.add_middleware(WholeBody, metrics=metrics)
+    app.add_middleware(WholeBody, metrics=metrics, admit=admit)
     app.add_middleware(Tracked, metrics=metrics)  # added last: the outermost
     return app
 

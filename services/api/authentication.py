@@ -48,6 +48,11 @@ def allowed(scope: Scope) -> Callable[..., Awaitable[Key]]:
     return check
 
 
+async def admit(request: Request) -> None:
+    """Have a sender with a key that counts, whatever it may do. Raises: as every endpoint that wants one."""
+    await _known(service_of(request), await _bearer(request))
+
+
 def require(service: Service, key: Key, collection: str) -> None:
     """Have a key that may ask this collection.
 

@@ -61,6 +61,12 @@ def test_nobody_is_answered_without_a_key(api: Api, path: str) -> None:
     assert "msmctl api keys create" in problem(answer, 401)["hint"]
 
 
+def test_of_a_stranger_only_a_small_body_is_read(api: Api, path: str) -> None:
+    """It is not even parsed: nothing says that it is no JSON."""
+    with api.client() as client:
+        problem(client.post(path, content=b"x" * 2**20, headers={"Content-Type": "application/json"}), 401)
+
+
 @pytest.mark.parametrize(
     "header", ["Bearer", "Bearer x", "Basic YTpi", "Bearer msm_000000000000_" + "x" * 43, "ä"]
 )

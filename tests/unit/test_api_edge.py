@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
@@ -29,6 +29,11 @@ LIMIT = 1000
 
 class Named(BaseModel):
     name: str
+
+
+async def admit(request: Request) -> None:
+    if "authorization" not in request.headers:
+        raise Unauthenticated("no key was sent", hint="send one")
 
 
 class Site:
@@ -66,7 +71,9 @@ class Site:
         self.app.include_router(router)
         handle_problems(self.app)
         self.room = BodyRoom(most=1500, small=100)
-        self.app.add_middleware(WholeBody, metrics=self.metrics, most=LIMIT, seconds=0.2, room=self.room)
+        self.app.add_middleware(
+            WholeBody, metrics=self.metrics, admit=admit, most=LIMIT, seconds=0.2, room=self.room
+        )
         self.app.add_middleware(Tracked, metrics=self.metrics)
 
     def counted(self, name: str, **labels: str) -> float | None:
@@ -98,7 +105,8 @@ async def ask(
     async def send(message: Message) -> None:
         sent.append(message)
 
-    given = {"content-type": "application/json"} | (headers or {})
+    given = {"content-type": "application/json", "authorization": "Bearer x"} | (headers or {})
+    given = {name: value for name, value in given.items() if value}
     scope = {
         "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "scheme": "http",
         "method": "POST" if pieces != (b"",) or path in ("/slow", "/echo") else "GET",
@@ -141,6 +149,17 @@ def test_a_body_that_says_that_it_is_too_large_is_not_read() -> None:
 
 def test_a_body_that_does_not_say_how_large_it_is_is_read_to_the_limit() -> None:
     assert problem(asyncio.run(ask(Site().app, "/echo", [b"x" * 600] * 5)))["status"] == 413
+
+
+def test_no_more_than_a_small_body_is_read_of_a_stranger() -> None:
+    async def never() -> Message:
+        raise AssertionError("read")
+
+    site, stranger = Site(), {"authorization": ""}
+    said = problem(asyncio.run(ask(site.app, "/echo", [b"x" * 60, b"x" * 60, b""], stranger, never)))
+    assert (said["status"], said["detail"]) == (401, "no key was sent")
+    assert site.room.held == 0
+    assert asyncio.run(ask(site.app, "/echo", [b'{"name":"x"}'], stranger))[0] == 200
 
 
 def test_a_body_that_does_not_arrive_is_not_waited_for() -> None:

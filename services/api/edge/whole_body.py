@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.api.errors import TooLarge, TooSlow
@@ -21,6 +23,7 @@ class WholeBody:
     Args:
         app: Gets the whole body as one message.
         metrics: Counts those who left.
+        admit: Raises unless the sender may send more than a small body.
         most: Bytes of a body.
         seconds: For a body to arrive.
         room: What the bodies of all requests share; None: room of its own.
@@ -30,12 +33,14 @@ class WholeBody:
         self,
         app: ASGIApp,
         metrics: Metrics,
+        admit: Callable[[Request], Awaitable[None]],
         most: int = BODY_BYTES,
         seconds: float = BODY_SECONDS,
         room: BodyRoom | None = None,
     ) -> None:
         self._app = app
         self._metrics = metrics
+        self._admit = admit
         self._most = most
         self._seconds = seconds
         self._room = room or BodyRoom(BODIES_BYTES, SMALL_BODY)
@@ -61,6 +66,7 @@ class WholeBody:
 
         Raises:
             TooLarge, TooSlow, Overloaded: before more is read than may be.
+            MsmError: the sender is not admitted.
         """
         declared = dict(scope["headers"]).get(b"content-length", b"0")
         if not declared.isdigit() or int(declared) > self._most:
@@ -72,11 +78,14 @@ class WholeBody:
                     message = await receive()
                     if message["type"] == "http.disconnect":
                         return None
-                    pieces.append(message.get("body", b""))
-                    size += len(pieces[-1])
+                    piece = message.get("body", b"")
+                    if size <= self._room.small < size + len(piece):
+                        await self._admit(Request(scope))
+                    pieces.append(piece)
+                    size += len(piece)
                     if size > self._most:
                         raise self._too_large()
-                    place.take(len(pieces[-1]))
+                    place.take(len(piece))
                     if not message.get("more_body", False):
                         return b"".join(pieces)
         except TimeoutError:
