@@ -28,11 +28,10 @@ def query() -> None:
 @collection_option
 @click.option("--id", "identity", help="By which it is looked up. Default: made of the text.")
 @click.option("--days", type=click.IntRange(1, 90), default=7, show_default=True, help="Keep it so long.")
+@click.option("--replace", is_flag=True, help="Keep it by --id even where that stands for another text.")
 @json_option
 @click.pass_context
-def put(
-    ctx: click.Context, text: str, collection: str | None, identity: str | None, days: int, as_json: bool
-) -> None:
+def put(ctx: click.Context, text: str, collection: str | None, as_json: bool, **how: Any) -> None:
     """Encode a text with all served dense systems and keep it.
 
     \b
@@ -41,7 +40,7 @@ def put(
     """
     import asyncio
 
-    kept = asyncio.run(_put(ctx, text, collection, identity=identity, days=days))
+    kept = asyncio.run(_put(ctx, text, collection, **how))
     if as_json:
         emit_json(kept.as_dict())
         return

@@ -29,7 +29,9 @@ class Put(BaseModel):
 
     collection: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")
     text: str = Field(min_length=1, max_length=MAX_QUERY)
-    id: str | None = Field(None, pattern=f"^{ID_FORM}$", description="Left out: made of the text.")
+    id: str | None = Field(
+        None, pattern=f"^{ID_FORM}$", description="Left out: made of the text. It stands for one text."
+    )
     days: int = Field(KEPT_DAYS, ge=1, le=MOST_DAYS)
 
 

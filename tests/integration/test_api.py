@@ -200,9 +200,33 @@ def test_the_same_text_has_one_id_and_another_id_can_be_chosen(admin: httpx.Clie
         return kept
 
     assert put(text=QUERY)["id"] == put(text=QUERY, days=30)["id"] != put(text="dew")["id"]
-    assert put(text=QUERY, id="mine")["id"] == "mine"
+    assert put(text=QUERY, id="my-own")["id"] == "my-own"
     ahead = datetime.fromisoformat(put(text=QUERY, days=30)["expires"]) - datetime.now(UTC)
     assert timedelta(days=29, hours=23) < ahead <= timedelta(days=30)
+
+
+def test_an_id_stands_for_one_text_until_a_person_says_otherwise(
+    admin: httpx.Client, api: Api, sample: Sample
+) -> None:
+    def put(**more: Any) -> httpx.Response:
+        return admin.post("/v1/queries", json={"collection": api.collection} | more)
+
+    made = put(text=QUERY).json()["id"]
+    for identity, refused in (("mine", 409), (made, 400)):
+        lookup = put(text=QUERY, id=identity).json()["lookup"][MODEL]
+        where = {"index": lookup["index"], "id": identity}
+        kept = connect(api.settings).get(**where)["_source"]
+        problem(put(text="something else", id=identity), refused)
+        assert connect(api.settings).get(**where)["_source"] == kept
+    given = ["query", "put", "something else", "--collection", api.collection, "--id", "mine"]
+    sample.msmctl(*given, code=6)
+    assert json.loads(sample.msmctl(*given, "--replace", "--json"))["text"] == "something else"
+
+
+def test_nobody_shortens_how_long_a_query_is_kept(admin: httpx.Client, api: Api) -> None:
+    given = {"collection": api.collection, "text": "a text that is kept for long"}
+    long, short = (admin.post("/v1/queries", json=given | {"days": days}).json() for days in (60, 1))
+    assert short["expires"] == long["expires"]
 
 
 def test_an_old_kept_query_is_forgotten_when_the_next_one_comes(admin: httpx.Client, api: Api) -> None:
