@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import io
-import math
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -14,9 +13,11 @@ from typing import IO
 import numpy as np
 import pyarrow as pa
 
+from services.collections.bad_row import BadRow
 from services.collections.collection import Collection
 from services.collections.sources.lines import LONGEST_LINE, plain_lines
 from services.errors import InputError
+from services.mining.numbers import parse_number
 from services.mining.ranking import Candidates
 from services.mining.trec_order import in_trec_order
 
@@ -101,14 +102,9 @@ def _read_lines(path: Path) -> tuple[str, dict[str, dict[str, float]]]:
 
 def _score(text: str, where: str) -> float:
     try:
-        score = float(text)
-    except ValueError:
-        score = math.nan
-    if not math.isfinite(score):
-        raise InputError(
-            f"{where}: score '{text}' is no finite number", hint="the columns are: qid Q0 pid rank score tag"
-        )
-    return score
+        return parse_number(text, "score")
+    except BadRow as bad:
+        raise InputError(f"{where}: {bad.found}", hint="the columns are: qid Q0 pid rank score tag") from None
 
 
 def _numbered_lines(path: Path) -> Iterator[tuple[int, str]]:

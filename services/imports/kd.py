@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import isfinite
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from services.collections.bad_row import BadRow
 from services.collections.rows import Record
 from services.collections.sources.lines import LineSource
 from services.imports.scored import BadScores, QueryScores, Read, ScoresFile, ScoresFormat
+from services.mining.numbers import parse_number
 
 _COLUMNS = ("pos_score", "neg_score", "qid", "pos_pid", "neg_pid")
 
@@ -31,18 +31,8 @@ class _KdLines(LineSource):
             )
         if number == 1 and tuple(cell.strip().lower() for cell in cells) == _COLUMNS:
             return None
-        scores = [_score(cells[0]), _score(cells[1])]
+        scores = [parse_number(cells[0], "pos_score"), parse_number(cells[1], "neg_score")]
         return {"qid": cells[2], "pids": cells[3:], "scores": scores}
-
-
-def _score(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not isfinite(value):
-        raise BadRow(f"score {text[:40]!r} is no finite number", f"the columns are {', '.join(_COLUMNS)}")
-    return value
 
 
 def _rows(file: Path, read: Read) -> Iterator[QueryScores | BadScores]:

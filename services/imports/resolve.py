@@ -14,12 +14,12 @@ from services.collections.bad_row import BadRow, Rejects
 from services.collections.collection import Collection
 from services.errors import InputError
 from services.imports.scored import BadScores, Ints, QueryScores, ScoresFile
+from services.mining.numbers import TOO_LARGE
 from services.mining.ranking import Ords
 from services.scoring.score_parts import Triples
 
 _PAIRS = 1 << 19
 _QUERIES = 1 << 16
-_LARGEST = float(np.finfo(np.float32).max)
 
 
 class Resolver:
@@ -113,7 +113,7 @@ class Resolver:
             self._reject(one.place, BadRow(found, "import the collection that the file was made for"))
 
     def _check_range(self, queries: list[QueryScores], row: Ints, scores: npt.NDArray[np.float64]) -> None:
-        large = np.flatnonzero(np.abs(scores) > _LARGEST)
+        large = np.flatnonzero(np.abs(scores) >= TOO_LARGE)
         if len(large):
             one = queries[int(row[large[0]])]
             raise InputError(

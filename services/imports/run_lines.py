@@ -12,13 +12,13 @@ Told apart by the first line:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from math import isfinite
 from pathlib import Path
 from typing import NamedTuple
 
 from services.collections.bad_row import BadRow
 from services.collections.rows import Record
 from services.collections.sources.lines import LineSource
+from services.mining.numbers import parse_number
 
 
 class RunRow(NamedTuple):
@@ -88,12 +88,12 @@ Parsed = tuple[str, str, float, str]
 
 def _trec(line: str, number: int) -> Parsed:
     qid, _, pid, _, score, tag = _cells(line.split(), 6, "qid Q0 pid rank score tag")
-    return qid, pid, _number(score, "score"), tag
+    return qid, pid, parse_number(score, "score"), tag
 
 
 def _msmarco(line: str, number: int) -> Parsed:
     qid, pid, rank = _cells(line.split(), 3, "qid pid rank")
-    return qid, pid, -_number(rank, "rank"), ""
+    return qid, pid, -parse_number(rank, "rank"), ""
 
 
 def _top1000(line: str, number: int) -> Parsed:
@@ -108,13 +108,3 @@ def _cells(cells: list[str], columns: int, layout: str) -> list[str]:
     if len(cells) != columns:
         raise BadRow(f"{len(cells)} columns, not {columns} ({layout})", "write every line like the first")
     return cells
-
-
-def _number(text: str, what: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not isfinite(value):
-        raise BadRow(f"{what} {text[:40]!r} is no finite number", f"write the {what} as a number")
-    return value

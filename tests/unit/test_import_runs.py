@@ -133,6 +133,7 @@ def test_a_dry_run_keeps_nothing(small: Collection, tmp_path: Path) -> None:
         (RUN + "q0 Q0 p9 1 2.0\n", ":6: 5 columns, not 6"),
         (RUN + "q0 Q0 p9 1 high x\n", ":6: score 'high' is no finite number"),
         (RUN + "q0 Q0 p9 1 nan x\n", ":6: score 'nan' is no finite number"),
+        (RUN + "q0 Q0 p9 1 -1e39 x\n", ":6: score '-1e39' is no finite number of float32"),
         ("q0 p1 first\n", ":1: rank 'first' is no finite number"),
         (RUN + "q0 Q0 p5 1 0.5 x\n", ":6: passage 'p5' is there a second time for query 'q0'"),
         (RUN + "q9 Q0 p5 1 0.5 x\n", ":6: query 'q9' is not in split 'test'"),

@@ -247,7 +247,7 @@ def test_a_score_beyond_float32_is_an_error(tmp_path: Path) -> None:
     ("content", "says"),
     [
         ("1.0\t2.0\t5\t10\n", ":1: 4 columns, not 5"),
-        ("1.0\t2.0\t5\t10\t11\nx\t2.0\t5\t10\t11\n", ":2: score 'x' is no finite number"),
+        ("1.0\t2.0\t5\t10\t11\nx\t2.0\t5\t10\t11\n", ":2: pos_score 'x' is no finite number"),
         ("nan\t2.0\t5\t10\t11\n", "score 'nan' is no finite number"),
         ("", "empty"),
     ],

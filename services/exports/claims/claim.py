@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from services.errors import InputError
+from services.mining.numbers import TOO_LARGE
 
 Read = Callable[[int], None]
 """Told of the bytes read so far."""
@@ -89,6 +90,16 @@ def ids(value: Any, where: str) -> list[str]:
     if not isinstance(value, list):
         raise BadLine(f"'{where}' is {what(value)} instead of a list")
     return [id_of(item) for item in value]
+
+
+def numbers(value: Any, where: str) -> list[float]:
+    """A list of numbers that float32 holds."""
+    if not isinstance(value, list):
+        raise BadLine(f"'{where}' is {what(value)} instead of a list")
+    for one in value:
+        if isinstance(one, bool) or not isinstance(one, int | float) or not abs(one) < TOO_LARGE:
+            raise BadLine(f"'{where}' has {what(one)}, which is no finite number of float32")
+    return value
 
 
 def id_of(value: Any) -> str:

@@ -11,7 +11,18 @@ from typing import Any, NamedTuple
 import orjson
 
 from services.collections.sources.lines import LONGEST_LINE, plain_lines
-from services.exports.claims.claim import BadLine, Claims, Entry, Malformed, Read, id_of, ids, member, what
+from services.exports.claims.claim import (
+    BadLine,
+    Claims,
+    Entry,
+    Malformed,
+    Read,
+    id_of,
+    ids,
+    member,
+    numbers,
+    what,
+)
 
 _KEY = re.compile(rb'"\s*:')
 """The end of every key; of a string's inside too, where it has an escaped quote."""
@@ -123,7 +134,7 @@ def _flagembedding(row: Any, line: int) -> Entry:
     pos, neg = ids(member(row, "pos"), "pos"), ids(member(row, "neg"), "neg")
     for name, passages in (("pos_scores", pos), ("neg_scores", neg)):
         scores = row.get(name)
-        if scores is not None and (not isinstance(scores, list) or len(scores) != len(passages)):
+        if scores is not None and len(numbers(scores, name)) != len(passages):
             raise BadLine(f"'{name}' is not as long as its passages")
     return Entry(line, id_of(member(row, "query")), pos, {"neg": neg})
 
@@ -140,8 +151,8 @@ def _tevatron(row: Any, line: int) -> Entry:
 
 
 def _pylate(row: Any, line: int) -> Entry:
-    documents, scores = ids(member(row, "document_ids"), "document_ids"), member(row, "scores")
-    if not isinstance(scores, list) or len(scores) != len(documents):
+    documents = ids(member(row, "document_ids"), "document_ids")
+    if len(numbers(member(row, "scores"), "scores")) != len(documents):
         raise BadLine("'scores' is not as long as 'document_ids'")
     return Entry(line, id_of(member(row, "query_id")), other=documents)
 

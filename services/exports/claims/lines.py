@@ -10,6 +10,7 @@ from services.collections.bad_row import BadRow
 from services.collections.rows import Record
 from services.collections.sources.lines import LineSource
 from services.exports.claims.claim import Claims, Entry, Malformed, Read
+from services.mining.numbers import parse_number
 
 _HEADERS = ("qid", "query-id", "query_id", "pos_score")
 _GRADES = ("0", "1", "2", "3", "4")
@@ -85,10 +86,7 @@ class _Columns(LineSource):
         if len(cells) != width:
             raise BadRow(f"{len(cells)} columns, not {width}", "")
         for place in _NUMBERS.get(self._format, ()):
-            try:
-                float(cells[place])
-            except ValueError:
-                raise BadRow(f"{cells[place][:40]!r} is no number", "") from None
+            parse_number(cells[place], f"column {place + 1}")
         return {"cells": cells}
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import pyarrow.parquet as pq
 import pyarrow.types as pt
 
 from services.errors import InputError, first_line
-from services.exports.claims.claim import Claims, Entry, Malformed, Read
+from services.exports.claims.claim import BadLine, Claims, Entry, Malformed, Read, numbers
 
 _BATCH = 1024
 _NEGATIVE = re.compile(r"negative(_\d+)?(_id)?")
@@ -24,6 +23,7 @@ _DOCUMENTS = ("passage_id", "corpus_id", "document_ids", "doc_ids", "document", 
 _QUERY_TEXTS = ({"query_id", "query"}, {"query_id", "text"})
 _PASSAGE_TEXTS = ({"passage_id", "passage"}, {"document_id", "text"})
 _VALUES = (*_LABELS, "score", "scores")
+"""Columns of numbers: one, or a list."""
 _NAMES = "ids.parquet"
 """Beside shards whose integers are positions: what they stand for."""
 Parse = Callable[[dict[str, Any], int], Entry]
@@ -64,7 +64,8 @@ def _recognised(file: Path, schema: pa.Schema) -> tuple[str, Parse, list[str]]:
     negatives = [name for name in names if _NEGATIVE.fullmatch(name)]
     if query and positive and negatives:
         kind = "triplet" if len(negatives) == 1 else "n-tuple"
-        return kind, _tuples(query, positive, negatives), [query, positive, *negatives]
+        values = [name for name in _VALUES if name in names]
+        return kind, _tuples(query, positive, negatives), [query, *values, positive, *negatives]
     document = next((name for name in _DOCUMENTS if name in names), None)
     label = next((name for name in _LABELS if name in names), None)
     if query and document and label:
@@ -132,9 +133,7 @@ def _labelled(query: str, document: str, label: str) -> Parse:
 
 def _scored(query: str, document: str, score: str) -> Parse:
     def parse(row: dict[str, Any], line: int) -> Entry:
-        documents, scores = _as_lists(row[document], row[score])
-        if not all(map(isfinite, scores)):
-            raise ValueError("a score that is no finite number")
+        documents, _ = _as_lists(row[document], row[score])
         return Entry(line, str(row[query]), other=documents)
 
     return parse
@@ -160,8 +159,10 @@ def _entries(
                     yield Malformed(number, "something in the row is null")
                     continue
                 try:
+                    for name in row.keys() & _VALUES:
+                        numbers(row[name] if isinstance(row[name], list) else [row[name]], name)
                     yield parse(row, number)
-                except (ValueError, TypeError) as error:
+                except (ValueError, TypeError, BadLine) as error:
                     yield Malformed(number, first_line(error))
             read(size * number // total)
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:

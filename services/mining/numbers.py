@@ -1,0 +1,30 @@
+"""Numbers in files that others made and that become scores, which are kept as float32."""
+
+from __future__ import annotations
+
+from services.collections.bad_row import BadRow
+
+TOO_LARGE = 2.0**128 - 2.0**103
+"""The least double that float32 rounds to infinity. Of what is less, nothing is infinite or NaN."""
+
+
+def parse_number(text: str, what: str) -> float:
+    """A finite number.
+
+    Args:
+        text: As the file has it.
+        what: What it is, for the message.
+
+    Raises:
+        BadRow: it is none, or beyond what float32 holds.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not abs(value) < TOO_LARGE:
+        raise BadRow(
+            f"{what} {text[:40]!r} is no finite number of float32",
+            f"write the {what} as a number below 3.4e38",
+        )
+    return value
