@@ -53,6 +53,12 @@ async def admit(request: Request) -> None:
     await _known(service_of(request), await _bearer(request))
 
 
+async def sender(request: Request) -> Key | None:
+    """The key that a request sends where it need not; None: it sends none. Raises: as `admit`."""
+    credentials = await _bearer(request)
+    return None if credentials is None else await _known(service_of(request), credentials)
+
+
 def require(service: Service, key: Key, collection: str) -> None:
     """Have a key that may ask this collection.
 
