@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import APIResponse, Page, Route, expect
 
 from services.jobs import steering
 from services.jobs.context import context_for, open_ledger
@@ -150,6 +150,28 @@ def test_filters_show_what_they_leave_and_queries_are_found_by_words(inside: Pag
     expect(inside.locator("tbody tr").filter(has_text="yes")).not_to_have_count(
         inside.locator("tbody tr").count()
     )
+
+
+def test_a_view_that_was_left_while_it_loaded_hears_no_keys_and_keeps_its_address_to_itself(
+    inside: Page, site: Site
+) -> None:
+    held: list[tuple[Route, APIResponse]] = []
+    asked: list[str] = []
+    inside.route("**/negatives?*", lambda route: held.append((route, route.fetch())))
+    inside.on("request", lambda request: asked.append(request.method))
+    inside.goto(f"{site.url}/#/negatives?c={site.collection}&split=train")
+    expect(inside.get_by_role("heading", name="Negatives inspector")).to_be_visible()
+    while not held:
+        inside.wait_for_timeout(50)
+    inside.goto(f"{site.url}/#/jobs?c={site.collection}")
+    expect(inside.get_by_role("heading", name="Jobs")).to_be_visible()
+    [(route, answer)] = held
+    route.fulfill(response=answer)
+    inside.evaluate("fetch('/livez')")  # what was answered before has been dealt with
+    inside.keyboard.press("u")
+    inside.evaluate("fetch('/livez')")
+    assert "DELETE" not in asked
+    assert "#/jobs" in inside.url
 
 
 # -- jobs ------------------------------------------------------------------------------------------

@@ -17,20 +17,23 @@ export const key = () => sessionStorage.getItem(KEY);
 export const forget = () => sessionStorage.removeItem(KEY);
 export const keep = (value) => sessionStorage.setItem(KEY, value);
 
-/** JSON of a request; 401 asks for a key by the event `msmctl:login`. */
+/**
+ * JSON of a request; 401 asks for a key by the event `msmctl:login`. Once `signal` is aborted nothing comes of
+ * it, no error either: whoever waits for it has been left.
+ */
 export async function ask(method, path, body, { signal } = {}) {
   const headers = { Accept: "application/json" };
   if (key()) headers.Authorization = `Bearer ${key()}`;
   if (body !== undefined) headers["Content-Type"] = "application/json";
-  let reply;
+  let reply, text;
   try {
     reply = await fetch(path, { method, headers, signal, body: body === undefined ? undefined : JSON.stringify(body) });
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
+    text = await reply.text();
+  } catch {
+    if (signal?.aborted) return new Promise(() => {});
     throw new ApiError(0, { message: "The service does not answer", hint: "`msmctl status` says what runs" });
   }
   if (reply.status === 204) return null;
-  const text = await reply.text();
   let found = {};
   try {
     found = text ? JSON.parse(text) : {};

@@ -7,14 +7,14 @@ import { bytes, count, time } from "./format.js";
 export const title = "Indices";
 export const needsCollection = true;
 
-export async function show(view, { collection }) {
+export async function show(view, { collection, signal }) {
   const name = collection.name;
   const place = h("div");
   replace(view, h("h1", {}, `Indices of ${name}`), place);
 
   async function load() {
     const base = `/v1/collections/${encodeURIComponent(name)}`;
-    const [{ versions }, { systems }] = await Promise.all([get(`${base}/versions`), get(`${base}/systems`)]);
+    const [{ versions }, { systems }] = await Promise.all([get(`${base}/versions`, { signal }), get(`${base}/systems`, { signal })]);
     const served = versions.find((one) => one.served);
     replace(place,
       h("section", { class: "panel" },

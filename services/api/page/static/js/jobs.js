@@ -10,8 +10,8 @@ const EVERY = 2000;
 const OPEN = ["pending", "running", "paused"];
 const TONE = { succeeded: "good", failed: "bad", cancelled: "warn", dead_rows: "warn" };
 
-export async function show(view, { values }) {
-  let chosen = values.get("job"), ended = false, before = new Map();
+export async function show(view, { values, signal }) {
+  let chosen = values.get("job"), before = new Map();
   const list = h("div"), details = h("div");
   replace(view, h("h1", {}, "Jobs"), h("div", { class: "panel" }, list), details);
 
@@ -28,7 +28,7 @@ export async function show(view, { values }) {
   }
 
   async function load() {
-    const { jobs } = await get("/v1/jobs?limit=100");
+    const { jobs } = await get("/v1/jobs?limit=100", { signal });
     const speed = rates(jobs);
     const focused = document.activeElement?.dataset?.job;
     replace(list, jobs.length ? table([
@@ -64,7 +64,7 @@ export async function show(view, { values }) {
   }
 
   async function detail() {
-    const job = await get(`/v1/jobs/${encodeURIComponent(chosen)}`);
+    const job = await get(`/v1/jobs/${encodeURIComponent(chosen)}`, { signal });
     remember("jobs", { job: chosen });
     replace(details, h("section", { class: "panel", style: { marginTop: "1rem" }, "aria-label": "Job" },
       h("h2", {}, job.title, " ", h("code", {}, job.job)),
@@ -82,12 +82,11 @@ export async function show(view, { values }) {
   const fail = (error) => notify(error.message, true);
   await load();
   (async () => {
-    while (!ended) {
+    while (!signal.aborted) {
       await new Promise((resolve) => setTimeout(resolve, EVERY));
-      if (!ended && !document.hidden) await load().catch(fail);
+      if (!document.hidden) await load().catch(fail);
     }
   })();
-  return () => { ended = true; };
 }
 
 /** Time left if it goes on as before. */

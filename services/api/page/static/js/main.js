@@ -14,14 +14,15 @@ const chooser = document.getElementById("collection");
 const login = document.getElementById("login");
 let collections = [];
 let about = {};
-let leave = () => {};
+let shown = new AbortController(); // aborted when its view is left
 
 /** Show what the address says. */
 async function show() {
   const { view: name, values } = read();
   const module = VIEWS[name] ?? search;
-  leave();
-  leave = () => {};
+  shown.abort();
+  shown = new AbortController();
+  const { signal } = shown;
   for (const link of document.querySelectorAll("nav a")) {
     if (link.dataset.view === (VIEWS[name] ? name : "search")) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
@@ -36,7 +37,7 @@ async function show() {
     return undefined;
   }
   try {
-    leave = (await module.show(view, { collection, values, about })) ?? (() => {});
+    await module.show(view, { collection, values, about, signal });
   } catch (error) {
     report(error);
   }

@@ -13,7 +13,7 @@ const VERDICTS = ["keep", "positive", "likely_positive", "too_easy", "near_dupli
 const KEYS = { k: "keep", p: "positive", x: "excluded" };
 const MEANING = { keep: "a negative", positive: "answers the query", excluded: "neither" };
 
-export async function show(view, { collection, values }) {
+export async function show(view, { collection, values, signal }) {
   const { splits } = collection;
   const state = { collection: collection.name, found: null, chosen: 0, verdict: null, reason: "", tried: null, split: values.get("split") ?? splits[0] ?? "" };
   const filters = h("input", { name: "filter", value: values.getAll("filter").join(" "), placeholder: "ce-margin=3 max-per-system=5" });
@@ -36,7 +36,7 @@ export async function show(view, { collection, values }) {
 
   /** Queries of the split that hold the words; the first one that was mined is shown. */
   async function browse(words = "") {
-    const { queries } = await get(path("queries", { split: state.split, words, limit: 50 }));
+    const { queries } = await get(path("queries", { split: state.split, words, limit: 50 }), { signal });
     replace(options, queries.map((one) => h("option", { value: one.qid }, one.text)));
     if (!queries.length) return replace(body, h("p", {}, "No query of this split holds these words."));
     qid.value = queries[0].qid;
@@ -48,7 +48,7 @@ export async function show(view, { collection, values }) {
     const asked = filters.value.trim().split(/\s+/).filter(Boolean);
     const words = qid.value.trim();
     try {
-      state.found = await get(path("negatives", [["split", state.split], ["qid", words], ...asked.map((one) => ["filter", one])]));
+      state.found = await get(path("negatives", [["split", state.split], ["qid", words], ...asked.map((one) => ["filter", one])]), { signal });
     } catch (error) {
       if (error.status === 404 && state.tried !== words) {
         state.tried = words;
@@ -63,7 +63,7 @@ export async function show(view, { collection, values }) {
   }
 
   async function step(by) {
-    const { queries } = await get(path("queries", { split: state.split, beside: qid.value.trim(), by }));
+    const { queries } = await get(path("queries", { split: state.split, beside: qid.value.trim(), by }), { signal });
     if (!queries.length) return notify("There is no further query in this split.");
     qid.value = queries[0].qid;
     state.chosen = 0;
@@ -174,9 +174,8 @@ export async function show(view, { collection, values }) {
     return pick(KEYS[event.key]);
   }
 
-  document.addEventListener("keydown", keys);
+  document.addEventListener("keydown", keys, { signal });
   await load();
-  return () => document.removeEventListener("keydown", keys);
 }
 
 function badge(name) {

@@ -16,7 +16,7 @@ const WAYS = {
   rerank: { label: "hybrid + rerank", body: { mode: "hybrid" } },
 };
 
-export async function show(view, { collection, values, about }) {
+export async function show(view, { collection, values, about, signal: left }) {
   const models = about.cross_encoders;
   const ways = values.getAll("way").filter((name) => name in WAYS);
   const input = (name, attributes) => h("input", { name, value: values.get(name) ?? "", ...attributes });
@@ -70,7 +70,7 @@ export async function show(view, { collection, values, about }) {
   async function run() {
     running?.abort();
     running = new AbortController();
-    const { signal } = running;
+    const signal = AbortSignal.any([left, running.signal]);
     const names = chosen();
     remember("search", {
       c: collection.name, q: fields.q.value.trim(), way: names, size: fields.size.value, filter: filters(),
@@ -85,7 +85,6 @@ export async function show(view, { collection, values, about }) {
       try {
         replace(columns[n], answer(WAYS[name].label, await post(path, body(name), { signal })));
       } catch (error) {
-        if (error.name === "AbortError") return;
         replace(columns[n], h("header", {}, h("h2", {}, WAYS[name].label)), h("p", { class: "error", role: "alert" }, error.message));
       }
     }));
@@ -95,7 +94,6 @@ export async function show(view, { collection, values, about }) {
   results.addEventListener("focusin", (event) => same(results, event.target.closest(".hit")?.dataset.pid));
   if (values.get("q")) await run();
   else fields.q.focus();
-  return () => running?.abort();
 }
 
 /** Show where the other columns have the passage. */
