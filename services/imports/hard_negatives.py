@@ -74,11 +74,14 @@ class NegativesOutcome:
 def import_negatives(
     collection: Collection, request: NegativesRequest, report: Report = lambda queries, share: None
 ) -> NegativesOutcome:
-    """Read the file and make its lists the runs of its systems, all of them or none.
+    """Read the file and make its lists the runs of its systems.
+
+    All are written before the first becomes current; killed while they do, the same again finishes it.
 
     Raises:
-        InputError: a line is broken, or (with `on_error="fail"`) names an unknown id.
-        Conflict: a system has another run there.
+        InputError: a line is broken, or (with `on_error="fail"`) names an unknown id; or two keys are one
+            system.
+        Conflict: a system has another run there, or a new name reads like another.
         NotFound: no such split.
     """
     collection.split_members(request.split)
@@ -151,6 +154,7 @@ class _Lists:
         self._rejects = rejects
         self._stack = stack
         self._registry = Registry.load(collection.store)
+        self._keys: dict[str, str] = {}  # by system
         self._members = set(collection.split_qords(request.split, judged_only=False).tolist())
         self._judgements = Judgements(collection, [request.split])
         self._seen = np.zeros(collection.state.query_count, np.int64)  # its line
@@ -254,13 +258,22 @@ class _Lists:
                 )
             sorter = self._stack.enter_context(RunSorter(self._collection, str(self._request.file)))
             self.systems[system.name] = system, sorter
+        other = self._keys.setdefault(system.name, key)
+        if other != key:
+            raise InputError(
+                f"{self._request.file}: '{other}' and '{key}' are both the system '{system.name}'",
+                hint="leave one of the lists out, or give it another name",
+            )
         return self.systems[system.name][1]
 
     def _system(self, key: str) -> System:
+        """The system of a key; a new one is known to the registry at once, but not to the store."""
         try:
             return self._registry.get(key)
         except NotFound:
-            return new_system(key, self._request.file)
+            system = new_system(key, self._request.file)
+            self._registry = Registry([*self._registry, system])
+            return system
 
     def _reject(self, line: int, found: str, remedy: str) -> None:
         self._rejects.add(str(self._request.file), line, BadRow(found, remedy))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -99,19 +100,20 @@ def import_scores(
             if len(block.qords):
                 sorter.add(block)
             report(len(block.qords), share)
-        counted = _Counted()
         by = import_identity(request.name, sorter.content())
-        fresh = _is_fresh(collection, by, replace=request.replace)
+        fresh, others = _named_alike(collection, by, replace=request.replace)
+        counted = _Counted(sorter.sorted())
         if fresh or request.dry_run:
-            for block in sorter.sorted():
-                counted.add(block)
+            deque(counted, maxlen=0)
         else:
-            _write(collection, by, (counted.add(block) for block in sorter.sorted()), request)
+            _write(collection, by, counted)
         if not counted.pairs:
             raise InputError(
                 f"{request.file}: holds no score of collection '{collection.name}'",
                 hint=f"is it of another collection? `msmctl collection show {collection.name}`",
             )
+        for other in () if request.dry_run else others:
+            collection.store.remove(other.key)
         return ScoresOutcome(
             request.format.name, str(request.file), collection.name, request.name,
             counted.pairs, counted.queries, pairs.unknown_queries, pairs.unknown_pairs,
@@ -124,18 +126,20 @@ def import_scores(
 class _Counted:
     """Counts blocks that pass by; a query is in one block only."""
 
-    pairs = 0
-    queries = 0
+    def __init__(self, blocks: Iterable[Triples]) -> None:
+        self._blocks = blocks
+        self.pairs = 0
+        self.queries = 0
 
-    def add(self, block: Triples) -> Triples:
-        self.pairs += len(block.qords)
-        self.queries += len(set(block.qords.tolist()))
-        return block
+    def __iter__(self) -> Iterator[Triples]:
+        for block in self._blocks:
+            self.pairs += len(block.qords)
+            self.queries += len(set(block.qords.tolist()))
+            yield block
 
 
-def _write(collection: Collection, by: ScoredBy, blocks: Any, request: ScoresRequest) -> None:
-    """Make the scores known, then forget those whose place they take."""
-    before = [one for one in list_scores(collection) if spelling(one.ce) == spelling(request.name)]
+def _write(collection: Collection, by: ScoredBy, blocks: Iterable[Triples]) -> None:
+    """Make the scores known, where there are any."""
     folder = ScoreFolder(collection.store, collection.name, by)
     parts = write_stream(folder, blocks)
     if not parts:
@@ -146,8 +150,6 @@ def _write(collection: Collection, by: ScoredBy, blocks: Any, request: ScoresReq
             f"collection '{collection.name}' was removed or replaced meanwhile", hint="import again"
         )
     folder.add(parts)
-    for one in before:
-        collection.store.remove(one.folder.key)
 
 
 def _require_name(collection: Collection, request: ScoresRequest) -> None:
@@ -163,18 +165,23 @@ def _require_name(collection: Collection, request: ScoresRequest) -> None:
         )
 
 
-def _is_fresh(collection: Collection, by: ScoredBy, *, replace: bool) -> bool:
-    """Whether these scores are there already; Conflict where others of the name are in their place."""
-    same_name = [one for one in list_scores(collection) if spelling(one.ce) == spelling(by.ce)]
-    if any(one.folder.by == by for one in same_name):
-        return True
-    computed = any(one.folder.by.kind == "model" for one in same_name)
-    if same_name and (computed or not replace):
+def _named_alike(collection: Collection, by: ScoredBy, *, replace: bool) -> tuple[bool, list[ScoreFolder]]:
+    """Whether these scores are there already, and others of the name, whose place they take.
+
+    There are both where an import was killed before it had removed the others.
+
+    Raises:
+        Conflict: the others are not to be replaced.
+    """
+    alike = [one.folder for one in list_scores(collection) if spelling(one.ce) == spelling(by.ce)]
+    others = [folder for folder in alike if folder.by != by]
+    computed = any(folder.by.kind == "model" for folder in others)
+    if others and (computed or not replace):
         raise Conflict(
-            f"collection '{collection.name}' has other scores by '{same_name[0].ce}'",
+            f"collection '{collection.name}' has other scores by '{others[0].by.ce}'",
             hint="choose another --name" + ("" if computed else "; --replace takes their place"),
         )
-    return False
+    return len(alike) > len(others), others
 
 
 def _still_there(collection: Collection) -> bool:

@@ -13,6 +13,7 @@ import pytest
 from services.collections.collection import Collection
 from services.errors import Conflict, InputError, UsageError
 from services.imports.hard_negatives import NegativesOutcome, NegativesRequest, import_negatives
+from services.imports.stored_run import RunWriter
 from services.mining.run_list import list_runs
 from services.negatives.mined import choose_runs
 from services.systems.registry import Registry
@@ -116,3 +117,43 @@ def test_what_a_damaged_file_has_lost_is_not_passed_over(small: Collection, tmp_
         assert "fetch it again" in str(caught.value.hint)
         assert "--on-error skip" not in str(caught.value.hint)
     assert {name: stored(small, name) for name in before} == before
+
+
+def test_a_new_name_that_reads_like_another_registers_none(small: Collection, tmp_path: Path) -> None:
+    text = lines({"qid": "q1", "pos": [], "neg": {"sys.a": ["p3"], "sys-a": ["p1"]}})
+    with pytest.raises(Conflict, match=r"reads like 'sys\.a'"):
+        negatives(small, written(tmp_path, text))
+    assert not [system for system in Registry.load(small.store) if system.is_imported]
+
+
+@pytest.mark.parametrize("keys", [("bm25", "BM25"), ("their-model", "their_model")])
+def test_two_lists_of_one_system_are_an_error(
+    small: Collection, tmp_path: Path, keys: tuple[str, str]
+) -> None:
+    text = lines({"qid": "q1", "pos": [], "neg": {keys[0]: ["p3"], keys[1]: ["p1"]}})
+    with pytest.raises(InputError, match=f"'{keys[0]}' and '{keys[1]}' are both the system '{keys[0]}'"):
+        negatives(small, written(tmp_path, text))
+    assert list_runs(small) == []
+
+
+def test_killed_while_runs_become_current_the_same_command_finishes_it(
+    small: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    negatives(small, written(tmp_path, NEGATIVES))
+    other = lines({"qid": "q1", "pos": [], "neg": {"bm25": ["p7"], "their-model": ["p8"]}})
+    path = written(tmp_path, other, "other.jsonl")
+    with monkeypatch.context() as patch:
+        patch.setattr(RunWriter, "publish", _published_then_killed(RunWriter.publish))
+        with pytest.raises(KeyboardInterrupt):
+            negatives(small, path, replace=True)
+    negatives(small, path, replace=True)
+    assert stored(small, "bm25") == {"q1": [("p7", 1, -1.0)]}
+    assert stored(small, "their-model") == {"q1": [("p8", 1, -1.0)]}
+
+
+def _published_then_killed(publish: Any) -> Any:
+    def killed(writer: RunWriter, manifest: Any) -> None:
+        publish(writer, manifest)
+        raise KeyboardInterrupt
+
+    return killed

@@ -2,121 +2,32 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import pickle
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.collections.collection import Collection
 from services.errors import Conflict, InputError, UsageError
-from services.imports.registry import SCORES
-from services.imports.scores import ScoresOutcome, ScoresRequest, import_scores
 from services.scoring.scores import list_scores, open_scores
 from tests.unit.collection_kit import run_main
-from tests.unit.small_collection import make
-
-Nested = dict[Any, dict[Any, float]]
-
-INTEGERS = {"5": {"10": 1.5, "11": -2.25}, "7": {"12": 0.5}}
-TEXTS = {"q-a": {"x1": 1.5, "x2": -2.25}, "q-b": {"x3": 0.5}}
-
-
-def collection(folder: Path, scores: Nested) -> Collection:
-    pids = sorted({pid for row in scores.values() for pid in row})
-    return make(
-        folder,
-        passages={pid: f"passage {pid}" for pid in pids},
-        queries={"train": {qid: f"query {qid}" for qid in scores}},
-    )
-
-
-def typed(scores: Nested) -> Nested:
-    """With integers where the ids are."""
-
-    def one(name: str) -> int | str:
-        return int(name) if name.isdecimal() else name
-
-    return {one(qid): {one(pid): score for pid, score in row.items()} for qid, row in scores.items()}
-
-
-def as_pickle(folder: Path, scores: Nested) -> Path:
-    path = folder / "scores.pkl.gz"
-    path.write_bytes(gzip.compress(pickle.dumps(typed(scores))))
-    return path
-
-
-def as_lists(folder: Path, scores: Nested) -> Path:
-    path = folder / "lists.parquet"
-    rows = typed(scores)
-    columns = {
-        "query_id": list(rows),
-        "corpus_id": [list(row) for row in rows.values()],
-        "score": [list(row.values()) for row in rows.values()],
-    }
-    pq.write_table(pa.table(columns), path, row_group_size=1)
-    return path
-
-
-def as_pairs(folder: Path, scores: Nested) -> Path:
-    path = folder / "pairs.parquet"
-    rows = [(qid, pid, score) for qid, row in typed(scores).items() for pid, score in row.items()]
-    qids, pids, values = zip(*reversed(rows), strict=True)
-    pq.write_table(
-        pa.table({"query_id": qids, "corpus_id": pids, "score": pa.array(values, pa.float32())}), path
-    )
-    return path
-
-
-def as_folder(folder: Path, scores: Nested) -> Path:
-    (folder / "list").mkdir()
-    for n, (qid, row) in enumerate(scores.items()):
-        as_lists(folder, {qid: row}).rename(folder / "list" / f"train-{n:05d}-of-00002.parquet")
-    unfinished = folder / "list" / ".scores-parquet.partial" / "long~train"
-    unfinished.mkdir(parents=True)
-    (unfinished / "0.parquet").write_bytes(b"PAR1")
-    return folder / "list"
-
-
-def as_kd(folder: Path, scores: Nested) -> Path:
-    path = folder / "kd.tsv"
-    lines = ["pos_score\tneg_score\tqid\tpos_pid\tneg_pid\n"]
-    for qid, row in scores.items():
-        first = next(iter(row))
-        lines += [f"{row[first]}\t{score}\t{qid}\t{first}\t{pid}\n" for pid, score in row.items()]
-    path.write_text("".join(lines))
-    return path
-
-
-WRITERS: dict[str, tuple[str, Callable[[Path, Nested], Path]]] = {
-    "pickle": ("scores-pickle", as_pickle), "lists": ("scores-parquet", as_lists),
-    "pairs": ("scores-parquet", as_pairs), "folder": ("scores-parquet", as_folder), "kd": ("kd", as_kd),
-}  # fmt: skip
-
-
-def imported(
-    opened: Collection, path: Path, format_name: str = "scores-pickle", **more: Any
-) -> ScoresOutcome:
-    return import_scores(
-        opened, ScoresRequest(SCORES[format_name], path, more.pop("name", "teacher"), **more)
-    )
-
-
-def stored(opened: Collection, name: str = "teacher") -> Nested:
-    found: Nested = {}
-    for block in open_scores(opened, name).blocks():
-        pids = opened.pids_of(block.ords)
-        for qord, pid, score in zip(block.qords.tolist(), pids, block.scores.tolist(), strict=True):
-            found.setdefault(opened.qids[qord], {})[pid] = score
-    return found
+from tests.unit.scores_kit import (
+    INTEGERS,
+    TEXTS,
+    WRITERS,
+    Nested,
+    as_kd,
+    as_pairs,
+    as_pickle,
+    collection,
+    imported,
+    stored,
+    typed,
+)
 
 
 @pytest.mark.parametrize("scores", [INTEGERS, TEXTS], ids=["integers", "texts"])
@@ -261,35 +172,6 @@ def test_broken_kd_lines_are_named(tmp_path: Path, content: str, says: str) -> N
     assert says in error.value.message
 
 
-@pytest.mark.parametrize(
-    ("columns", "says"),
-    [
-        ({"query_id": [5], "corpus_id": [[10, 11]], "score": [[1.0]]}, "2 passages and 1 scores"),
-        ({"query_id": [5], "corpus_id": [[10]], "score": [[float("nan")]]}, "no finite number"),
-        ({"query_id": [5, None], "corpus_id": [10, 11], "score": [1.0, 2.0]}, "row 2: something in the row"),
-        ({"query_id": [5], "corpus_id": [[10, None]], "score": [[1.0, 2.0]]}, "row 1: something in the row"),
-        ({"query_id": [5], "corpus_id": [10], "score": ["1.0"]}, "these types are no scores"),
-        ({"query_id": [5], "corpus_id": [[10]], "score": [1.0]}, "these types are no scores"),
-        ({"query_id": [5], "text": ["x"]}, "its columns are query_id, text"),
-    ],
-)
-def test_broken_parquet_is_named(tmp_path: Path, columns: dict[str, Any], says: str) -> None:
-    opened = collection(tmp_path, INTEGERS)
-    path = tmp_path / "scores.parquet"
-    pq.write_table(pa.table(columns), path)
-    with pytest.raises(InputError) as error:
-        imported(opened, path, "scores-parquet")
-    assert says in error.value.message
-
-
-def test_a_file_that_is_no_parquet_is_named(tmp_path: Path) -> None:
-    opened = collection(tmp_path, INTEGERS)
-    path = tmp_path / "scores.parquet"
-    path.write_bytes(b"PAR1 and no more")
-    with pytest.raises(InputError, match="no parquet file, or a damaged one"):
-        imported(opened, path, "scores-parquet")
-
-
 def test_an_import_that_breaks_off_leaves_nothing(tmp_path: Path) -> None:
     opened = collection(tmp_path, INTEGERS)
     path = tmp_path / "cut.pkl"
@@ -376,6 +258,32 @@ def test_an_import_that_is_killed_at_the_end_is_not_there_and_can_be_made_again(
             imported(opened, path)
     assert list_scores(opened) == []
     imported(opened, path)
+    assert stored(opened) == INTEGERS
+
+
+def test_killed_before_the_scores_in_its_place_are_gone_the_same_command_finishes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = collection(tmp_path, INTEGERS)
+    imported(opened, as_kd(tmp_path, {"5": INTEGERS["5"]}), "kd")
+    path = as_pickle(tmp_path, INTEGERS)
+    with monkeypatch.context() as patch:
+        patch.setattr("services.store.Store.remove", _killed)
+        with pytest.raises(KeyboardInterrupt):
+            imported(opened, path, replace=True)
+    assert len(list_scores(opened)) == 2
+    with pytest.raises(Conflict, match="has other scores by 'teacher'"):
+        imported(opened, path)
+    assert imported(opened, path, replace=True).fresh
+    assert stored(opened) == INTEGERS
+
+
+def test_a_file_without_a_known_score_takes_nobodys_place(tmp_path: Path) -> None:
+    opened = collection(tmp_path, INTEGERS)
+    imported(opened, as_pickle(tmp_path, INTEGERS))
+    (tmp_path / "foreign.pkl").write_bytes(pickle.dumps({99: {98: 1.0}}))
+    with pytest.raises(InputError, match="holds no score"):
+        imported(opened, tmp_path / "foreign.pkl", replace=True, on_error="skip")
     assert stored(opened) == INTEGERS
 
 
