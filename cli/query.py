@@ -31,7 +31,7 @@ def query() -> None:
 @click.option("--replace", is_flag=True, help="Keep it by --id even where that stands for another text.")
 @json_option
 @click.pass_context
-def put(ctx: click.Context, text: str, collection: str | None, as_json: bool, **how: Any) -> None:
+def put(ctx: click.Context, /, text: str, collection: str | None, as_json: bool, **how: Any) -> None:
     """Encode a text with all served dense systems and keep it.
 
     \b

@@ -1,4 +1,4 @@
-"""How many bytes the bodies of all requests together may hold: a body is read before its sender is known."""
+"""How many bytes the bodies of all requests together may hold, and what is made of them."""
 
 from __future__ import annotations
 

@@ -135,7 +135,8 @@ class AdhocQueries:
         raise Conflict(f"{index} is being changed by others", hint="try again in a moment")
 
     async def _put(self, index: str, document: dict[str, Any], replace: bool) -> str:
-        key, expires = document["id"], document["expires"]
+        key: str = document["id"]
+        expires: str = document["expires"]
         try:
             present = await self.client.get(index=index, id=key, source_includes=["text", "expires"])
         except NotFoundError:
