@@ -98,8 +98,9 @@ def plan(collection: Collection, request: ExportRequest) -> Planned:
     label = _label(declared, reading, options)
     place: Place = FolderPlace(request.file, label) if declared.folder else FilePlace(request.file)
     inputs = inputs_of(declared.name, options, reading, compression=place.compression)
-    place.check(outputs, inputs, force=request.force)
     fresh = not request.force and place.is_fresh(inputs)
+    if not fresh:
+        place.check(outputs, inputs, force=request.force)
     return Planned(request, reading, outputs, place, inputs, fresh, _stale(reading))
 
 

@@ -63,6 +63,14 @@ class ExportedFile(BaseModel):
     sha256: str
     rows: int
 
+    def is_at(self, path: Path, *, thorough: bool = True) -> bool:
+        """Whether it is there, unharmed; where not `thorough`, only the size is looked at."""
+        return (
+            path.is_file()
+            and path.stat().st_size == self.bytes
+            and (not thorough or file_sha256(path) == self.sha256)
+        )
+
 
 class ExportManifest(BaseModel):
     """The manifest of an export.
@@ -111,10 +119,10 @@ def manifest_path(file: Path) -> Path:
 
 
 def read_manifest(path: Path) -> ExportManifest | None:
-    """The manifest of that path; None where there is none that is ours."""
+    """The manifest of that path; None where there is none that is ours and can be read."""
     try:
         return ExportManifest.model_validate_json(path.read_bytes())
-    except (FileNotFoundError, ValidationError):
+    except (OSError, ValidationError):
         return None
 
 
@@ -126,9 +134,4 @@ def is_whole(manifest: ExportManifest, folder: Path, *, thorough: bool = True) -
         folder: Where the manifest lies.
         thorough: Read them; else only their sizes are looked at.
     """
-    return all(
-        (path := folder / file.name).is_file()
-        and path.stat().st_size == file.bytes
-        and (not thorough or file_sha256(path) == file.sha256)
-        for file in manifest.files
-    )
+    return all(file.is_at(folder / file.name, thorough=thorough) for file in manifest.files)

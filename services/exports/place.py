@@ -14,11 +14,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from services.errors import Conflict, InputError
 from services.exports import card
 from services.exports.format import Output
-from services.exports.manifest import ExportInputs, ExportManifest, is_whole, manifest_path, read_manifest
+from services.exports.manifest import (
+    ExportedFile,
+    ExportInputs,
+    ExportManifest,
+    is_whole,
+    manifest_path,
+    read_manifest,
+)
 from services.exports.shards import ShardedTable
 from services.exports.writer import BlockFile, Sink, Written, compression_of, replace
 
@@ -46,11 +54,11 @@ class Place(ABC):
         Args:
             outputs: What will be written.
             inputs: What of.
-            force: Replace what is none of our exports, or belongs to another one.
+            force: Replace what is none of our exports, has been changed since, or belongs to another one.
 
         Raises:
             InputError: no such folder, or one that may not be written to, or a file instead of a folder.
-            Conflict: something is there that is none of our exports, or another one's.
+            Conflict: something is there that is none of our exports, or none any more, or another one's.
         """
 
     @abstractmethod
@@ -99,8 +107,13 @@ class FilePlace(Place):
                 hint="choose .gz or .zst, or no packing",
             )
         _check_folder(self.path.parent)
-        if self.path.exists() and not force and read_manifest(self.manifest_path) is None:
-            raise _not_ours(self.path)
+        if self.path.exists() and not force:
+            manifest = read_manifest(self.manifest_path)
+            if manifest is None:
+                raise _not_ours(self.path)
+            # Killed between manifest and file, the new one lies beside the old one.
+            if not any(manifest.files[0].is_at(one) for one in (self.path, self._partial)):
+                raise _changed(self.path)
 
     def sink(self, output: Output, inputs: str) -> AbstractContextManager[Sink]:
         """See `Place`."""
@@ -116,6 +129,14 @@ class FilePlace(Place):
         """See `Place`."""
         self._partial.unlink(missing_ok=True)
         self._progress.unlink(missing_ok=True)
+
+
+class _Recorded(NamedTuple):
+    """A file as a manifest in the folder has it."""
+
+    manifest_path: Path
+    owner: ExportInputs
+    file: ExportedFile
 
 
 class FolderPlace(Place):
@@ -143,27 +164,41 @@ class FolderPlace(Place):
             return
         if any(output.table for output in outputs) and not card.is_ours(self.path):
             raise _not_ours(self.path / card.NAME)
-        if read_manifest(self.manifest_path) is None and not self._work.exists():
-            self._require_free(outputs, inputs)
+        recorded = self._recorded()
+        for name in self._there(outputs):
+            self._require_ours(name, recorded.get(name, []), inputs)
 
-    def _require_free(self, outputs: Sequence[Output], inputs: ExportInputs) -> None:
-        """Only what every split's export has alike, such as the corpus, may be there from another one."""
-        owners: dict[str, list[ExportInputs]] = {}
+    def _there(self, outputs: Sequence[Output]) -> set[str]:
+        """Files that would be replaced: what is in the outputs' places, and what was this export before."""
+        found = {
+            str(path.relative_to(self.path))
+            for output in outputs
+            for path in self.path.glob(f"{output.name}*" if output.table else output.name)
+            if is_output(output, path.relative_to(self.path))
+        }
+        before = read_manifest(self.manifest_path)
+        earlier = {file.name for file in before.files} if before else set()
+        return found | {name for name in earlier if (self.path / name).exists()}
+
+    def _recorded(self) -> dict[str, list[_Recorded]]:
+        """By name, what the manifests in the folder say of a file."""
+        found: dict[str, list[_Recorded]] = {}
         for path in self.path.glob("*.manifest.json"):
             if manifest := read_manifest(path):
                 for file in manifest.files:
-                    owners.setdefault(file.name, []).append(manifest.inputs)
-        for output in outputs:
-            for found in self.path.glob(f"{output.name}*" if output.table else output.name):
-                name = found.relative_to(self.path)
-                if not is_output(output, name):
-                    continue
-                owned = owners.get(str(name))
-                if owned is None:
-                    raise _not_ours(found)
-                for owner in owned:
-                    if (owner.format, owner.collection) != (inputs.format, inputs.collection):
-                        raise _anothers(found, owner)
+                    found.setdefault(file.name, []).append(_Recorded(path, manifest.inputs, file))
+        return found
+
+    def _require_ours(self, name: str, recorded: Sequence[_Recorded], inputs: ExportInputs) -> None:
+        """Only what every split's export has alike, such as the corpus, may be there from another one."""
+        if not recorded:
+            raise _not_ours(self.path / name)
+        for one in recorded:
+            theirs = (one.owner.format, one.owner.collection) != (inputs.format, inputs.collection)
+            if theirs and one.manifest_path != self.manifest_path:
+                raise _anothers(self.path / name, one.owner)
+        if not any(one.file.is_at(self.path / name) for one in recorded):
+            raise _changed(self.path / name)
 
     def is_fresh(self, inputs: ExportInputs) -> bool:
         """See `Place`."""
@@ -179,14 +214,14 @@ class FolderPlace(Place):
         return BlockFile(output.name, place, progress, inputs).open()
 
     def publish(self, manifest: ExportManifest, files: Sequence[Written]) -> None:
-        """See `Place`."""
+        """See `Place`; killed in between, whatever is there is as a manifest has it."""
         with self._alone():
             card.write(self.path, without=self.manifest_path)
             before = read_manifest(self.manifest_path)
-            _write(self.manifest_path, manifest)
             earlier = {file.name for file in before.files} if before else set()
             for old in earlier | self._shards_of(files):
                 (self.path / old).unlink(missing_ok=True)
+            _write(self.manifest_path, manifest)
             for file in files:
                 target = self.path / file.name
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -236,6 +271,13 @@ def _check_folder(folder: Path) -> None:
 def _not_ours(path: Path) -> Conflict:
     return Conflict(
         f"{path}: exists, and no export's manifest lies beside it",
+        hint="choose another name, or overwrite it with --force",
+    )
+
+
+def _changed(path: Path) -> Conflict:
+    return Conflict(
+        f"{path}: has been changed since it was exported: it is not as its manifest has it",
         hint="choose another name, or overwrite it with --force",
     )
 

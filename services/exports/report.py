@@ -107,7 +107,7 @@ class Report:
         """What the user can do next where it is not `ok`."""
         kinds = {kind for kind, count in self.findings.items() if count}
         if "changed" in kinds:
-            return "make it again; if it was changed on purpose, remove its manifest"
+            return "make it again with --force; if it was changed on purpose, remove its manifest"
         if not kinds:
             return f"`msmctl mine --depth {self.required}`, then export again"
         if "malformed" in kinds:

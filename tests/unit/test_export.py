@@ -133,8 +133,40 @@ def test_what_is_fresh_is_seen(tmp_path, collection):
     assert plan(collection, request(file)).fresh
     assert not plan(collection, request(file, depth=1)).fresh
     assert not plan(collection, request(file, force=True)).fresh
-    file.write_bytes(file.read_bytes()[:-1] + b"x")
+    file.unlink()
     assert not plan(collection, request(file)).fresh
+
+
+@pytest.mark.parametrize("content", [b"my own words", None])
+def test_what_is_no_export_of_ours_any_more_is_not_overwritten(tmp_path, collection, content):
+    """Changed bytes count, as many as before or not."""
+    file = tmp_path / "n.jsonl.gz"
+    write(plan(collection, request(file)))
+    content = content or file.read_bytes()[:-1] + b"x"
+    file.write_bytes(content)
+    for asked in (request(file), request(file, depth=1)):
+        with pytest.raises(Conflict, match=r"n\.jsonl\.gz: has been changed since") as caught:
+            plan(collection, asked)
+        assert "--force" in caught.value.hint
+    assert file.read_bytes() == content
+    write(plan(collection, request(file, force=True)))
+    assert plan(collection, request(file)).fresh
+
+
+def test_killed_between_manifest_and_file_the_same_command_finishes_it(tmp_path, collection, monkeypatch):
+    file = tmp_path / "n.jsonl"
+    write(plan(collection, request(file)))
+
+    def killed(path, manifest):
+        path.write_text(manifest.model_dump_json())
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("services.exports.place._write", killed)
+        with pytest.raises(KeyboardInterrupt):
+            write(plan(collection, request(file, depth=1)))
+    write(plan(collection, request(file, depth=1)))
+    assert plan(collection, request(file, depth=1)).fresh
 
 
 @pytest.mark.parametrize("ending", ["jsonl.gz", "jsonl.zst", "jsonl"])

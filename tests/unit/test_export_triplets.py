@@ -250,7 +250,7 @@ def test_splits_whose_names_begin_alike_stay_apart_and_a_dash_becomes_what_the_l
     assert len(loaded(tmp_path / "out", "triplet-all", "dl_19")) == 8
 
 
-def test_a_subset_that_is_there_is_fresh_until_one_of_its_files_or_the_card_changes(tmp_path):
+def test_a_subset_that_is_there_is_fresh_until_one_of_its_files_or_the_card_is_missing(tmp_path):
     collection, out = small(tmp_path), tmp_path / "out"
     export(collection, "triplet", out)
     planned = plan(collection, request("triplet", out))
@@ -259,7 +259,7 @@ def test_a_subset_that_is_there_is_fresh_until_one_of_its_files_or_the_card_chan
     (out / "README.md").unlink()
     assert not plan(collection, request("triplet", out)).fresh
     export(collection, "triplet", out)
-    (out / "triplet" / "train-00000-of-00001.parquet").write_bytes(b"x")
+    (out / "triplet" / "train-00000-of-00001.parquet").unlink()
     assert not plan(collection, request("triplet", out)).fresh
 
 
@@ -331,6 +331,40 @@ def test_two_exports_of_one_subset_do_not_mix(tmp_path):
     planned = plan(collection, request("triplet", out))
     with planned.place.sink(planned.outputs[0], "x"), pytest.raises(Conflict, match="another process"):
         write(planned)
+
+
+@pytest.mark.parametrize("name", ["train-00000-of-00001.parquet", "train-00001-of-00002.parquet"])
+def test_what_somebody_has_put_into_a_subset_is_not_overwritten(tmp_path, name):
+    collection, out = small(tmp_path), tmp_path / "out"
+    export(collection, "triplet", out)
+    (out / "triplet" / name).write_bytes(b"mine")
+    with pytest.raises(Conflict, match=name):
+        export(collection, "triplet", out, depth=1)
+    assert (out / "triplet" / name).read_bytes() == b"mine"
+    export(collection, "triplet", out, depth=1, force=True)
+    assert [path.name for path in (out / "triplet").iterdir()] == ["train-00000-of-00001.parquet"]
+
+
+@pytest.mark.parametrize("step", ["_write", "card.write"])
+def test_killed_while_an_export_takes_the_place_of_another_the_same_command_finishes_it(
+    tmp_path, monkeypatch, step
+):
+    collection, out = small(tmp_path), tmp_path / "out"
+    export(collection, "msmarco", out)
+    calls = []
+
+    def killed(*arguments, **more):
+        calls.append(arguments)
+        raise Killed
+
+    with monkeypatch.context() as dying:
+        dying.setattr(f"services.exports.place.{step}", killed)
+        with pytest.raises(Killed):
+            export(collection, "msmarco", out, depth=1)
+    export(collection, "msmarco", out, depth=1)
+    assert calls
+    assert not list(changed_files(out))
+    assert plan(collection, request("msmarco", out, depth=1)).fresh
 
 
 def test_what_is_no_export_of_ours_is_not_overwritten(tmp_path):
