@@ -88,26 +88,28 @@ def refresh(
       msmctl refresh --collection squad --system bm25 -o negatives.jsonl.gz
     """
     chosen = opened(ctx, collection)
-    _check(chosen, format_name, given)
+    place = file or _default_place(ctx, chosen, split, format_name)
+    _check(chosen, format_name, place, given)
     stages = _stages(ctx, chosen, systems, split, given)
     if dry_run:
         _dry_run(ctx, stages, as_json=as_json)
         return
     outcomes = _work(ctx, stages, local=given["local"], timeout=given["timeout"])
-    place = file or _default_place(ctx, chosen, split, format_name)
     planned, exported = _export(ctx, chosen, systems, split, format_name, place, given)
     _tell(outcomes, planned, exported, as_json=as_json)
 
 
-def _check(collection: Collection, format_name: str, given: dict[str, Any]) -> None:
+def _check(collection: Collection, format_name: str, place: Path, given: dict[str, Any]) -> None:
     """Notice now what else the last step would notice after hours."""
     from services.cross_encoders.models import required
     from services.cross_encoders.registry import CrossEncoders
     from services.errors import UsageError
+    from services.exports.export import place_of
     from services.negatives.filters.filter import CE
     from services.negatives.selection import Selection
     from services.scoring.scores import open_scores
 
+    place_of(FORMATS[format_name], place).require_writable()
     selection = Selection.parse(given["filters"])
     if given["ce"]:
         required(collection.store, CrossEncoders.load(collection.store).get(given["ce"]))

@@ -96,12 +96,17 @@ def plan(collection: Collection, request: ExportRequest) -> Planned:
     reading = declared.reads.open(collection, request.asked)
     outputs = declared.outputs(reading, options)
     label = _label(declared, reading, options)
-    place: Place = FolderPlace(request.file, label) if declared.folder else FilePlace(request.file)
+    place = place_of(declared, request.file, label)
     inputs = inputs_of(declared.name, options, reading, compression=place.compression)
     fresh = not request.force and place.is_fresh(inputs)
     if not fresh:
         place.check(outputs, inputs, force=request.force)
     return Planned(request, reading, outputs, place, inputs, fresh, _stale(reading))
+
+
+def place_of(declared: Format[Any], path: Path, label: str = "") -> Place:
+    """Where an export in a format goes; `label`: of this one among those in a folder."""
+    return FolderPlace(path, label) if declared.folder else FilePlace(path)
 
 
 def _label(declared: Format[Any], reading: Reading, options: Options) -> str:

@@ -48,6 +48,14 @@ class Place(ABC):
     compression: str
 
     @abstractmethod
+    def require_writable(self) -> None:
+        """Refuse a place where nothing can be written, whatever it is.
+
+        Raises:
+            InputError: no such folder, or one that may not be written to, or a file instead of a folder.
+        """
+
+    @abstractmethod
     def check(self, outputs: Sequence[Output], inputs: ExportInputs, *, force: bool) -> None:
         """Refuse a place that cannot be written, before any work is done.
 
@@ -57,7 +65,7 @@ class Place(ABC):
             force: Replace what is none of our exports, has been changed since, or belongs to another one.
 
         Raises:
-            InputError: no such folder, or one that may not be written to, or a file instead of a folder.
+            InputError: as `require_writable`.
             Conflict: something is there that is none of our exports, or none any more, or another one's.
         """
 
@@ -95,7 +103,7 @@ class FilePlace(Place):
         self._partial = path.with_name(f".{path.name}.partial")
         self._progress = path.with_name(f".{path.name}.progress")
 
-    def check(self, outputs: Sequence[Output], inputs: ExportInputs, *, force: bool) -> None:
+    def require_writable(self) -> None:
         """See `Place`."""
         if self.path.is_dir():
             raise InputError(
@@ -107,6 +115,10 @@ class FilePlace(Place):
                 hint="choose .gz or .zst, or no packing",
             )
         _check_folder(self.path.parent)
+
+    def check(self, outputs: Sequence[Output], inputs: ExportInputs, *, force: bool) -> None:
+        """See `Place`."""
+        self.require_writable()
         if self.path.exists() and not force:
             manifest = read_manifest(self.manifest_path)
             if manifest is None:
@@ -153,13 +165,17 @@ class FolderPlace(Place):
         self.compression = "zstd"
         self._work = path / f".{label}.partial"
 
-    def check(self, outputs: Sequence[Output], inputs: ExportInputs, *, force: bool) -> None:
+    def require_writable(self) -> None:
         """See `Place`."""
         if self.path.exists() and not self.path.is_dir():
             raise InputError(
                 f"{self.path}: is no folder", hint="name a folder; it is made if it is not there"
             )
         _check_folder(self.path if self.path.exists() else self.path.parent)
+
+    def check(self, outputs: Sequence[Output], inputs: ExportInputs, *, force: bool) -> None:
+        """See `Place`."""
+        self.require_writable()
         if force:
             return
         if any(output.table for output in outputs) and not card.is_ours(self.path):

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from cli.main import root
-from services.errors import MsmError, NotFound, UsageError
+from services.errors import InputError, MsmError, NotFound, UsageError
 from tests.unit.export_kit import small
 
 
@@ -20,6 +20,7 @@ from tests.unit.export_kit import small
         (["--format", "margin-mse"], NotFound, "no scores"),
         (["--format", "triplet-hard"], NotFound, "no scores"),
         (["--ce", "no-such-ce"], NotFound, "no-such-ce"),
+        (["-o", "nowhere/n.jsonl"], InputError, "nowhere"),
         (["--top", "5"], UsageError, "--top says what is scored"),
         (["--queries", "5"], UsageError, "--queries says what is scored"),
     ],
