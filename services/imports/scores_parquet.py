@@ -16,6 +16,7 @@ import pyarrow.types as pt
 from services.collections.bad_row import BadRow
 from services.collections.rows import JUDGED_PID_KEYS, JUDGED_QID_KEYS
 from services.collections.sources.lines import require_file
+from services.collections.sources.plain_types import is_id, plain_type, value_type
 from services.errors import InputError, first_line
 from services.imports.scored import BadScores, Id, Ints, QueryScores, Read, ScoresFile, ScoresFormat
 from services.visible import visible_files
@@ -34,7 +35,7 @@ def open_scores_parquet(file: Path, read: Read) -> ScoresFile:
     files = _files(file)
     opened = [_open(one) for one in files]
     columns = [_columns(one, source) for one, source in zip(files, opened, strict=True)]
-    lists = _is_list(opened[0].schema_arrow.field(columns[0][1]).type)
+    lists = pt.is_nested(plain_type(opened[0].schema_arrow.field(columns[0][1]).type))
     for one, source, names in zip(files, opened, columns, strict=True):
         _check_types(one, source.schema_arrow, names, lists=lists)
     return ScoresFile("row", whole=lists, rows=_rows(files, opened, columns, read, lists=lists))
@@ -74,24 +75,16 @@ def _columns(file: Path, source: pq.ParquetFile) -> list[str]:
 
 
 def _check_types(file: Path, schema: pa.Schema, names: list[str], *, lists: bool) -> None:
-    qid, pid, score = (schema.field(name).type for name in names)
-    if lists and _is_list(pid) and _is_list(score):
-        pid, score = pid.value_type, score.value_type
-    fits = _is_id(qid) and _is_id(pid) and (pt.is_floating(score) or pt.is_integer(score))
+    qid, pid, score = (plain_type(schema.field(name).type) for name in names)
+    if lists and pt.is_nested(pid) and pt.is_nested(score):
+        pid, score = value_type(pid), value_type(score)
+    fits = is_id(qid) and is_id(pid) and (pt.is_floating(score) or pt.is_integer(score))
     if not fits:
         found = ", ".join(f"{name} {schema.field(name).type}" for name in names)
         raise InputError(
             f"{file}: {found}: these types are no scores",
             hint=f"ids are integers or strings, scores floats: {_LAYOUT}",
         )
-
-
-def _is_list(kind: pa.DataType) -> bool:
-    return bool(pt.is_list(kind) or pt.is_large_list(kind))
-
-
-def _is_id(kind: pa.DataType) -> bool:
-    return bool(pt.is_integer(kind) or pt.is_string(kind) or pt.is_large_string(kind))
 
 
 def _rows(
@@ -102,7 +95,7 @@ def _rows(
     for file, source, names in zip(files, opened, columns, strict=True):
         try:
             for batch in source.iter_batches(_BATCH, columns=names):
-                arrays = [batch.column(name) for name in names]
+                arrays = [column.cast(plain_type(column.type)) for column in map(batch.column, names)]
                 yield from _of_lists(arrays, row) if lists else _of_pairs(arrays, row)
                 row += len(batch)
                 read(row / total)

@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from services.errors import InputError
-from tests.unit.scores_kit import INTEGERS, collection, imported
+from services.exports.verify import verify
+from tests.unit.scores_kit import INTEGERS, collection, imported, stored
 
 
 @pytest.mark.parametrize(
@@ -32,6 +33,67 @@ def test_broken_parquet_is_named(tmp_path: Path, columns: dict[str, Any], says: 
     with pytest.raises(InputError) as error:
         imported(opened, path, "scores-parquet")
     assert says in error.value.message
+
+
+SCORES = {"q-a": {"x1": 1.5, "x2": -2.25}, "q-b": {"x3": 0.5, "x4": 8.0}}
+ROWS = [(qid, pid, score) for qid, row in SCORES.items() for pid, score in row.items()]
+PAIRS = [list(column) for column in zip(*ROWS, strict=True)]
+LISTS = [
+    list(SCORES),
+    [list(row) for row in SCORES.values()],
+    [list(row.values()) for row in SCORES.values()],
+]
+
+
+@pytest.mark.parametrize(
+    ("values", "ids", "scores"),
+    [
+        (PAIRS, pa.large_string(), pa.float64()),
+        (PAIRS, pa.string_view(), pa.float16()),
+        (PAIRS, pa.dictionary(pa.int8(), pa.string()), pa.float32()),
+        (LISTS, pa.list_(pa.string(), 2), pa.list_(pa.float32(), 2)),
+        (LISTS, pa.large_list(pa.large_string()), pa.list_(pa.float64())),
+        (LISTS, pa.list_(pa.dictionary(pa.int8(), pa.string())), pa.list_(pa.float32())),
+    ],
+    ids=str,
+)
+def test_scores_are_the_same_in_whatever_types_they_are_laid_out(
+    tmp_path: Path, values: list[Any], ids: pa.DataType, scores: pa.DataType
+) -> None:
+    opened = collection(tmp_path, SCORES)
+    path = tmp_path / "scores.parquet"
+    qids = ids if values is PAIRS else pa.dictionary(pa.int8(), pa.string())
+    columns = [pa.array(one, kind) for one, kind in zip(values, (qids, ids, scores), strict=True)]
+    pq.write_table(pa.table(columns, ["query_id", "corpus_id", "score"]), path)
+    imported(opened, path, "scores-parquet")
+    assert stored(opened) == SCORES
+    assert verify(path, opened).ok
+
+
+@pytest.mark.parametrize(
+    "qids",
+    [pa.array([b"5"]), pa.array([True]), pa.array([5.0]), pa.array([5], pa.date32())],
+    ids=lambda one: str(one.type),
+)
+def test_what_can_be_no_id_is_refused_by_import_and_verify(tmp_path: Path, qids: pa.Array) -> None:
+    opened = collection(tmp_path, INTEGERS)
+    path = tmp_path / "scores.parquet"
+    pq.write_table(pa.table([qids, [10], [1.0]], ["query_id", "corpus_id", "score"]), path)
+    with pytest.raises(InputError, match="these types are no scores"):
+        imported(opened, path, "scores-parquet")
+    assert verify(path, opened).findings["malformed"] == 1
+
+
+def test_a_query_in_two_lists_is_refused_by_import_and_verify(tmp_path: Path) -> None:
+    opened = collection(tmp_path, INTEGERS)
+    path = tmp_path / "scores.parquet"
+    rows = {"query_id": [5, 7, 5], "corpus_id": [[10], [12], [11]], "score": [[1.0], [2.0], [3.0]]}
+    pq.write_table(pa.table(rows), path)
+    with pytest.raises(InputError, match="row 3: query '5' is there a second time"):
+        imported(opened, path, "scores-parquet")
+    report = verify(path, opened)
+    assert report.findings["repeats"] == 1
+    assert report.examples[0]["line"] == 3
 
 
 def test_a_file_that_is_no_parquet_is_named(tmp_path: Path) -> None:

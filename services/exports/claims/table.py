@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pyarrow.types as pt
 
+from services.collections.sources.plain_types import is_id, plain_type, value_type
 from services.errors import InputError, first_line
 from services.exports.claims.claim import BadLine, Claims, Entry, Malformed, Read, numbers
 
@@ -41,19 +42,27 @@ def open_table(file: Path, read: Read) -> Claims:
         raise InputError(
             f"{file}: no parquet file, or a damaged one: {first_line(error)}", hint="make or fetch it again"
         ) from error
-    schema = source.schema_arrow
+    schema = pa.schema({one.name: plain_type(one.type) for one in source.schema_arrow})
     name, parse, columns = _recognised(file, schema)
-    text = _is_text(schema.field(columns[-1]).type) and not columns[-1].endswith(("_id", "_ids"))
-    kinds = {column: _plain(schema.field(column).type) for column in columns if column not in _VALUES}
+    last = schema.field(columns[-1]).type
+    text = pt.is_large_string(value_type(last)) and not columns[-1].endswith(("_id", "_ids"))
+    kinds = {column: value_type(schema.field(column).type) for column in columns if column not in _VALUES}
     integers = all(map(pt.is_integer, kinds.values()))
     ords = integers and file.name != _NAMES and (file.parent / _NAMES).is_file()
     for column, kind in kinds.items():
-        if pt.is_floating(kind) or pt.is_decimal(kind):
+        if not is_id(kind):
             parse = _refused(f"'{column}' is a column of {kind}, which is no type of ids")
             break
     entries = _entries(file, source, columns, parse, read)
-    pairs = name == "scores-parquet" and not pt.is_nested(schema.field(columns[-1]).type)
-    return Claims(name, entries, texts=text and name != "texts", ords=ords, pairs=pairs)
+    scores, lists = name == "scores-parquet", pt.is_nested(last)
+    return Claims(
+        name,
+        entries,
+        whole=scores and lists,
+        texts=text and name != "texts",
+        ords=ords,
+        pairs=scores and not lists,
+    )
 
 
 def _recognised(file: Path, schema: pa.Schema) -> tuple[str, Parse, list[str]]:
@@ -101,18 +110,6 @@ def _refused(why: str) -> Parse:
         raise ValueError(why)
 
     return parse
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    kind = _plain(kind)
-    return bool(pt.is_string(kind) or pt.is_large_string(kind))
-
-
-def _plain(kind: pa.DataType) -> pa.DataType:
-    """The type of single values, without lists and dictionaries."""
-    if pt.is_list(kind) or pt.is_large_list(kind):
-        kind = kind.value_type
-    return kind.value_type if pt.is_dictionary(kind) else kind
 
 
 def _tuples(query: str, positive: str, negatives: list[str]) -> Parse:
