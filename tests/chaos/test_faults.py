@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -109,7 +109,7 @@ def test_a_worker_that_is_stopped_past_its_lease_and_wakes_up(
 
     def stop() -> None:
         worker = chaos.process("worker")
-        with stopped([worker, *worker.children(recursive=True)]), another_worker(chaos):
+        with chaos.until(lambda: _stopped_with_a_chunk(chaos, worker)), another_worker(chaos):
             lost = chaos.until(
                 lambda: [row for row in chaos.ledger.work_rows(chaos.ledger.jobs()[0]) if row.losses]
             )
@@ -154,6 +154,16 @@ def test_overload_and_lost_connections(chaos: Chaos, undisturbed: dict[str, Any]
     finally:
         proxy.terminate()
         proxy.wait()
+
+
+def _stopped_with_a_chunk(chaos: Chaos, worker: psutil.Process) -> ExitStack | None:
+    """The worker stopped while it has a chunk, until the stack is left; None where it was between two."""
+    with ExitStack() as stack:
+        stack.enter_context(stopped([worker, *worker.children(recursive=True)]))
+        time.sleep(0.3)  # what it had sent has arrived
+        if any(row.state == "running" for row in chaos.ledger.work_rows(chaos.ledger.jobs()[0])):
+            return stack.pop_all()
+    return None
 
 
 @contextmanager

@@ -64,11 +64,12 @@ def test_the_same_spec_is_a_new_job_once_the_old_one_has_ended(ledger: Ledger, c
 def test_a_job_whose_id_is_taken_gets_another_one(
     ledger: Ledger, context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ids = iter(["a" * 4, "a" * 4, "b" * 4])
-    monkeypatch.setattr("services.jobs.records.secrets.token_hex", lambda size: next(ids))
+    mine = uuid.uuid4().hex
+    ids = iter([f"{mine}-a", f"{mine}-a", f"{mine}-b"])
+    monkeypatch.setattr("services.jobs.records.new_id", lambda kind: next(ids))
     specs = [ScriptedSpec(nonce=uuid.uuid4().hex) for _ in range(2)]
     jobs = [submit(ledger, context, [spec], runner="test").jobs[0] for spec in specs]
-    assert [job.id[-4:] for job in jobs] == ["aaaa", "bbbb"]
+    assert [job.id for job in jobs] == [f"{mine}-a", f"{mine}-b"]
 
 
 def test_of_submitters_that_race_all_get_one_job(ledger: Ledger, context: Context) -> None:

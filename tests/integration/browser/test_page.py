@@ -14,8 +14,8 @@ from services.jobs import steering
 from services.jobs.context import context_for, open_ledger
 from services.jobs.kinds.encode import EncodeSpec
 from services.jobs.records import new_job
-from tests.browser.conftest import PHONE, SCREENSHOTS, Site, picture
 from tests.conftest import Stack
+from tests.integration.browser.conftest import PHONE, SCREENSHOTS, Site, picture
 from tests.integration.conftest import MODEL, Sample
 
 QUESTION = "why is the sea salty"

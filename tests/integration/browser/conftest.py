@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from services.stack.endpoints import endpoints
 from tests.conftest import ROOT, Stack
-from tests.integration.conftest import MODEL, Sample, sample, shell  # noqa: F401 - fixtures
+from tests.integration.conftest import MODEL, Sample
 from tests.unit.tiny_ce import tiny_ce
 
 SCREENSHOTS = ROOT / ".cache" / "screenshots"
@@ -46,7 +46,7 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def site(stack: Stack, sample: Sample) -> Iterator[Site]:  # noqa: F811 - a fixture
+def site(stack: Stack, sample: Sample) -> Iterator[Site]:
     """A second index version, candidates of two systems, scores of a tiny cross-encoder, a key."""
     ce = f"ce-page-{os.getpid()}"
     name = sample.name
