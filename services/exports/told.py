@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +13,9 @@ from services.mining.exclusion import Judgements
 from services.mining.ranking import Ords
 from services.negatives.marks import Marks
 from services.negatives.verdicts import Verdict
+
+_KEPT = 8
+"""Answers: rows of a query mostly lie together, and a row may call very many passages positive."""
 
 
 class Told(NamedTuple):
@@ -47,10 +51,24 @@ class Known:
         positive = self._marks.verdicts == Verdict.POSITIVE
         judged = Judgements(collection, splits)
         self._judgements = judged.overlaid(self._marks.qords, self._marks.ords, positive)
+        self._last = lru_cache(_KEPT)(self._look_up)
 
-    def of(self, qord: int) -> Told:
-        """What is known for a query; nothing for one that is not there (-1)."""
+    def of(self, qord: int, own: tuple[int, ...] = ()) -> Told:
+        """What is known for a query; nothing for one that is not there (-1).
+
+        Args:
+            qord: The query.
+            own: What a row itself calls positive; a person's `keep` does not count against it.
+        """
+        return self._last(qord, own)
+
+    def _look_up(self, qord: int, own: tuple[int, ...]) -> Told:
         positives, above_zero = self._judgements.of(qord)
         lo, hi = np.searchsorted(self._marks.qords, [qord, qord + 1])
         marked, keep = self._marks.ords[lo:hi], self._marks.verdicts[lo:hi] == Verdict.KEEP
-        return Told(positives, np.union1d(above_zero, marked[~keep]).astype(np.int32), marked[keep])
+        called = np.array(own, np.int32)
+        return Told(
+            np.union1d(positives, called).astype(np.int32),
+            np.union1d(above_zero, np.concatenate([marked[~keep], called])).astype(np.int32),
+            np.setdiff1d(marked[keep], called),
+        )

@@ -15,7 +15,7 @@ from services.exports.claims.texts import TextIndex, named_by_ord
 from services.exports.recorded import changed_files
 from services.exports.repeats import SeenPairs
 from services.exports.report import Report, SystemLists
-from services.exports.told import Known, Told
+from services.exports.told import Known
 from services.mining.exclusion import Reason, judged_lists
 from services.mining.sketches import Sketches
 from services.negatives.marks import Marks
@@ -150,7 +150,10 @@ class _Check:
                 for entry, qord in zip(entries, qords, strict=True)
                 for pid in entry.other
             )
-        told = [self._told(entry, qord, known) for entry, qord in zip(entries, qords, strict=True)]
+        told = [
+            self._known.of(qord, tuple(_ords(entry.pos, known).tolist()))
+            for entry, qord in zip(entries, qords, strict=True)
+        ]
         results = judged_lists(
             (
                 (_ords(ids, known), one.positives, one.no_negatives)
@@ -163,16 +166,9 @@ class _Check:
             self._ids(entry, qord, known)
             for name, ids in entry.neg.items():
                 ords, found = next(results)
-                found[np.isin(ords, one.kept)] = Reason.KEPT
+                if len(one.kept):
+                    found[np.isin(ords, one.kept)] = Reason.KEPT
                 self._reasons(entry, name, ids, known, dict(zip(ords.tolist(), found.tolist(), strict=True)))
-
-    def _told(self, entry: Entry, qord: int, known: dict[str, int]) -> Told:
-        """What is known of the query, its own positives included: the file says so itself."""
-        told, own = self._known.of(qord), _ords(entry.pos, known)
-        positives, no_negatives = (
-            np.union1d(some, own).astype(np.int32) for some in (told.positives, told.no_negatives)
-        )
-        return Told(positives, no_negatives, np.setdiff1d(told.kept, own))
 
     def _ids(self, entry: Entry, qord: int, known: dict[str, int]) -> None:
         """What can be said without looking at texts: unknown ids, repeats, lengths."""
@@ -214,5 +210,4 @@ def _lists(entry: Entry) -> list[tuple[str, list[str]]]:
 
 
 def _ords(ids: list[str], known: dict[str, int]) -> Ords:
-    ords = np.unique(np.array([known[pid] for pid in ids], np.int32))
-    return ords[ords >= 0]
+    return np.array(sorted({known[pid] for pid in ids} - {-1}), np.int32)

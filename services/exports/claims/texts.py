@@ -106,7 +106,8 @@ class _Texts:
     def of(self, text: str) -> Places:
         """Positions of the text, ascending."""
         wanted = _digest(text)
-        lo, hi = np.searchsorted(self._digests, wanted), np.searchsorted(self._digests, wanted, side="right")
+        lo = int(self._digests.searchsorted(wanted))
+        hi = int(self._digests.searchsorted(wanted, side="right"))
         return self._places[lo:hi]
 
 
