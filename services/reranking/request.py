@@ -64,7 +64,7 @@ def check_place(request: RerankRequest) -> None:
 
     Raises:
         InputError: no such folder, no folder at all, or one that may not be written to.
-        Conflict: a file that is none of ours is there, or it is the given one.
+        Conflict: a file that is none of ours, or none any more, is there, or it is the given one.
     """
     out, folder = request.out, request.out.parent
     if out.is_dir():
@@ -77,11 +77,19 @@ def check_place(request: RerankRequest) -> None:
         )
     if out.exists() and out.samefile(request.file.path):
         raise Conflict(f"{out}: is the run that is to be reranked", hint="choose another -o")
-    if out.exists() and not request.force and read_manifest(out) is None:
-        raise Conflict(
-            f"{out}: exists, and was not made by `msmctl rerank`",
-            hint="choose another name, or overwrite it with --force",
-        )
+    if not out.exists() or request.force:
+        return
+    manifest, hint = read_manifest(out), "choose another name, or overwrite it with --force"
+    if manifest is None:
+        raise Conflict(f"{out}: exists, and was not made by `msmctl rerank`", hint=hint)
+    # Killed between manifest and file, the new one lies beside the old one.
+    if not any(is_whole(one, manifest) for one in (out, partial_of(out))):
+        raise Conflict(f"{out}: has changed since `msmctl rerank` made it", hint=hint)
+
+
+def partial_of(out: Path) -> Path:
+    """Where a run lies until it is whole."""
+    return out.with_name(f".{out.name}.partial")
 
 
 def fresh(request: RerankRequest, inputs: RerankInputs) -> RerankManifest | None:

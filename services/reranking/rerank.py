@@ -16,7 +16,7 @@ from services.reranking.given import GivenLists
 from services.reranking.manifest import RerankInputs, RerankManifest
 from services.reranking.order import lines, reranked
 from services.reranking.pairs import Known, Pairs, Texts, batches
-from services.reranking.request import RerankRequest
+from services.reranking.request import RerankRequest, partial_of
 from services.reranking.rerankers import Found, Progress
 from services.reranking.survey import Survey
 from services.store.fingerprint import file_sha256
@@ -59,7 +59,7 @@ def write(
         Conflict: another process writes it.
     """
     out = request.out
-    partial, progress = out.with_name(f".{out.name}.partial"), out.with_name(f".{out.name}.progress")
+    partial, progress = partial_of(out), out.with_name(f".{out.name}.progress")
     unscored: list[str] = []
     with said_clearly(out), BlockFile(out.name, partial, progress, inputs.hash).open() as file:
         cut = batches(lists, request.depth)

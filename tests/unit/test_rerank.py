@@ -306,6 +306,12 @@ def test_what_cannot_be_a_place_or_a_reranker_is_refused(msmctl: Msmctl) -> None
     Path("mine.txt").write_text("precious")
     assert "was not made by" in said("-o", "mine.txt", "--ce", "tiny-ce")
     assert Path("mine.txt").read_text() == "precious"
+    assert (
+        msmctl("rerank", "--run", "given.trec", "-o", "made.trec", "--ce", "tiny-ce", "-c", "small").code == 0
+    )
+    Path("made.trec").write_text("mine now")
+    assert "has changed since" in said("-o", "made.trec", "--ce", "tiny-ce")
+    assert Path("made.trec").read_text() == "mine now"
     assert "has no encoder" in said("-o", "out.trec", "--system", "bm25")
     assert (
         "no such file"
