@@ -21,7 +21,7 @@ from tests.conftest import ROOT, Stack
 from tests.integration.conftest import Sample, Shell
 from tests.integration.kibana_kit import BOARDS, Installation
 from tests.integration.test_json import validate
-from tests.unit.test_kibana import Kibana
+from tests.unit.kibana_server import Kibana
 
 PAGE = (ROOT / "docs" / "kibana.md").read_text("utf-8")
 
