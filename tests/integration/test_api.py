@@ -27,10 +27,9 @@ from services.settings import Settings
 from services.stack.endpoints import endpoints, models_url
 from services.stack.status import status
 from tests.conftest import MSMCTL, ROOT, Stack
+from tests.docs_kit import commands, validate
 from tests.integration.api_kit import Api, problem
 from tests.integration.conftest import MODEL, Sample
-from tests.integration.test_docs import commands
-from tests.integration.test_json import validate
 
 QUERY = "why is the sea salty"
 

@@ -11,15 +11,13 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.conftest import ROOT
+from tests.docs_kit import DOCS, commands
 from tests.integration.conftest import Sample
 
-DOCS = ROOT / "docs"
 OWN_TEST = {  # pages whose commands bring their own files
     "collections.md": "tests/unit/test_collection_docs.py",
     "systems.md": "tests/unit/test_systems_docs.py",
@@ -32,14 +30,6 @@ PAGES = sorted(path.name for path in DOCS.glob("*.md") if path.name not in OWN_T
 MADE = {"ce-small", "minilm-small"}
 """Models that pages train: a stack that outlives the run has those of earlier runs."""
 _JOB = re.compile(r"\b(encode|index|mine)-\d{8}-\d{6}-[0-9a-f]+\b")
-
-
-def commands(page: Path) -> Iterator[str]:
-    """The `$ ` lines of the page's console blocks, lines ended by a backslash joined."""
-    for block in re.findall(r"^```console\n(.*?)^```", page.read_text("utf-8"), re.MULTILINE | re.DOTALL):
-        for line in block.replace("\\\n", " ").splitlines():
-            if line.startswith("$ "):
-                yield line.removeprefix("$ ")
 
 
 def prepared(command: str, sample: Sample) -> tuple[list[str], int] | None:

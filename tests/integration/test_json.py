@@ -12,9 +12,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from tests.conftest import ROOT, Cli
+from tests.docs_kit import SCHEMAS, validate
 from tests.integration.conftest import MODEL, Sample
-
-SCHEMAS = ROOT / "docs" / "schemas"
 
 # schema -> the commands that print it; {c} is the sample collection
 COMMANDS = {
@@ -93,14 +92,6 @@ COMMANDS = {
     "logs": ["logs worker -n 1"],
     "config": ["config show", "config show --origin"],
 }  # fmt: skip
-
-
-def validate(name: str, value: Any) -> None:
-    schema = json.loads((SCHEMAS / f"{name}.json").read_text("utf-8"))
-    problems = [
-        f"{error.json_path}: {error.message}" for error in Draft202012Validator(schema).iter_errors(value)
-    ]
-    assert not problems, f"{name}: {problems[:5]}"
 
 
 @pytest.mark.parametrize("name", COMMANDS)

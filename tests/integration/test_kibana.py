@@ -18,9 +18,9 @@ from services.kibana.declarations import Chart, Declarations, load
 from services.kibana.fields import field_types
 from services.kibana.requests import board_lines, chart_body, search_body
 from tests.conftest import ROOT, Stack
+from tests.docs_kit import validate
 from tests.integration.conftest import Sample, Shell
 from tests.integration.kibana_kit import BOARDS, Installation
-from tests.integration.test_json import validate
 from tests.unit.kibana_server import Kibana
 
 PAGE = (ROOT / "docs" / "kibana.md").read_text("utf-8")

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from tests.conftest import MSMCTL, Stack
+from tests.docs_kit import validate
 from tests.integration.conftest import MODEL, Sample, Shell
-from tests.integration.test_json import validate
 from tests.unit.tiny_ce import tiny_ce
 
 

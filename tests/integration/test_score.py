@@ -16,9 +16,8 @@ from services.collections.collection import Collection
 from services.scoring.scores import open_scores
 from services.store import Store
 from tests.conftest import ROOT, Stack
+from tests.docs_kit import commands, validate
 from tests.integration.conftest import MODEL, Sample
-from tests.integration.test_docs import commands
-from tests.integration.test_json import validate
 from tests.unit.tiny_ce import tiny_ce
 
 TAS_B = "msmarco-distilbert-base-tas-b"

@@ -14,8 +14,8 @@ import pytest
 
 from services.stack.status import status
 from tests.conftest import Stack
+from tests.docs_kit import validate
 from tests.integration.conftest import MODEL, Sample
-from tests.integration.test_json import validate
 from tests.unit.tiny_model import tiny_model
 
 SMALL = (

@@ -12,8 +12,8 @@ from services.search import choice
 from services.search.choice import Choice
 from services.store import Store
 from tests.conftest import Stack
+from tests.docs_kit import validate
 from tests.integration.conftest import MODEL, Sample
-from tests.integration.test_json import validate
 
 CHOSEN = Choice(
     mode="hybrid", fusion="weighted-rrf", params={"k": 20, "dense": 0.25}, split="train", measure="nDCG@10",

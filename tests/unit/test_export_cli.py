@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 
 from services.exports.registry import FORMATS
 from tests.conftest import ROOT
-from tests.integration.test_docs import commands
+from tests.docs_kit import commands
 
 SCHEMA = Draft202012Validator(json.loads((ROOT / "docs" / "schemas" / "export.json").read_text("utf-8")))
 

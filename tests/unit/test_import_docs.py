@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.conftest import ROOT
-from tests.integration.test_docs import commands
+from tests.docs_kit import commands
 from tests.unit.collection_kit import run_main
 
 SAMPLES = ROOT / "tests" / "samples"
