@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,38 +11,15 @@ import numpy as np
 import pytest
 
 from services.deadline import Deadline
-from services.elastic.mapping import ServedSystem
 from services.errors import InputError, NotFound, Overloaded, Unavailable
 from services.inference.models import Floats
 from services.search.ask import Ask, Rerank
 from services.search.legs import Dense
 from services.search.pace import Pace, Reserve
 from services.search.request import SearchRequest
-from tests.integration.search_kit import QUERY, Asked
+from tests.integration.search_kit import FOREVER, QUERY, RERANK, Asked, Double, ords, score
 
-FOREVER = 600
 SERVED = ("tiny", "dotted")
-
-
-class Double:
-    """Models that do what a test wants them to; vectors are of the right form unless it says otherwise."""
-
-    def __init__(self, error: Exception | None = None, *, asleep: bool = False, dims: int = 0) -> None:
-        self.error, self.asleep, self.dims = error, asleep, dims
-
-    async def embed(self, system: ServedSystem, texts: Sequence[str], deadline: Deadline) -> Floats:
-        await self._fail()
-        return np.ones((len(texts), self.dims or system.dims), np.float32)
-
-    async def rerank(self, model: str, query: str, texts: Sequence[str], deadline: Deadline) -> Floats:
-        await self._fail()
-        return np.array([score(text) for text in texts], np.float32)
-
-    async def _fail(self) -> None:
-        if self.asleep:
-            await asyncio.sleep(FOREVER)
-        if self.error:
-            raise self.error
 
 
 class Halfway(Double):
@@ -55,20 +31,11 @@ class Halfway(Double):
         return scores
 
 
-def score(text: str) -> float:
-    """What these cross-encoders think of a passage: the number in it, modulo seven, counts."""
-    return float(int(text.rsplit(" ", 1)[1]) % 7) - 3.0
-
-
 def question(ask: Asked, **request: Any) -> Ask:
     """A request as the engine is asked."""
     version = ask.bench.served(ask.name)
     parsed = SearchRequest.parse({"query": QUERY} | request)
     return ask.runner.run(ask.engine.resolved(parsed, version, Deadline.after(parsed.budget_ms)))
-
-
-def ords(answer: dict[str, Any]) -> list[int]:
-    return [hit["ord"] for hit in answer["hits"]]
 
 
 # -- encoders and legs -------------------------------------------------------------------------------
@@ -151,8 +118,6 @@ def test_elasticsearch_away_is_an_error(ask: Asked) -> None:
 
 
 # -- reranking ---------------------------------------------------------------------------------------
-
-RERANK = {"model": "double", "window": 20}
 
 
 def test_the_head_is_ordered_by_logits_and_the_rest_follows_in_fused_order(ask: Asked) -> None:

@@ -13,8 +13,7 @@ from services.elastic.mapping import ServedSystem
 from services.elastic.provenance import Provenance, text_fingerprint
 from services.errors import NotFound, Unavailable, UsageError
 from tests.integration.index_kit import QUERIES, passages
-from tests.integration.search_kit import QUERY, Asked
-from tests.integration.test_search_degraded import RERANK, Double, ords
+from tests.integration.search_kit import QUERY, RERANK, Asked, Double, ords
 
 
 def only(ask: Asked, *legs: dict[str, Any], **more: Any) -> dict[int, float]:
