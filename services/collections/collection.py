@@ -299,10 +299,10 @@ class Collection:
     def _read_range(
         self, kind: str, parts: list[Part], schema: pa.Schema, lo: int, hi: int, columns: list[str] | None
     ) -> pa.Table:
+        wanted = pa.schema([schema.field(name) for name in columns or schema.names])
         tables = [self._rows(kind, part, lo, hi, columns) for part in parts if part.lo < hi and part.hi > lo]
-        if not tables:
-            return pa.schema([one for one in schema if columns is None or one.name in columns]).empty_table()
-        return pa.concat_tables(tables)
+        # Parts of different updates may have their metadata in different orders.
+        return pa.concat_tables([wanted.empty_table(), *(table.select(wanted.names) for table in tables)])
 
     def _rows(self, kind: str, part: Part, lo: int, hi: int, columns: list[str] | None) -> pa.Table:
         """The rows of one part that lie in `[lo, hi)`; only their row groups are read."""

@@ -130,6 +130,26 @@ def test_changed_metadata_or_title_is_a_change(tmp_path: Path) -> None:
     assert kit.open().read_passages(0, 5)["meta.year"].to_pylist() == [1, 2, None, 9, 2]
 
 
+def test_metadata_is_read_by_name_across_updates_whatever_its_order(tmp_path: Path) -> None:
+    kit = Kit(tmp_path)
+    row = '{"pid":"p%d","text":"t%d","year":%d,"topic":"%s"}\n'
+    fields = ("year:integer", "topic:keyword")
+    kit.make(row % (1, 1, 1973, "oil"), passages_name="p.jsonl", fields=fields)
+    kit.update(row % (2, 2, 1979, "gas"), passages_name="u.jsonl")
+    rows = kit.open().read_passages(0, 2)
+    assert rows.column_names == [
+        "ord",
+        "pid",
+        "title",
+        "text",
+        *(f"meta.{name}" for name in kit.open().state.fields),
+    ]
+    assert rows["meta.year"].to_pylist() == [1973, 1979]
+    assert rows["meta.topic"].to_pylist() == ["oil", "gas"]
+    taken = kit.open().take_passages(np.array([1, 0], np.int32), ["meta.topic", "pid"])
+    assert taken.to_pydict() == {"meta.topic": ["gas", "oil"], "pid": ["p2", "p1"]}
+
+
 def test_an_integer_collection_that_gets_a_word_as_id_is_none_any_more(tmp_path: Path) -> None:
     kit = Kit(tmp_path)
     kit.make("1\tone\n")

@@ -224,8 +224,10 @@ def test_the_same_inputs_are_skipped_and_give_the_same_bytes(msmctl: Msmctl) -> 
     again = rerank(msmctl, "--collection", "small", "--force")
     assert (again["fresh"], again["sha256"]) == (False, first["sha256"])
     assert not rerank(msmctl, "--collection", "small", "--depth", "1")["fresh"]
-    Path("out.trec").write_text("touched")
+    Path("out.trec").unlink()
     assert not rerank(msmctl, "--collection", "small", "--depth", "1")["fresh"]
+    Path("out.trec").write_text("touched")
+    assert not rerank(msmctl, "--collection", "small", "--depth", "1", "--force")["fresh"]
 
 
 @pytest.mark.parametrize("ending", ["gz", "zst"])
