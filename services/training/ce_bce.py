@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy.typing as npt
 
 from services.negatives.block import CandidateBlock, Index
 from services.training.loading import WEIGHTS, config
-from services.training.methods import Drawn, Rows, Texts
+from services.training.methods import Drawn, Examples, Lengths, Rows, Seed, Texts
 
 if TYPE_CHECKING:
     from services.training.base import Base
@@ -37,16 +36,10 @@ class CeBce:
         }
 
     def batches(
-        self,
-        examples: Rows,
-        apart: Rows,
-        rows: Index,
-        size: int,
-        lengths: Callable[[Rows], Index],
-        seed: Sequence[int],
+        self, examples: Examples, rows: Index, size: int, lengths: Lengths, seed: Seed
     ) -> list[Index]:
         """Examples of about equal length together, the batches shuffled: little is spent on padding."""
-        tokens = lengths({name: column[rows] for name, column in examples.items()})
+        tokens = lengths({name: column[rows] for name, column in examples.rows.items()})
         ordered = rows[np.argsort(tokens, kind="stable")]
         cut = [ordered[at : at + size] for at in range(0, len(ordered), size)]
         return [cut[n] for n in np.random.default_rng(seed).permutation(len(cut))]

@@ -8,6 +8,7 @@ from pathlib import Path
 from services.jobs.kind import Receipt, Unfinished
 from services.training import checkpoints
 from services.training.curve import Curve
+from services.training.methods import Examples
 from services.training.run import Run
 from services.training.task import Saved, Step
 from services.training.trained import CURVE
@@ -63,8 +64,7 @@ def _trained(run: Run, lo: int, begin: int, end: int, previous: Receipt | None, 
     before = Curve.read(checkpoint / CURVE) if checkpoint else Curve()
     task = run.task(
         scratch,
-        run.rows(fixed.examples),
-        run.rows(fixed.apart),
+        Examples(run.rows(fixed.examples), run.rows(fixed.apart)),
         begin,
         end,
         work="train",

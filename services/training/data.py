@@ -20,7 +20,7 @@ from services.store import Part, Store
 from services.training.apart import kept_apart
 from services.training.base import Base
 from services.training.draw import draw
-from services.training.methods import Method, Rows, Texts
+from services.training.methods import Examples, Method, Rows, Texts
 from services.training.order import Order
 from services.training.recipe import Recipe
 
@@ -32,10 +32,9 @@ _NONE: Rows = {name: np.empty(0, np.int32) for name in ("qord", "ord")}
 
 @dataclass(frozen=True)
 class Made:
-    """Examples, what keeps them apart, the lists that are reranked at the end, and counts."""
+    """Examples, the lists that are reranked at the end, and counts of what they were made from."""
 
-    examples: Rows
-    apart: Rows
+    examples: Examples
     held_out: Rows
     counts: dict[str, int]
 
@@ -83,7 +82,8 @@ def make(
         "held_out_queries": len(np.unique(lists["qord"])),
     }
     _check(counts, examples, opened, recipe)
-    return Made(examples, _NONE if method.adds_up else kept_apart(candidates, examples), lists, counts)
+    apart = _NONE if method.adds_up else kept_apart(candidates, examples)
+    return Made(Examples(examples, apart), lists, counts)
 
 
 def _check(counts: dict[str, int], examples: Rows, opened: Opened, recipe: Recipe) -> None:
@@ -161,14 +161,14 @@ def texts_of(collection: Collection, base: Base) -> Texts:
 
 
 def steps_of(
-    examples: Rows, apart: Rows, method: Method, recipe: Recipe, base: Base, texts: Texts, lo: int, hi: int
+    examples: Examples, method: Method, recipe: Recipe, base: Base, texts: Texts, lo: int, hi: int
 ) -> list[Index]:
     """Positions of the examples of each step `lo <= step < hi`."""
-    order = Order(len(examples["qord"]), recipe.batch, recipe.seed)
+    order = Order(len(examples.rows["qord"]), recipe.batch, recipe.seed)
     lengths = _Lengths(base, texts)
     found: list[Index] = []
     for pool in order.pools(lo, hi):
-        batches = method.batches(examples, apart, pool.rows, recipe.batch, lengths, pool.seed)
+        batches = method.batches(examples, pool.rows, recipe.batch, lengths, pool.seed)
         found += batches[max(lo - pool.lo, 0) : hi - pool.lo]
     return found
 

@@ -27,8 +27,25 @@ METHODS = {
 Makes = Literal["cross-encoder", "bi-encoder"]
 Rows = dict[str, npt.NDArray[np.int32]]
 """Examples as columns of equal length, int32; the column `qord` is always there."""
+Lengths = Callable[[Rows], Index]
+"""Tokens of each of some examples."""
+Seed = Sequence[int]
 Drawn = tuple[Index, npt.NDArray[np.int64]]
 """Positions of positives, and per positive those of its negatives' pairs, -1 where there are no more."""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """All examples of a run.
+
+    Attributes:
+        rows: One each.
+        apart: Columns `qord` and `ord`, by `qord`: queries and passages that may not stand in one batch;
+            empty where the method adds up.
+    """
+
+    rows: Rows
+    apart: Rows
 
 
 @dataclass(frozen=True)
@@ -50,22 +67,15 @@ class Method(Protocol):
         """The examples of a block of queries."""
 
     def batches(
-        self,
-        examples: Rows,
-        apart: Rows,
-        rows: Index,
-        size: int,
-        lengths: Callable[[Rows], Index],
-        seed: Sequence[int],
+        self, examples: Examples, rows: Index, size: int, lengths: Lengths, seed: Seed
     ) -> list[Index]:
         """Cut some rows into `ceil(len(rows) / size)` batches.
 
         Args:
             examples: All of them.
-            apart: Columns `qord` and `ord`, by `qord`: what may not stand in one batch; empty if it adds up.
             rows: Those to cut, shuffled.
             size: Examples per batch.
-            lengths: Tokens of each of some examples.
+            lengths: Asked where it helps.
             seed: Of whatever is drawn.
         """
 

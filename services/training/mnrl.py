@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy.typing as npt
 
 from services.negatives.block import CandidateBlock, Index
 from services.training.loading import WEIGHTS, config
-from services.training.methods import Drawn, Rows, Texts
+from services.training.methods import Drawn, Examples, Lengths, Rows, Seed, Texts
 
 if TYPE_CHECKING:
     from services.training.base import Base
@@ -41,24 +40,19 @@ class Mnrl:
         return {name: column.astype(np.int32) for name, column in rows.items()}
 
     def batches(
-        self,
-        examples: Rows,
-        apart: Rows,
-        rows: Index,
-        size: int,
-        lengths: Callable[[Rows], Index],
-        seed: Sequence[int],
+        self, examples: Examples, rows: Index, size: int, lengths: Lengths, seed: Seed
     ) -> list[Index]:
         """No query twice in a batch, and no passage that is no negative of another query in it.
 
         Every other passage of a batch is a negative, so such a passage would teach the wrong thing. What
         fits into no batch of the pool is left out of this epoch.
         """
-        passages = np.stack([column for name, column in examples.items() if name != "qord"], axis=1)
+        columns, apart = examples.rows, examples.apart
+        passages = np.stack([column for name, column in columns.items() if name != "qord"], axis=1)
         batches = [_Batch(size) for _ in range(-(-len(rows) // size))]
         full = 0
         for row in rows.tolist():
-            qord = int(examples["qord"][row])
+            qord = int(columns["qord"][row])
             lo, hi = np.searchsorted(apart["qord"], [qord, qord + 1])
             taker = (qord, set(passages[row].tolist()), set(apart["ord"][lo:hi].tolist()))
             next((batch for batch in batches[full:] if batch.takes(row, *taker)), None)

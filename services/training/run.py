@@ -21,7 +21,7 @@ from services.store import Part
 from services.training import costs, data, plan, process
 from services.training.base import Base, open_base
 from services.training.curve import sparkline
-from services.training.methods import Method, Rows, Texts, method_named
+from services.training.methods import Examples, Method, Rows, Texts, method_named
 from services.training.plan import TrainingPlan
 from services.training.precision import fitting
 from services.training.recipe import Recipe
@@ -29,6 +29,8 @@ from services.training.sources import fingerprints, open_candidates
 from services.training.task import Cut, Event, Step, Task
 
 CHUNK_SECONDS = 120.0
+_CURVES = 200
+"""A curve is drawn for every step of so many, of twice as many for every other one, and so on."""
 _WARM, _MEASURED = 2, 6
 """Steps that are run to measure one: the first ones, which are slower, do not count."""
 
@@ -127,8 +129,8 @@ class Run:
                 seconds_per_step=seconds,
                 precision=precision,
                 threads=threads,
-                examples=data.write_rows(store, self.key, made.examples),
-                apart=data.write_rows(store, self.key, made.apart),
+                examples=data.write_rows(store, self.key, made.examples.rows),
+                apart=data.write_rows(store, self.key, made.examples.apart),
                 held_out=data.write_rows(store, self.key, made.held_out),
                 counts=made.counts,
                 snapshots=tuple(sorted({max(1, round(share * steps)) for share in self.recipe.snapshots})),
@@ -152,7 +154,7 @@ class Run:
         count, began = _WARM + _MEASURED, time.monotonic()
         with tempfile.TemporaryDirectory(prefix="msmctl-train-") as scratch:
             how = {"work": "measure", "total": count, "precision": precision, "threads": threads}
-            task = self.task(Path(scratch), made.examples, made.apart, 0, count, **how)
+            task = self.task(Path(scratch), made.examples, 0, count, **how)
             steps = [event for event in self.events(task, 0) if isinstance(event, Step)]
         last = steps[-1]
         each = (last.seconds - steps[_WARM - 1].seconds) / (len(steps) - _WARM)
@@ -160,20 +162,21 @@ class Run:
 
     # -- the training process -----------------------------------------------------------------------
 
-    def task(self, scratch: Path, examples: Rows, apart: Rows, lo: int, hi: int, **how: Any) -> Task:
+    def task(self, scratch: Path, examples: Examples, lo: int, hi: int, **how: Any) -> Task:
         """What a training process shall do in the steps `lo <= step < hi`; their texts are written for it.
 
         Args:
             scratch: Folder for what it reads and writes.
             examples: All of the run's.
-            apart: As `Method.batches` takes it.
             lo: The first step.
             hi: The one after the last.
             how: The other fields of a `Task`: work, total, precision, threads, …
         """
-        batches = data.steps_of(examples, apart, self.method, self.recipe, self.base, self.texts, lo, hi)
+        batches = data.steps_of(examples, self.method, self.recipe, self.base, self.texts, lo, hi)
         rows = np.concatenate(batches)
-        columns = self.method.columns({name: column[rows] for name, column in examples.items()}, self.texts)
+        columns = self.method.columns(
+            {name: column[rows] for name, column in examples.rows.items()}, self.texts
+        )
         data.write_columns(columns, scratch / "data.parquet")
         return Task(
             recipe=self.recipe,
@@ -195,7 +198,7 @@ class Run:
             lo: The first step of the chunk.
             losses: Of all steps before the task's.
         """
-        done, so_far = task.lo, list(losses)
+        done, so_far, curve = task.lo, list(losses), ""
         found: list[Event] = []
 
         def alive() -> None:
@@ -214,7 +217,9 @@ class Run:
                         hint="a lower rate (--set learning_rate=…), or --set precision=fp32",
                     )
                 so_far.append(event.loss)
+                if len(so_far) % (len(so_far) // _CURVES + 1) == 0:
+                    curve = sparkline(so_far)
                 if task.work == "train":
-                    loss = f"loss {event.loss:.4f} {sparkline(so_far)}"
-                    self.context.status(f"step {event.step:,} of {task.total:,}, {loss}")
+                    said = f"step {event.step:,} of {task.total:,}, loss {event.loss:.4f}"
+                    self.context.status(f"{said} {curve}".rstrip())
         return found

@@ -14,7 +14,7 @@ from services.negatives.opening import Asked, open_negatives
 from services.training import data
 from services.training.ce_bce import CeBce
 from services.training.evaluate import reranked
-from services.training.methods import Method, Rows
+from services.training.methods import Examples, Method, Rows
 from services.training.mnrl import Mnrl
 from services.training.order import POOL, Order
 from services.training.recipe import Recipe, load_recipe
@@ -53,7 +53,7 @@ def told(collection: Collection, rows: Rows) -> list[tuple[str, str, int]]:
 
 
 def test_positives_are_one_and_drawn_candidates_zero(collection: Collection) -> None:
-    examples = told(collection, made(collection, CeBce(), "negatives=9").examples)
+    examples = told(collection, made(collection, CeBce(), "negatives=9").examples.rows)
     assert set(examples) == {
         ("q0", "p0", 1), ("q0", "p1", 0), ("q0", "p3", 0), ("q0", "p4", 0), ("q0", "p8", 0),
         ("q1", "p0", 1), ("q1", "p1", 1), ("q1", "p5", 0), ("q1", "p6", 0), ("q1", "p7", 0),
@@ -63,14 +63,14 @@ def test_positives_are_one_and_drawn_candidates_zero(collection: Collection) -> 
 
 
 def test_a_positive_gets_as_many_negatives_as_the_recipe_says(collection: Collection) -> None:
-    examples = told(collection, made(collection, CeBce(), "negatives=1").examples)
+    examples = told(collection, made(collection, CeBce(), "negatives=1").examples.rows)
     assert Counter(qid for qid, _, label in examples if not label)["q0"] == 1
     assert {qid for qid, _, label in examples if label} == {"q0", "q1", "q2"}
 
 
 def test_equal_seeds_draw_equally_and_others_otherwise(collection: Collection) -> None:
     drawn = [
-        told(collection, made(collection, CeBce(), "negatives=1", f"seed={seed}").examples)
+        told(collection, made(collection, CeBce(), "negatives=1", f"seed={seed}").examples.rows)
         for seed in (1, 1, *range(2, 12))
     ]
     assert drawn[0] == drawn[1]
@@ -79,7 +79,7 @@ def test_equal_seeds_draw_equally_and_others_otherwise(collection: Collection) -
 
 def test_filters_decide_what_can_be_drawn(collection: Collection) -> None:
     examples = told(
-        collection, made(collection, CeBce(), "negatives=9", filters=("rank-range=2:3",)).examples
+        collection, made(collection, CeBce(), "negatives=9", filters=("rank-range=2:3",)).examples.rows
     )
     assert {(qid, pid) for qid, pid, label in examples if not label} == {
         ("q0", "p1"), ("q0", "p3"), ("q0", "p8"), ("q1", "p6"), ("q1", "p7"), ("q2", "p7"),
@@ -94,8 +94,8 @@ def test_where_no_negative_is_left_it_is_said(collection: Collection) -> None:
 
 def test_triples_have_all_their_negatives_or_are_left_out_and_counted(collection: Collection) -> None:
     found = made(collection, Mnrl(), "negatives=2")
-    assert set(found.examples) == {"qord", "positive", "negative_1", "negative_2"}
-    assert sorted(collection.qids[q] for q in found.examples["qord"]) == ["q0", "q1", "q1"]
+    assert set(found.examples.rows) == {"qord", "positive", "negative_1", "negative_2"}
+    assert sorted(collection.qids[q] for q in found.examples.rows["qord"]) == ["q0", "q1", "q1"]
     assert found.counts["queries_left_out"] == 1
 
 
@@ -111,7 +111,7 @@ def test_held_out_queries_are_in_no_example(tmp_path: Path) -> None:
     found = made(wide, CeBce(), "evaluation.queries=3", "evaluation.depth=5", "data.queries=20")
     held = set(found.held_out["qord"].tolist())
     assert len(held) == found.counts["held_out_queries"] == 3
-    assert not held & set(found.examples["qord"].tolist())
+    assert not held & set(found.examples.rows["qord"].tolist())
     assert found.counts["queries"] == 20
     assert Counter(found.held_out["label"].tolist()) == {1: 3, 0: 15}
 
@@ -142,7 +142,8 @@ def steps(
 ) -> list[list[int]]:
     monkeypatch.setattr(data, "_Lengths", lambda base, texts: Lengths())
     recipe = Recipe(name="r", method="ce-bce", base="b", steps=1, batch=4, seed=5)
-    found = data.steps_of(examples, NONE, method, recipe, None, None, lo, hi)  # type: ignore[arg-type]
+    whole = Examples(examples, NONE)
+    found = data.steps_of(whole, method, recipe, None, None, lo, hi)  # type: ignore[arg-type]
     return [batch.tolist() for batch in found]
 
 
@@ -182,7 +183,7 @@ def test_no_batch_has_a_passage_that_is_no_negative_of_another_of_its_queries() 
         "ord": np.concatenate([np.array(ords, np.int32) for ords in known.values()]),
     }
     order = draw.permutation(count)
-    batches = Mnrl().batches(examples, apart, order, size, None, (1,))  # type: ignore[arg-type]
+    batches = Mnrl().batches(Examples(examples, apart), order, size, None, (1,))  # type: ignore[arg-type]
     assert len(batches) == count // size
     assert max(Counter(np.concatenate(batches).tolist()).values()) == 1
     for batch in batches:
@@ -214,9 +215,9 @@ def test_judged_passages_and_copies_of_positives_are_kept_apart_and_other_passag
     save_run(small, "bm25", {"q0": ["n0", "n1", "n5"], "q1": ["copy", "half", "p0"]})
     found = made(small, Mnrl(), "negatives=3")
     pids = small.pids.to_pylist()
-    pairs = {(small.qids[q], pids[o]) for q, o in zip(*found.apart.values(), strict=True)}
+    pairs = {(small.qids[q], pids[o]) for q, o in zip(*found.examples.apart.values(), strict=True)}
     assert pairs == {("q0", "p0"), ("q0", "copy"), ("q0", "half"), ("q1", "p1")}
-    assert found.apart["qord"].tolist() == sorted(found.apart["qord"].tolist())
+    assert found.examples.apart["qord"].tolist() == sorted(found.examples.apart["qord"].tolist())
 
 
 # -- the measure at the end ------------------------------------------------------------------------
