@@ -18,7 +18,7 @@ _KEPT = 8
 """Answers: rows of a query mostly lie together, and a row may call very many passages positive."""
 
 
-class Told(NamedTuple):
+class QueryLabels(NamedTuple):
     """Passages of one query, ascending.
 
     Attributes:
@@ -32,7 +32,7 @@ class Told(NamedTuple):
     kept: Ords
 
 
-class Known:
+class Labels:
     """By query.
 
     Args:
@@ -53,7 +53,7 @@ class Known:
         self._judgements = judged.overlaid(self._marks.qords, self._marks.ords, positive)
         self._last = lru_cache(_KEPT)(self._look_up)
 
-    def of(self, qord: int, own: tuple[int, ...] = ()) -> Told:
+    def of(self, qord: int, own: tuple[int, ...] = ()) -> QueryLabels:
         """What is known for a query; nothing for one that is not there (-1).
 
         Args:
@@ -62,12 +62,12 @@ class Known:
         """
         return self._last(qord, own)
 
-    def _look_up(self, qord: int, own: tuple[int, ...]) -> Told:
+    def _look_up(self, qord: int, own: tuple[int, ...]) -> QueryLabels:
         positives, above_zero = self._judgements.of(qord)
         lo, hi = np.searchsorted(self._marks.qords, [qord, qord + 1])
         marked, keep = self._marks.ords[lo:hi], self._marks.verdicts[lo:hi] == Verdict.KEEP
         called = np.array(own, np.int32)
-        return Told(
+        return QueryLabels(
             np.union1d(positives, called).astype(np.int32),
             np.union1d(above_zero, np.concatenate([marked[~keep], called])).astype(np.int32),
             np.setdiff1d(marked[keep], called),

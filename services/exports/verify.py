@@ -12,10 +12,10 @@ from services.errors import InputError
 from services.exports.claims.claim import Claims, Entry, Malformed
 from services.exports.claims.detect import open_claims
 from services.exports.claims.texts import TextIndex, named_by_ord
+from services.exports.labels import Labels
 from services.exports.recorded import changed_files
 from services.exports.repeats import SeenPairs
 from services.exports.report import Report, SystemLists
-from services.exports.told import Known
 from services.mining.exclusion import Reason, judged_lists
 from services.mining.sketches import Sketches
 from services.negatives.marks import Marks
@@ -55,7 +55,7 @@ def verify(
         NotFound: no such split.
     """
     report = Report(str(file), collection.name, required)
-    check = _Check(report, collection, Known(collection, splits, marks))
+    check = _Check(report, collection, Labels(collection, splits, marks))
     done = 0
     files = files_of(file)
     changed = dict(changed_files(file))
@@ -98,12 +98,12 @@ def _after(done: int, read: Callable[[int], None]) -> Callable[[int], None]:
 class _Check:
     """Checks entries against a collection, many at a time."""
 
-    def __init__(self, report: Report, collection: Collection, known: Known) -> None:
+    def __init__(self, report: Report, collection: Collection, labels: Labels) -> None:
         self._report = report
         self._collection = collection
-        self._known = known
+        self._labels = labels
         self._sketches = Sketches(collection)
-        self._texts = TextIndex(collection, known)
+        self._texts = TextIndex(collection, labels)
         self._seen = np.zeros(collection.state.query_count, np.int64)  # its line
         self._whole = True
 
@@ -151,7 +151,7 @@ class _Check:
                 for pid in entry.other
             )
         told = [
-            self._known.of(qord, tuple(_ords(entry.pos, known).tolist()))
+            self._labels.of(qord, tuple(_ords(entry.pos, known).tolist()))
             for entry, qord in zip(entries, qords, strict=True)
         ]
         results = judged_lists(

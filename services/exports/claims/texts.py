@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from services.collections.collection import Collection, Ords
 from services.exports.claims.claim import Entry
-from services.exports.told import Known
+from services.exports.labels import Labels
 
 _RANGE = 1 << 16
 _SHOWN = 60
@@ -28,19 +28,19 @@ class TextIndex:
     there.
     """
 
-    def __init__(self, collection: Collection, known: Known) -> None:
+    def __init__(self, collection: Collection, labels: Labels) -> None:
         self._collection = collection
-        self._known = known
+        self._labels = labels
 
     def with_ids(self, entry: Entry) -> Entry:
         """The entry, every text replaced by its id; a text that is not there stays, shortened."""
         pos, *neg = (
             [self._passages.of(text) for text in texts] for texts in (entry.pos, *entry.neg.values())
         )
-        qid, told = entry.qid, self._known.of(-1)
+        qid, told = entry.qid, self._labels.of(-1)
         if qid is not None:
             qord = self._query(qid, pos, [place for found in neg for place in found])
-            qid, told = self._collection.qids[qord] if qord >= 0 else _shown(qid), self._known.of(qord)
+            qid, told = self._collection.qids[qord] if qord >= 0 else _shown(qid), self._labels.of(qord)
         return replace(
             entry,
             qid=qid,
@@ -54,7 +54,7 @@ class TextIndex:
 
     def _query(self, text: str, pos: list[Places], neg: list[Places]) -> int:
         def fits(qord: int) -> tuple[bool, bool]:
-            positives = self._known.of(qord).positives
+            positives = self._labels.of(qord).positives
             holds = all(np.isin(places, positives).any() for places in pos)
             return holds, not any(len(places) and np.isin(places, positives).all() for places in neg)
 
