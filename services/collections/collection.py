@@ -299,7 +299,7 @@ class Collection:
     def _read_range(
         self, kind: str, parts: list[Part], schema: pa.Schema, lo: int, hi: int, columns: list[str] | None
     ) -> pa.Table:
-        wanted = pa.schema([schema.field(name) for name in columns or schema.names])
+        wanted = pa.schema([schema.field(name) for name in (schema.names if columns is None else columns)])
         tables = [self._rows(kind, part, lo, hi, columns) for part in parts if part.lo < hi and part.hi > lo]
         # Parts of different updates may have their metadata in different orders.
         return pa.concat_tables([wanted.empty_table(), *(table.select(wanted.names) for table in tables)])
