@@ -88,18 +88,18 @@ def refresh(
       msmctl refresh --collection squad --system bm25 -o negatives.jsonl.gz
     """
     chosen = opened(ctx, collection)
-    place = file or _default_place(ctx, chosen, split, format_name)
-    _check(chosen, format_name, place, given)
+    _check(chosen, format_name, file, given)
     stages = _stages(ctx, chosen, systems, split, given)
     if dry_run:
         _dry_run(ctx, stages, as_json=as_json)
         return
     outcomes = _work(ctx, stages, local=given["local"], timeout=given["timeout"])
+    place = file or _default_place(ctx, chosen, split, format_name)
     planned, exported = _export(ctx, chosen, systems, split, format_name, place, given)
     _tell(outcomes, planned, exported, as_json=as_json)
 
 
-def _check(collection: Collection, format_name: str, place: Path, given: dict[str, Any]) -> None:
+def _check(collection: Collection, format_name: str, file: Path | None, given: dict[str, Any]) -> None:
     """Notice now what else the last step would notice after hours."""
     from services.cross_encoders.models import required
     from services.cross_encoders.registry import CrossEncoders
@@ -109,7 +109,8 @@ def _check(collection: Collection, format_name: str, place: Path, given: dict[st
     from services.negatives.selection import Selection
     from services.scoring.scores import open_scores
 
-    place_of(FORMATS[format_name], place).require_writable()
+    if file:
+        place_of(FORMATS[format_name], file).require_writable()
     selection = Selection.parse(given["filters"])
     if given["ce"]:
         required(collection.store, CrossEncoders.load(collection.store).get(given["ce"]))
