@@ -154,7 +154,7 @@ class _Lookout:
 def _watch_one(ledger: Ledger, job: Job, lookout: _Lookout, over: Callable[[], bool]) -> None:
     """Show one running job until it does not run any more."""
     pause = FIRST_PAUSE
-    with progress(job.units or None, job.title) as bar:
+    with progress(job.units or None, job.title, before=job.units_done) as bar:
         while job.state == "running" and not over():
             before = job
             _show(bar, job)

@@ -24,23 +24,30 @@ class Progress:
 
     Attributes:
         total: What there is to do, or None while that is unknown; may be set later.
-        done: What has been done.
+        before: What had been done when it began: it counts in no rate.
+        done: What has been done, with that.
         note: A word that is shown behind the figures, such as the present step.
     """
 
     def __init__(
-        self, total: int | None, label: str, unit: str, show: Show, due: Callable[[Progress], bool]
+        self,
+        total: int | None,
+        label: str,
+        unit: str,
+        before: int,
+        show: Show,
+        due: Callable[[Progress], bool],
     ) -> None:
         self.total = total
         self.label = label
-        self.done = 0
+        self.before = self.done = before
         self.note = ""
-        self.shown_at = self.started = time.monotonic()
-        self.shown_fraction = 0.0
         self._unit = unit
         self._show = show
         self._due = due
         self._fraction: float | None = None
+        self.shown_at = self.started = time.monotonic()
+        self.shown_fraction = self.fraction or 0.0
 
     def advance(self, n: int = 1, *, fraction: float | None = None) -> None:
         """Add `n` to what is done.
@@ -71,21 +78,24 @@ class Progress:
 
     def line(self) -> str:
         """Figures for people: done, rate, time left."""
-        rate = self.done / self.seconds if self.seconds > 0 else 0.0
         of = f"/{self.total:,}" if self.total else ""
-        done = f"{self.done:,}{of} {self._unit}".rstrip() if of else self._counted()
-        parts = [done, f"{_figure(rate)}/s"]
-        if self.fraction:
-            parts.append(f"{clock(self.seconds * (1 - self.fraction) / self.fraction)} left")
+        done = f"{self.done:,}{of} {self._unit}".rstrip() if of else self._counted(self.done)
+        parts = [done, f"{_figure(self._rate())}/s"]
+        fraction, begun = self.fraction or 0.0, self.before / self.total if self.total else 0.0
+        if fraction > begun:
+            parts.append(f"{clock(self.seconds * (1 - fraction) / (fraction - begun))} left")
         return ", ".join(parts + ([self.note] if self.note else []))
 
     def summary(self) -> str:
-        """The last line."""
-        rate = self.done / self.seconds if self.seconds > 0 else 0.0
-        return f"{self.label}: {self._counted()} in {clock(self.seconds)} ({_figure(rate)}/s)"
+        """The last line: what was done since it began."""
+        done = self._counted(self.done - self.before)
+        return f"{self.label}: {done} in {clock(self.seconds)} ({_figure(self._rate())}/s)"
 
-    def _counted(self) -> str:
-        return counted(self.done, self._unit) if self._unit else f"{self.done:,}"
+    def _rate(self) -> float:
+        return (self.done - self.before) / self.seconds if self.seconds > 0 else 0.0
+
+    def _counted(self, done: int) -> str:
+        return counted(done, self._unit) if self._unit else f"{done:,}"
 
 
 def to(bar: Progress, done: int) -> None:
@@ -94,20 +104,22 @@ def to(bar: Progress, done: int) -> None:
 
 
 @contextmanager
-def progress(total: int | None, label: str, unit: str = "") -> Iterator[Progress]:
+def progress(total: int | None, label: str, unit: str = "", *, before: int = 0) -> Iterator[Progress]:
     """Show the progress of the block on stderr.
 
     Args:
         total: What there is to do; None where that is not known.
         label: What is going on, such as `encode squad`.
         unit: What is counted, such as `passages`.
+        before: What was done already.
 
     Example:
         `with progress(len(rows), "index squad", "passages") as bar: bar.advance(500)`
     """
-    with _bar(total, label, unit) if sys.stderr.isatty() else _lines(total, label, unit) as shown:
+    draw = _bar if sys.stderr.isatty() else _lines
+    with draw(total, label, unit, before) as shown:
         yield shown
-    if shown.done:
+    if shown.done > before:
         click.echo(shown.summary(), err=True)
 
 
@@ -125,7 +137,7 @@ def _figure(rate: float) -> str:
 
 
 @contextmanager
-def _lines(total: int | None, label: str, unit: str) -> Iterator[Progress]:
+def _lines(total: int | None, label: str, unit: str, before: int) -> Iterator[Progress]:
     def due(bar: Progress) -> bool:
         idle = time.monotonic() - bar.shown_at
         step = (bar.fraction or 0.0) - bar.shown_fraction
@@ -134,11 +146,11 @@ def _lines(total: int | None, label: str, unit: str) -> Iterator[Progress]:
     def show(fraction: float | None, line: str) -> None:
         click.echo(f"{label}: " + (f"{fraction:.0%}, " if fraction is not None else "") + line, err=True)
 
-    yield Progress(total, label, unit, show, due)
+    yield Progress(total, label, unit, before, show, due)
 
 
 @contextmanager
-def _bar(total: int | None, label: str, unit: str) -> Iterator[Progress]:
+def _bar(total: int | None, label: str, unit: str, before: int) -> Iterator[Progress]:
     from rich.console import Console
     from rich.progress import BarColumn, TextColumn
     from rich.progress import Progress as Bar
@@ -153,4 +165,4 @@ def _bar(total: int | None, label: str, unit: str) -> Iterator[Progress]:
         def due(shown: Progress) -> bool:
             return time.monotonic() - shown.shown_at >= _REDRAW_SECONDS
 
-        yield Progress(total, label, unit, show, due)
+        yield Progress(total, label, unit, before, show, due)

@@ -124,6 +124,16 @@ def test_progress_elsewhere_than_on_a_terminal_is_lines_with_rate_and_time_left(
     assert lines[-1].startswith("work: 5 rows in ")
 
 
+def test_what_was_done_before_counts_in_no_rate(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress(10, "work", "rows", before=6) as bar:
+        bar.started -= 4
+        assert bar.line().startswith("6/10 rows, 0.0/s")
+        assert "left" not in bar.line()
+        bar.advance(2)
+        assert bar.line().startswith("8/10 rows, 0.5/s, 4.0 s left")
+    assert capsys.readouterr().err.splitlines()[-1].startswith("work: 2 rows in ")
+
+
 @pytest.mark.parametrize(("seconds", "text"), [(4.23, "4.2 s"), (187, "3:07"), (3723, "1:02:03")])
 def test_times_are_short(seconds: float, text: str) -> None:
     assert clock(seconds) == text
