@@ -20,7 +20,7 @@ from services.inference.models import Models
 from services.search import sources
 from services.search.ask import Ask, Ranked, Source, Timing
 from services.search.choice import Choice, leaves_open
-from services.search.failures import Failure, Refused
+from services.search.failures import SEE_STATUS, Failure, Refused, nothing_left
 from services.search.legs import Lexical, Tools
 from services.search.pace import Pace, Watch
 from services.search.page import depth_for, page
@@ -39,8 +39,6 @@ _ENCODING = {True: 0.5, False: 0.8}
 """Share of the time that query vectors may take, by whether something answers without them."""
 _LAST_WAIT_MS = 1_000.0
 """For the hits' sources when the deadline has passed already: without them there is no answer."""
-
-_STATUS = "`msmctl status` shows the state of Elasticsearch"
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,7 @@ class Engine:
         Raises:
             NotFound: nothing is served, or not what is asked; no such stored query.
             UsageError: an unknown filter field, fusion method or parameter.
-            Unavailable: Elasticsearch is lost, or not one leg answered.
+            Unavailable: Elasticsearch is lost.
             Conflict, InputError: the only leg cannot be asked (another checkpoint, too many terms).
         """
         deadline = deadline or Deadline.after(request.budget_ms)
@@ -120,7 +118,7 @@ class Engine:
         """One page of the answer to a resolved question.
 
         Raises:
-            Unavailable: Elasticsearch is lost, or not one leg answered.
+            Unavailable: Elasticsearch is lost.
             AuthError: this client may not read the index.
             The error of the legs where all failed for their own fault. The node's own error, where there is
             one, is its `__cause__` (`ApiError`, or `services.search.failures.Refused` of an `_msearch` item).
@@ -142,9 +140,14 @@ class Engine:
         with watch.step("encode"):
             share = _ENCODING[any(isinstance(leg, Lexical) for leg in ask.legs)]
             tools = Tools(self.client, ask.index, self.models)
-            ready, unready = await prepare(ask.legs, texts, tools, deadline.within(share))
+            ready, unready = await prepare(ask.legs, texts, tools, self.pace.for_encoding(deadline, share))
         with watch.step("legs"):
             found = await first_trip(ask, ready, len(texts), depth_for(ask), trips, deadline)
+        self.pace.legs.took(watch.spent["legs"])
+        alive = self.pace.pulse.alive
+        for one in found:
+            if not one.legs and (error := nothing_left([*unready, *one.failures], alive=alive)):
+                raise error
         with watch.step("scores"):
             if ask.fusion.needs_scores and len(ask.legs) > 1:
                 await second_trip(ask.sample, found, trips, deadline, self.pace.scores)
@@ -177,13 +180,13 @@ class Engine:
             by = Deadline.after(max(by.left * 1000, _LAST_WAIT_MS))
         [item] = await self._trips(ask).send([sources.body(wanted, fields)], by, len(wanted), WHOLE)
         if isinstance(item, TooLate):
-            raise Unavailable(item.message, hint=_STATUS)
+            raise Unavailable(item.message, hint=SEE_STATUS)
         if isinstance(item, MsmError):
             raise item
         self.pace.fetch.took((time.monotonic() - began) * 1000)
         found = {**known, **sources.by_ord(item)}
         if not any(o in found for o in ords):
-            raise Unavailable(f"{ask.index}: not one of {len(ords)} hits could be fetched", hint=_STATUS)
+            raise Unavailable(f"{ask.index}: not one of {len(ords)} hits could be fetched", hint=SEE_STATUS)
         return found
 
     # -- what the store knows ----------------------------------------------------------------------
@@ -221,7 +224,7 @@ class Engine:
         return ask, ranked, found
 
     def _trips(self, ask: Ask) -> Trips:
-        return Trips(self.client, ask.index, self.settings.senders)
+        return Trips(self.client, ask.index, self.settings.senders, self.pace.pulse)
 
 
 def _of_index(error: NotFound) -> bool:

@@ -16,6 +16,9 @@ from services.elastic.errors import of_search
 from services.errors import MsmError, Overloaded, TooLate, Unavailable, first_line
 
 Reason = Literal["timeout", "overloaded", "unavailable", "error", "partial"]
+ENCODE = "encode:"
+"""Begins the step of a leg whose query a model makes; the system's name follows."""
+SEE_STATUS = "`msmctl status` shows the state of Elasticsearch"
 _LOG = logging.getLogger(__name__)
 
 
@@ -89,20 +92,28 @@ async def in_time(deadline: Deadline, doing: str) -> AsyncIterator[None]:
         async with asyncio.timeout(deadline.timeout):
             yield
     except TimeoutError:
-        raise Unavailable(
-            f"{doing}: no answer in time", hint="`msmctl status` shows the state of Elasticsearch"
-        ) from None
+        raise Unavailable(f"{doing}: no answer in time", hint=SEE_STATUS) from None
 
 
-def nothing_left(failures: Sequence[Failure]) -> MsmError:
-    """The error of a search of which not one leg is left.
+def nothing_left(failures: Sequence[Failure], *, alive: bool) -> MsmError | None:
+    """The error of a search of which not one leg is left; None where it has an answer: nothing, and why.
 
-    Its own fault where every leg failed by one (the first is told), else Unavailable: it may pass.
+    What the legs were asked in vain counts before vectors that were not there. Refusals are the question's
+    own fault: the first is told. Else only the loss of Elasticsearch is an error, as Elasticsearch itself
+    answers with what it has when time runs out.
+
+    Args:
+        failures: Of the legs, and of their queries.
+        alive: Whether Elasticsearch has answered anybody of late.
     """
-    if all(failure.reason == "error" for failure in failures):
-        return failures[0].error
+    of_legs = [failure for failure in failures if not failure.step.startswith(ENCODE)]
+    if all(failure.reason == "error" for failure in of_legs or failures):
+        return (of_legs or failures)[0].error
+    reasons = {failure.reason for failure in of_legs}
+    if "unavailable" not in reasons and (alive or "timeout" not in reasons):
+        return None
     told = "; ".join(dict.fromkeys(failure.note for failure in failures))
-    return Unavailable(f"not one leg answered: {told}", hint="try again, or allow more time (`budget_ms`)")
+    return Unavailable(f"not one leg answered: {told}", hint=SEE_STATUS)
 
 
 def _ours(error: Exception, message: str) -> MsmError:

@@ -22,6 +22,7 @@ from services.elastic.msearch import Hits
 from services.elastic.terms import match_async
 from services.errors import MsmError
 from services.inference.models import Models
+from services.search.failures import ENCODE
 from services.search.fusion import Leg as Column
 
 Floats = npt.NDArray[np.float32]
@@ -127,7 +128,7 @@ class Dense(Leg):
     @property
     def preparation(self) -> str:
         """See `Leg`."""
-        return f"encode:{self.system.name}"
+        return f"{ENCODE}{self.system.name}"
 
     async def queries(self, texts: Sequence[str], tools: Tools, deadline: Deadline) -> list[Query]:
         """See `Leg`. Every different text is encoded once."""

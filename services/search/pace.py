@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,9 @@ _MOST_MS = 250.0
 _LEAST_MS = 15.0
 _GAIN, _SPREAD_GAIN, _SPREADS = 1 / 8, 1 / 4, 4
 _SKIP_GAIN = 1 / 32
+_LEAST_ENCODING = 0.2
+"""Share of what is left that query vectors may take however slow the legs are: else none would be tried."""
+_PULSE_SECONDS = 2.0
 
 
 @dataclass
@@ -48,11 +52,36 @@ class Reserve:
 
 
 @dataclass
-class Pace:
-    """The measured steps of an engine: missing true scores, and the hits' sources."""
+class Pulse:
+    """When Elasticsearch last answered, whomever and whatever: it may be late without being lost."""
 
+    at: float = -math.inf
+
+    def beat(self) -> None:
+        """It has answered."""
+        self.at = time.monotonic()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it answered within the last two seconds."""
+        return time.monotonic() - self.at < _PULSE_SECONDS
+
+
+@dataclass
+class Pace:
+    """The measured steps of an engine: the legs, missing true scores, and the hits' sources."""
+
+    legs: Reserve = field(default_factory=Reserve)
     scores: Reserve = field(default_factory=Reserve)
     fetch: Reserve = field(default_factory=Reserve)
+    pulse: Pulse = field(default_factory=Pulse)
+
+    def for_encoding(self, deadline: Deadline, share: float) -> Deadline:
+        """By when query vectors must be there: within a share of what is left, and with room for the legs."""
+        if deadline.timeout is None:
+            return deadline
+        left = deadline.left * 1000
+        return deadline.earlier(max(left * (1 - share), min(self.legs.ms, left * (1 - _LEAST_ENCODING))))
 
     def before_fetch(self, deadline: Deadline) -> Deadline:
         """By when all must be done but the final fetch, which gets a third of what is left at most."""

@@ -49,6 +49,8 @@ async def heads(
     assert ask.rerank is not None  # noqa: S101 - the caller's condition
     rerank, fields = ask.rerank, tuple(dict.fromkeys((ask.rerank.field, *ask.source)))
     wanted = [one.ords[: rerank.window].tolist() for one in fused]
+    if not any(wanted):
+        return [Head()] * len(texts)
     bodies = [sources.body(ords, fields) for ords in wanted]
     try:
         items = await trips.send(bodies, deadline, rerank.window, WHOLE)

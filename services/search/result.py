@@ -21,7 +21,8 @@ class SearchResult:
         query: The text; with `lookup`, the stored one.
         collection: Who was asked.
         index: Which version of it answered.
-        mode: What answered: `bm25`, `dense`, `sparse`, or `hybrid` where several kinds of legs did.
+        mode: What answered: `bm25`, `dense`, `sparse`, or `hybrid` where several kinds of legs did; what was
+            asked where none did.
         fusion: The method; None where one leg answered alone.
         chosen: Whether what is saved for the collection (`msmctl tune hybrid --save`) decided on either.
         reranked: How many hits a cross-encoder scored; None where none was asked to.
@@ -71,7 +72,8 @@ def answer(
         sources: Of its hits, by ord; a hit without one is left out, and the others keep their ranks.
         spent: Milliseconds: `took` in all, `fetch`.
     """
-    kinds = list(dict.fromkeys(_KIND[leg.scale] for leg in ranked.fused.candidates.legs))
+    answered = ranked.fused.candidates.legs or [leg.column for leg in ask.legs]
+    kinds = list(dict.fromkeys(_KIND[leg.scale] for leg in answered))
     notes = list(ranked.notes)
     if not (request.legs or ask.chosen) and request.mode in (None, "hybrid") and len(ask.legs) == 1:
         notes.append("no dense system is served: this is BM25 alone")

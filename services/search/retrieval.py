@@ -14,7 +14,7 @@ from services.deadline import Deadline
 from services.elastic.msearch import Hits, hits_of, trimmed
 from services.errors import MsmError, NotFound, TooLate
 from services.search.ask import Ask
-from services.search.failures import Failure, nothing_left
+from services.search.failures import Failure
 from services.search.fusion import Background, Candidates
 from services.search.legs import Clause, Leg, Query, Tools
 from services.search.pace import Reserve
@@ -69,8 +69,6 @@ async def prepare(
             raise result
         else:
             ready.append(Ready(leg, result))
-    if not ready:
-        raise nothing_left(failures)
     return ready, failures
 
 
@@ -80,12 +78,11 @@ async def first_trip(
     """What each leg lists for each of `count` texts.
 
     Raises:
-        Unavailable: Elasticsearch is lost, or no leg answered. NotFound: no such index or stored query.
-        The error of the legs, where all failed by their own fault.
+        Unavailable: Elasticsearch is lost. NotFound: no such index or stored query.
     """
     bodies = [trimmed(one.queries[n](ask.filters, depth), depth) for n in range(count) for one in ready]
     items = await trips.send(bodies, deadline, depth)
-    rows = [items[at : at + len(ready)] for at in range(0, len(items), len(ready))]
+    rows = [items[n * len(ready) : (n + 1) * len(ready)] for n in range(count)]
     return [_found(ready, row, depth) for row in rows]
 
 
@@ -187,8 +184,6 @@ def _found(ready: Sequence[Ready], items: Sequence[Clause | MsmError], depth: in
         legs.append(one)
         lists.append(hits)
         cut.append(late or lame or not one.leg.lists_all or len(hits[0]) >= depth)
-    if not legs:
-        raise nothing_left(failures)
     table = side_by_side([one.leg.column for one in legs], lists)
     for column, one in enumerate(legs):
         if not cut[column]:  # all that match were listed: the others' scores are known

@@ -22,7 +22,7 @@ def side_by_side(legs: Sequence[Leg], lists: Sequence[Hits]) -> Candidates:
         legs: The columns.
         lists: Per leg, ords int32 and scores float32, best first.
     """
-    ords = np.unique(np.concatenate([found for found, _ in lists])).astype(np.int32)
+    ords = np.unique(np.concatenate([np.empty(0, np.int32), *(found for found, _ in lists)])).astype(np.int32)
     ranks = np.zeros((len(ords), len(legs)), np.int32)
     scores = np.full((len(ords), len(legs)), np.nan)
     for column, (found, values) in enumerate(lists):
@@ -59,8 +59,8 @@ def bounded(table: Candidates, unmatched: Sequence[float]) -> Candidates:
 
 def fuse(table: Candidates, unmatched: Sequence[float], method: Fusion, params: Mapping[str, float]) -> Fused:
     """One ranking, by (-fused score, ord); a leg that answers alone keeps its own scores."""
-    if len(table.legs) == 1:
-        normalised, weights = table.scores, np.ones(1)
+    if len(table.legs) <= 1:
+        normalised, weights = table.scores, np.ones(len(table.legs))
     else:
         whole = bounded(table, unmatched) if method.needs_scores else table
         normalised, weights = method.normalised(whole, params), method.weights(table.legs, params)

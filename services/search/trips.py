@@ -16,6 +16,7 @@ from services.elastic.errors import translated
 from services.elastic.msearch import batch_size
 from services.errors import MsmError, TooLate, Unavailable
 from services.search.failures import of_item
+from services.search.pace import Pulse
 
 Clause = dict[str, Any]
 Item = Clause | MsmError
@@ -42,11 +43,13 @@ class Trips:
         client: Whose rights decide what is read.
         index: Where is searched.
         senders: Requests at a time, where there is more than one: in batches, never for one search.
+        pulse: Told of every answer.
     """
 
     client: AsyncElasticsearch
     index: str
     senders: int
+    pulse: Pulse
 
     async def send(
         self, bodies: Sequence[Clause], deadline: Deadline, k: int, filter_path: str = TRIMMED
@@ -102,6 +105,7 @@ class Trips:
                     )
         except TimeoutError:
             return [TooLate(f"{doing}: no answer in time")] * len(bodies)
+        self.pulse.beat()
         return [of_item(item, doing) if _failed(item) else item for item in reply["responses"]]
 
 

@@ -87,9 +87,23 @@ def test_a_leg_that_elasticsearch_refuses_is_left_out(ask: Asked) -> None:
         ask.rank(replace(asked, legs=tuple(leg for leg in legs if leg.column.name == "tiny")), Double())
 
 
-def test_when_no_leg_is_left_it_is_an_error_that_may_pass(ask: Asked) -> None:
-    with pytest.raises(Unavailable, match="not one leg answered: encode:tiny:unavailable: nobody answers"):
-        ask.result({"query": QUERY, "mode": "dense"}, models=Double(Unavailable("nobody answers")))
+def test_when_no_leg_is_left_the_answer_is_empty_and_says_why(ask: Asked) -> None:
+    asked = {"query": QUERY, "mode": "dense", "rerank": RERANK, "explain": True}
+    answer = ask.result(asked, models=Double(Unavailable("nobody answers")))
+    assert (answer.hits, answer.mode, answer.fusion, answer.reranked) == ([], "dense", None, 0)
+    assert answer.degraded == [f"encode:{name}:unavailable" for name in SERVED]
+    assert answer.notes[0] == "encode:tiny:unavailable: nobody answers"
+
+
+def test_an_answer_without_time_is_empty_while_elasticsearch_lives_and_else_an_error(ask: Asked) -> None:
+    asked = question(ask)
+    over = replace(asked, legs=asked.legs[:1], deadline=Deadline.after(0))
+    ask.engine.pace.pulse.beat()
+    ranked = ask.rank(over, Double())
+    assert (ranked.ords.tolist(), ranked.degraded) == ([], ("bm25:timeout",))
+    ask.engine.pace.pulse.at -= 3
+    with pytest.raises(Unavailable, match="not one leg answered: bm25:timeout"):
+        ask.rank(over, Double())
 
 
 def test_true_scores_for_which_there_is_no_time_are_bounded_and_told(ask: Asked) -> None:

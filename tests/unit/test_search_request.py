@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from services.elastic.terms import of_terms, short
-from services.errors import Conflict, MsmError, Overloaded, TooLate, Unavailable, UsageError
+from services.errors import Conflict, Overloaded, TooLate, Unavailable, UsageError
 from services.search.failures import Failure, Refused, nothing_left, of_item
 from services.search.request import MAX_VALUES, SearchRequest, SparseSpec, fields_of
 
@@ -119,11 +119,26 @@ def test_a_refused_item_keeps_the_nodes_own_words() -> None:
     )
 
 
-def test_of_a_search_without_legs_the_fault_is_told_or_that_it_may_pass() -> None:
-    own = Failure.of("tiny", Conflict("another checkpoint"))
-    late = Failure.of("bm25", TooLate("late"))
-    assert nothing_left([own]) is own.error
-    told: MsmError = nothing_left([own, late])
+OWN = Failure.of("encode:tiny", Conflict("another checkpoint"))
+AWAY = Failure.of("encode:tiny", Unavailable("nobody answers"))
+LATE = Failure.of("bm25", TooLate("late"))
+FULL = Failure.of("bm25", Overloaded("full"))
+REFUSED = Failure.of("bm25", UsageError("too many terms"))
+LOST = Failure.of("bm25", Unavailable("no shard"))
+
+
+@pytest.mark.parametrize("failures", [[AWAY], [FULL], [AWAY, LATE], [OWN, LATE]])
+def test_a_search_without_legs_is_answered_while_elasticsearch_lives(failures: list[Failure]) -> None:
+    assert nothing_left(failures, alive=True) is None
+
+
+@pytest.mark.parametrize(("failures", "alive"), [([LATE], False), ([OWN, LATE], False), ([AWAY, LOST], True)])
+def test_only_its_loss_is_an_error(failures: list[Failure], alive: bool) -> None:
+    told = nothing_left(failures, alive=alive)
     assert isinstance(told, Unavailable)
-    assert "another checkpoint" in told.message
-    assert "bm25:timeout" in told.message
+    assert all(failure.note in told.message for failure in failures)
+
+
+@pytest.mark.parametrize(("failures", "own"), [([OWN], OWN), ([AWAY, REFUSED], REFUSED)])
+def test_or_the_fault_of_the_question(failures: list[Failure], own: Failure) -> None:
+    assert nothing_left(failures, alive=True) is own.error

@@ -17,6 +17,7 @@ from services.search.ask import Ask, Fused, Rerank, Timing
 from services.search.engine import Engine
 from services.search.fusion import fusion_named
 from services.search.legs import Lexical
+from services.search.pace import Pulse
 from services.search.page import page
 from services.search.request import SearchRequest
 from services.search.rerank import Head, heads
@@ -65,7 +66,7 @@ ASK = Ask("index", "text", (Lexical(),), FUSION, PARAMS, rerank=Rerank("ce", 20)
 
 
 def head_of(item: dict[str, Any], *ords: int) -> Head:
-    trips = Trips(Node(item), "index", 1)  # type: ignore[arg-type]
+    trips = Trips(Node(item), "index", 1, Pulse())  # type: ignore[arg-type]
     models: Any = Lengths()
     return asyncio.run(heads(ASK, ["text"], [fused(*ords)], trips, models, Deadline()))[0]
 

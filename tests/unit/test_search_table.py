@@ -33,6 +33,12 @@ def test_lists_become_a_row_per_passage_and_a_column_per_leg() -> None:
     assert missing(table, 0).tolist() == [9]
 
 
+def test_without_legs_there_are_no_candidates_and_no_ranking() -> None:
+    method, params = fusion_named("rrf", {})
+    fused = fuse(side_by_side([], []), [], method, params)
+    assert (fused.ords.tolist(), fused.scores.tolist(), fused.weights.tolist()) == ([], [], [])
+
+
 def test_scores_that_come_later_go_to_their_passages_and_others_are_passed_over() -> None:
     table = side_by_side([BM25, DENSE], [hits((7, 3.0)), hits((2, 0.5))])
     put(table, 1, *hits((7, 0.125), (99, 1.0)))

@@ -11,7 +11,7 @@ from services.deadline import Deadline
 from services.elastic.mapping import ServedSystem
 from services.errors import MsmError, NotFound, Unavailable
 from services.search.legs import Lexical, Sparse
-from services.search.pace import Reserve
+from services.search.pace import Pace, Pulse, Reserve
 from services.search.retrieval import Found, Ready, _found, second_trip
 from services.search.trips import Trips
 
@@ -59,16 +59,37 @@ def test_a_leg_that_matches_nothing_has_answered() -> None:
     assert one.table.scores.tolist() == [[0.0, 3.0]]
 
 
-def test_without_any_leg_it_is_an_error_and_an_unknown_index_always() -> None:
-    with pytest.raises(Unavailable, match="bm25:timeout"):
-        found(item(timed_out=True), Unavailable("away"))
+def test_without_any_leg_nothing_is_found_and_an_unknown_index_is_an_error() -> None:
+    one = found(item(timed_out=True), Unavailable("away"))
+    assert told(one) == ["bm25:timeout", "splade:unavailable"]
+    assert (one.legs, one.table.ords.tolist()) == ([], [])
     with pytest.raises(NotFound):
         found(item((1, 2.0)), NotFound("no such index"))
 
 
 def test_true_scores_are_not_asked_for_in_less_time_than_they_take_and_that_is_told() -> None:
     one, needed = found(item((1, 2.0)), item((2, 3.0), (3, 1.0))), Reserve(100.0, 10.0)
-    nobody = Trips(None, "index", 1)  # type: ignore[arg-type]
+    nobody = Trips(None, "index", 1, Pulse())  # type: ignore[arg-type]
     asyncio.run(second_trip(None, [one], nobody, Deadline.after(50), needed))
     assert told(one) == ["scores:timeout"]
     assert needed.ms < Reserve(100.0, 10.0).ms, "so that one is asked for, and measured, soon"
+
+
+def test_query_vectors_take_a_share_of_the_time_and_leave_room_for_the_legs() -> None:
+    def left(legs: Reserve, share: float = 0.5) -> float:
+        return Pace(legs=legs).for_encoding(Deadline.after(1000), share).left * 1000
+
+    assert left(Reserve(100.0, 10.0)) == pytest.approx(500, abs=20), "the legs need less than the other half"
+    assert left(Reserve(100.0, 10.0), 0.95) == pytest.approx(860, abs=20)
+    slow = Pace(legs=Reserve(200.0, 10.0)).for_encoding(Deadline.after(200), 0.5)
+    assert slow.left * 1000 == pytest.approx(40, abs=20), "however slow the legs are, a vector is tried for"
+    assert Pace().for_encoding(Deadline(), 0.5).timeout is None
+
+
+def test_elasticsearch_is_alive_for_a_while_after_an_answer() -> None:
+    pulse = Pulse()
+    assert not pulse.alive
+    pulse.beat()
+    assert pulse.alive
+    pulse.at -= 3
+    assert not pulse.alive
