@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Depends, Request
+import orjson
+from fastapi import APIRouter, Body, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.api.authentication import Serving, allowed
@@ -87,7 +88,7 @@ async def search(
     key: Annotated[Key, Depends(allowed("search"))],
     collection: Collection,
     asked: Annotated[SearchRequest, Body(openapi_examples=_EXAMPLES)],
-) -> dict[str, Any]:
+) -> Response:
     """Ask a collection.
 
     Legs, rerankers and encoders that are late, overloaded or away are left out and named in `degraded`;
@@ -102,7 +103,7 @@ async def search(
     finally:
         service.log.record(_record(request, key, collection, asked, result, error))
     _count(service, result)
-    return result.as_dict()
+    return Response(orjson.dumps(result.as_dict()), media_type="application/json")
 
 
 def _record(

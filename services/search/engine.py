@@ -152,7 +152,7 @@ class Engine:
             if ask.fusion.needs_scores and len(ask.legs) > 1:
                 await second_trip(ask.sample, found, trips, deadline, self.pace.scores)
         fused = [fuse(one.table, one.unmatched, ask.fusion, ask.params) for one in found]
-        scored = [Head()] * len(texts)
+        scored = [Head(sources=one.sources) for one in found]
         with watch.step("rerank"):
             if ask.rerank:
                 scored = await heads(ask, texts, fused, trips, self.models, deadline)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -13,14 +13,15 @@ import numpy.typing as npt
 from services.deadline import Deadline
 from services.elastic.msearch import Hits, hits_of, trimmed
 from services.errors import MsmError, NotFound, TooLate
-from services.search.ask import Ask
+from services.search import sources
+from services.search.ask import Ask, Source
 from services.search.failures import Failure
 from services.search.fusion import Background, Candidates
-from services.search.legs import Clause, Leg, Query, Tools
+from services.search.legs import Clause, Leg, Lexical, Query, Tools
 from services.search.pace import Reserve
 from services.search.sample import Sample
 from services.search.table import missing, put, side_by_side
-from services.search.trips import Trips
+from services.search.trips import TRIMMED, WHOLE, Trips
 
 Floats = npt.NDArray[np.float64]
 _SCORES = "scores"
@@ -42,11 +43,13 @@ class Found:
         legs: Those that answered.
         table: Their lists side by side; completed in place.
         failures: What is missing.
+        sources: By ord, where the first trip brought them.
     """
 
     legs: list[Ready]
     table: Candidates
     failures: list[Failure] = field(default_factory=list)
+    sources: Mapping[int, Source] = field(default_factory=dict)
 
     @property
     def unmatched(self) -> list[float]:
@@ -81,9 +84,16 @@ async def first_trip(
         Unavailable: Elasticsearch is lost. NotFound: no such index or stored query.
     """
     bodies = [trimmed(one.queries[n](ask.filters, depth), depth) for n in range(count) for one in ready]
-    items = await trips.send(bodies, deadline, depth)
+    whole = _is_final(ask)
+    if whole:
+        bodies = [sources.with_sources(body, ask.source) for body in bodies]
+    items = await trips.send(bodies, deadline, depth, WHOLE if whole else TRIMMED)
     rows = [items[n * len(ready) : (n + 1) * len(ready)] for n in range(count)]
-    return [_found(ready, row, depth) for row in rows]
+    found = [_found(ready, row, depth) for row in rows]
+    if whole:
+        for one, row in zip(found, rows, strict=True):
+            one.sources = next((sources.by_ord(item) for item in row if isinstance(item, dict)), {})
+    return found
 
 
 async def second_trip(
@@ -160,6 +170,12 @@ class _Place:
 def _sampled(sample: Sample | None, leg: Leg) -> npt.NDArray[np.int32]:
     """Ords of the sample that a leg is asked for: similarities alone, as terms have a zero of their own."""
     return np.empty(0, np.int32) if sample is None or leg.lists_all else sample.ords
+
+
+def _is_final(ask: Ask) -> bool:
+    """Whether what the first trip finds is the page itself: its sources may come along."""
+    lone = len(ask.legs) == 1 and isinstance(ask.legs[0], Lexical)
+    return bool(ask.source) and lone and not ask.rerank and not ask.start
 
 
 def _found(ready: Sequence[Ready], items: Sequence[Clause | MsmError], depth: int) -> Found:

@@ -22,6 +22,11 @@ def body(ords: Sequence[int], fields: Sequence[str]) -> Clause:
     }
 
 
+def with_sources(search: Clause, fields: Sequence[str]) -> Clause:
+    """A trimmed search that brings its hits' sources as well."""
+    return {key: value for key, value in search.items() if key != "stored_fields"} | {"_source": [*fields]}
+
+
 def by_ord(item: Clause) -> dict[int, Clause]:
     """The sources in an answer, by ord; of an answer without hits `filter_path` leaves no `hits` either."""
     hits = item.get("hits", {}).get("hits", [])

@@ -8,6 +8,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from elasticsearch import AsyncElasticsearch
 
@@ -21,6 +22,8 @@ from services.search.pace import Pulse
 Clause = dict[str, Any]
 Item = Clause | MsmError
 """A search's answer, or why there is none."""
+
+_HASTY: WeakKeyDictionary[AsyncElasticsearch, AsyncElasticsearch] = WeakKeyDictionary()
 
 _ATTEMPTS = 8
 _SERVER_SHARE = 0.8
@@ -117,9 +120,15 @@ def _patient(client: AsyncElasticsearch, deadline: Deadline) -> AsyncElasticsear
     """The client as it is, or one that keeps a deadline: a lost connection is tried once more at once."""
     if deadline.timeout is None:
         return client
-    return client.options(
-        max_retries=1, retry_on_timeout=False, retry_on_status=(), retry_backoff_base=0, retry_backoff_cap=0
-    )
+    if client not in _HASTY:  # making one takes longer than some searches' own work here
+        _HASTY[client] = client.options(
+            max_retries=1,
+            retry_on_timeout=False,
+            retry_on_status=(),
+            retry_backoff_base=0,
+            retry_backoff_cap=0,
+        )
+    return _HASTY[client]
 
 
 def _failed(item: Clause) -> bool:

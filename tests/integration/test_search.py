@@ -82,6 +82,25 @@ def test_one_leg_alone_keeps_its_own_scores(ask: Asked) -> None:
     assert list(best["explain"]["legs"]) == ["tiny"]
 
 
+def test_it_takes_one_trip_where_its_hits_are_the_page(
+    ask: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transport, asked = ask.engine.client.transport, []
+    perform = transport.perform_request
+
+    async def counted(method: str, target: str, **more: Any) -> Any:
+        asked.append(target.partition("?")[0])
+        return await perform(method, target, **more)
+
+    ask(mode="bm25", budget_ms=60_000)
+    monkeypatch.setattr(transport, "perform_request", counted)
+    first = ask(mode="bm25", size=20, budget_ms=60_000)["hits"]
+    assert len(asked) == 1
+    assert asked[0].endswith("/_msearch")
+    assert ask(mode="bm25", size=10, **{"from": 10})["hits"] == first[10:]
+    assert len(asked) == 3, "a later page has its sources fetched"
+
+
 def test_a_hit_carries_what_the_passage_is(ask: Asked) -> None:
     [hit] = ask("number 8", size=1, mode="bm25")["hits"]
     row = passages(9)[8]
