@@ -104,7 +104,7 @@ def nothing_left(failures: Sequence[Failure], *, alive: bool) -> MsmError | None
 
     Args:
         failures: Of the legs, and of their queries.
-        alive: Whether Elasticsearch has answered anybody of late.
+        alive: Whether Elasticsearch has answered anybody of late (`pace.Pulse`).
     """
     of_legs = [failure for failure in failures if not failure.step.startswith(ENCODE)]
     if all(failure.reason == "error" for failure in of_legs or failures):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,18 +52,27 @@ class Reserve:
 
 @dataclass
 class Pulse:
-    """When Elasticsearch last answered, whomever and whatever: it may be late without being lost."""
+    """Whether Elasticsearch answers at all: it may be late without being lost.
 
-    at: float = -math.inf
+    Attributes:
+        waiting: Since when it has left every question unanswered; None: there is none that it has.
+    """
 
-    def beat(self) -> None:
-        """It has answered."""
-        self.at = time.monotonic()
+    waiting: float | None = None
+
+    def asked(self) -> None:
+        """It is asked something."""
+        if self.waiting is None:
+            self.waiting = time.monotonic()
+
+    def answered(self) -> None:
+        """It has answered something."""
+        self.waiting = None
 
     @property
     def alive(self) -> bool:
-        """Whether it answered within the last two seconds."""
-        return time.monotonic() - self.at < _PULSE_SECONDS
+        """Whether it has been waited for in vain for less than two seconds."""
+        return self.waiting is None or time.monotonic() - self.waiting < _PULSE_SECONDS
 
 
 @dataclass

@@ -46,7 +46,7 @@ class Trips:
         client: Whose rights decide what is read.
         index: Where is searched.
         senders: Requests at a time, where there is more than one: in batches, never for one search.
-        pulse: Told of every answer.
+        pulse: Told of every question and answer.
     """
 
     client: AsyncElasticsearch
@@ -100,6 +100,7 @@ class Trips:
         limit = {} if deadline.timeout is None else {"timeout": f"{_server_ms(deadline)}ms"}
         searches = [line for body in bodies for line in ({}, limit | body)]
         doing = f"searching {self.index}"
+        self.pulse.asked()
         try:
             async with asyncio.timeout(deadline.timeout):
                 with translated(doing):
@@ -108,7 +109,7 @@ class Trips:
                     )
         except TimeoutError:
             return [TooLate(f"{doing}: no answer in time")] * len(bodies)
-        self.pulse.beat()
+        self.pulse.answered()
         return [of_item(item, doing) if _failed(item) else item for item in reply["responses"]]
 
 

@@ -82,9 +82,7 @@ def test_one_leg_alone_keeps_its_own_scores(ask: Asked) -> None:
     assert list(best["explain"]["legs"]) == ["tiny"]
 
 
-def test_it_takes_one_trip_where_its_hits_are_the_page(
-    ask: Asked, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_takes_one_trip_where_its_hits_are_the_page(ask: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
     transport, asked = ask.engine.client.transport, []
     perform = transport.perform_request
 

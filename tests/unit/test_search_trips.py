@@ -86,10 +86,14 @@ def test_query_vectors_take_a_share_of_the_time_and_leave_room_for_the_legs() ->
     assert Pace().for_encoding(Deadline(), 0.5).timeout is None
 
 
-def test_elasticsearch_is_alive_for_a_while_after_an_answer() -> None:
+def test_elasticsearch_is_lost_when_nobody_is_answered_for_two_seconds() -> None:
     pulse = Pulse()
-    assert not pulse.alive
-    pulse.beat()
+    assert pulse.alive, "nobody has asked"
+    pulse.asked()
     assert pulse.alive
-    pulse.at -= 3
-    assert not pulse.alive
+    assert pulse.waiting is not None
+    pulse.waiting -= 3
+    pulse.asked()
+    assert not pulse.alive, "the first question counts"
+    pulse.answered()
+    assert pulse.alive
