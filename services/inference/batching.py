@@ -4,8 +4,9 @@ Requests bring pieces (a text, or a query with a passage) of known length. Nothi
 idle: a block is what has come in until it is free. The most urgent request decides which model runs and
 how long the block's rows are; pieces of the same model and about that length, whoever asked, fill it up,
 so that next to nothing is padding. Of a request only the first pieces that can be done by its deadline, at
-the speed measured so far, are looked at: what is reached is a beginning of its list. Equal pieces are
-computed once. What nobody waits for any more is dropped before it is computed.
+the speed measured so far, are looked at: what is reached is a beginning of its list. While somebody is in a
+hurry a block is short, else none would be done in time. Equal pieces are computed once. What nobody waits for
+any more is dropped before it is computed.
 
 Everything here runs in one event loop; only `Runner.compute` runs in the device's thread.
 """
@@ -28,6 +29,10 @@ POOL_BLOCKS = 16
 """Blocks' worth of pieces among which those of equal length are looked for."""
 PATIENCE = 10.0
 """Seconds after which a request without (or with a far) deadline is as urgent as one that is due now."""
+HURRY = 2.0
+"""Seconds: a deadline that is nearer makes blocks short."""
+SHORT = 0.05
+"""Seconds that a short block takes."""
 FIRST_GUESS = 10.0
 """Blocks per second until the first one was measured."""
 _SAFETY = 0.8
@@ -106,29 +111,32 @@ class Batcher:
     Args:
         limit: Tokens that may wait.
         on_block: Told of every block.
+        begin: Called in the thread before anything else.
     """
 
-    def __init__(self, limit: int, on_block: Callable[[Block], None] = lambda block: None) -> None:
+    def __init__(
+        self,
+        limit: int,
+        on_block: Callable[[Block], None] = lambda block: None,
+        begin: Callable[[], None] = lambda: None,
+    ) -> None:
         self._limit = limit
         self._on_block = on_block
         self._items: dict[tuple[Runner, Hashable], _Item] = {}
         self._jobs: set[_Job] = set()
         self._speed: WeakKeyDictionary[Runner, float] = WeakKeyDictionary()
-        self._device = ThreadPoolExecutor(1, "device")
+        self._device = ThreadPoolExecutor(1, "device", begin)
         self._task: asyncio.Task[None] | None = None
         self.queued = 0
         self.shared = 0
 
-    async def compute(
-        self, runner: Runner, pieces: Sequence[Piece], deadline: Deadline, *, small: bool = False
-    ) -> list[Any]:
+    async def compute(self, runner: Runner, pieces: Sequence[Piece], deadline: Deadline) -> list[Any]:
         """Values of pieces, in order; None for those that were not reached by the deadline.
 
         Args:
             runner: Computes them.
             pieces: In order of importance.
             deadline: When the answer is given, whatever is missing.
-            small: Little work that others wait for (a query's vector): goes before all that is not.
 
         Raises:
             TooLate: the deadline has passed already.
@@ -138,7 +146,7 @@ class Batcher:
             raise TooLate(f"{runner.name}: the deadline passed before anything was computed")
         if not pieces:
             return []
-        job = self._admitted(runner, pieces, deadline, small=small)
+        job = self._admitted(runner, pieces, deadline)
         try:
             async with asyncio.timeout(deadline.timeout):
                 await job.finished.wait()
@@ -161,7 +169,7 @@ class Batcher:
 
     # -- who waits for what ------------------------------------------------------------------------
 
-    def _admitted(self, runner: Runner, pieces: Sequence[Piece], deadline: Deadline, *, small: bool) -> _Job:
+    def _admitted(self, runner: Runner, pieces: Sequence[Piece], deadline: Deadline) -> _Job:
         fresh = {piece.key: piece.tokens for piece in pieces if (runner, piece.key) not in self._items}
         tokens = sum(fresh.values())
         # What is greater than the whole queue is let in where nothing waits: it would be refused for ever.
@@ -178,7 +186,7 @@ class Batcher:
         ]
         self.queued += tokens
         self.shared += len(pieces) - len(fresh)
-        due = now if small else min(deadline.at, now + PATIENCE)
+        due = min(deadline.at, now + PATIENCE)
         job = _Job(runner, items, deadline, due, len(set(items)), asyncio.Event())
         for item in items:
             item.jobs.add(job)
@@ -211,8 +219,9 @@ class Batcher:
     async def _work(self) -> None:
         loop = asyncio.get_running_loop()
         while waiting := [job for job in self._jobs if job.missing]:
-            block = self._next(sorted(waiting, key=lambda job: job.due))
-            runner, began = block[0].runner, time.monotonic()
+            jobs = sorted(waiting, key=lambda job: job.due)
+            runner, room = jobs[0].runner, self._room(jobs[0])
+            block, began = self._next(jobs, room), time.monotonic()
             for item in block:
                 item.running = True
             try:
@@ -221,24 +230,37 @@ class Batcher:
                 )
             except Exception as error:  # whoever waits for a piece of the block is told, the others go on
                 values = [_said(runner, error)] * len(block)
-            self._measure(block, began, time.monotonic() - began)
+            self._measure(block, room, began, time.monotonic() - began)
             for item, value in zip(block, values, strict=True):
                 self._settle(item, value)
 
-    def _next(self, jobs: Sequence[_Job]) -> list[_Item]:
-        """The next block: the longest reachable piece of the most urgent job, and the longest below that."""
-        head = jobs[0]
-        pool = self._pool([job for job in jobs if job.runner is head.runner])
-        most = max(item.piece.tokens for item in pool if head in item.jobs)
-        fitting = sorted(
-            (item for item in pool if item.piece.tokens <= most), key=lambda item: -item.piece.tokens
-        )
-        return fitting[: max(1, head.runner.block_tokens // (-(-most // STEP) * STEP))]
+    def _room(self, head: _Job) -> int:
+        """Tokens of the next block: as many as suit the device, or as it does in a short time."""
+        runner = head.runner
+        if head.deadline.left > HURRY:
+            return runner.block_tokens
+        return min(runner.block_tokens, int(SHORT * self.speed(runner)))
 
-    def _pool(self, jobs: Sequence[_Job]) -> list[_Item]:
-        """Pieces that can be done in time, of each job from its beginning."""
+    def _next(self, jobs: Sequence[_Job], room: int) -> list[_Item]:
+        """The next block: the longest reachable piece of the most urgent job, and the longest below that.
+
+        In a hurry, the first pieces as they come.
+        """
+        head = jobs[0]
+        pool = self._pool([job for job in jobs if job.runner is head.runner], room)
+        if room < head.runner.block_tokens:
+            return _first(pool, room)
+        longest = max(_padded(item) for item in pool if head in item.jobs)
+        fitting = sorted(
+            (item for item in pool if _padded(item) <= longest), key=lambda item: -item.piece.tokens
+        )
+        return fitting[: max(1, room // longest)]
+
+    def _pool(self, jobs: Sequence[_Job], room: int) -> list[_Item]:
+        """Pieces that can be done in time, of each job from its beginning; in a hurry, few."""
         runner = jobs[0].runner
-        speed, most = _SAFETY * self.speed(runner), POOL_BLOCKS * runner.block_tokens
+        speed = _SAFETY * self.speed(runner)
+        most = room if room < runner.block_tokens else POOL_BLOCKS * runner.block_tokens
         pool: dict[_Item, None] = {}
         total = 0
         for job in jobs:
@@ -252,14 +274,28 @@ class Batcher:
                 total += item.piece.tokens
         return list(pool)
 
-    def _measure(self, block: Sequence[_Item], began: float, seconds: float) -> None:
+    def _measure(self, block: Sequence[_Item], room: int, began: float, seconds: float) -> None:
         runner, tokens = block[0].runner, sum(item.piece.tokens for item in block)
         found = tokens / max(seconds, 1e-6)
-        if 2 * tokens >= runner.block_tokens:  # a few rows say little: most of their time is not theirs
+        if 2 * tokens >= room:  # a few rows say little: most of their time is not theirs
             before = self._speed.get(runner, found)
             self._speed[runner] = _MEMORY * before + (1 - _MEMORY) * found
         waited = began - min(item.since for item in block)
         self._on_block(Block(runner.name, len(block), tokens, seconds, waited))
+
+
+def _first(pool: Sequence[_Item], room: int) -> list[_Item]:
+    """As many of the first pieces as fit, one at least; rows are as long as the longest."""
+    longest = 0
+    for n, item in enumerate(pool):
+        longest = max(longest, _padded(item))
+        if n and (n + 1) * longest > room:
+            return list(pool[:n])
+    return list(pool)
+
+
+def _padded(item: _Item) -> int:
+    return -(-item.piece.tokens // STEP) * STEP
 
 
 def _said(runner: Runner, error: Exception) -> Exception:

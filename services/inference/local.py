@@ -1,4 +1,8 @@
-"""Models in this process: loaded once, computed in a thread, so that the event loop is never blocked."""
+"""Models in this process: loaded once, computed in threads, so that the event loop is never blocked.
+
+Passages, which searches can do without, are computed with a low priority: where Elasticsearch and the API
+need the same cores, they go first.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +23,7 @@ from services.errors import MsmError, NotFound, TooLate
 from services.inference.batching import Batcher, Block, Piece
 from services.inference.checks import require_checkpoint
 from services.inference.models import Embedded, Floats, PromptKind, Reranked
+from services.inference.priority import stand_back
 from services.inference.shelf import Shelf
 from services.inference.tokeniser import CHARACTERS, Tokeniser
 from services.settings import Settings
@@ -55,10 +60,12 @@ class LocalModels:
     def __init__(self, settings: Settings, store: Store, watch: Watch | None = None) -> None:
         self._watch = watch or Watch()
         # A thread of its own: a long load must not hold up the tokeniser.
-        self._loader = ThreadPoolExecutor(1, "loader")
+        self._loader = ThreadPoolExecutor(1, "loader", stand_back)
         self._tokeniser = Tokeniser(CHARACTERS * settings.queue_tokens)
         self.shelf = Shelf(settings, store, self._loader, self._watch.change)
-        self.batcher = Batcher(settings.queue_tokens, self._watch.block)
+        # A query's vector is little work that all legs wait for: it waits behind no block of passages.
+        self.queries = Batcher(settings.queue_tokens, self._watch.block)
+        self.passages = Batcher(settings.queue_tokens, self._watch.block, stand_back)
         self.failed: dict[str, MsmError] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -83,7 +90,8 @@ class LocalModels:
         """See `ModelService`; `checkpoint` is the one that is hoped for, another may answer."""
         runner = await self._in_time("load", model, self.shelf.encoder(model, checkpoint), deadline)
         pieces = await self._pieces(model, texts, lambda: runner.pieces(texts, kind), deadline)
-        values = await self.batcher.compute(runner, pieces, deadline, small=_small(kind, deadline))
+        batcher = self.queries if _small(kind, deadline) else self.passages
+        values = await batcher.compute(runner, pieces, deadline)
         _raise_first(values)
         if any(value is None for value in values):
             raise TooLate(f"{model}: not all of {len(texts)} texts were encoded by the deadline")
@@ -95,7 +103,7 @@ class LocalModels:
         runner = await self._in_time("load", model, self.shelf.scorer(model), deadline)
         asked = [query, *texts]
         pieces = await self._pieces(model, asked, lambda: runner.pieces(query, texts), deadline)
-        values = await self.batcher.compute(runner, pieces, deadline)
+        values = await self.passages.compute(runner, pieces, deadline)
         _raise_first(values)
         return Reranked(beginning(model, values), _tokens(pieces), runner.checkpoint)
 
@@ -132,7 +140,8 @@ class LocalModels:
         """See `ModelService`."""
         for task in list(self._tasks):
             task.cancel()
-        await self.batcher.close()
+        await self.queries.close()
+        await self.passages.close()
         self._loader.shutdown(wait=False, cancel_futures=True)
         self._tokeniser.close()
 

@@ -54,7 +54,7 @@ class Metrics:
 
     def shown(self, models: LocalModels) -> bytes:
         """The text that Prometheus reads."""
-        self.queue.set(models.batcher.queued)
-        self.shared.set(models.batcher.shared)
+        self.queue.set(models.queries.queued + models.passages.queued)
+        self.shared.set(models.queries.shared + models.passages.shared)
         self.loaded.set(models.shelf.bytes)
         return generate_latest(self._registry)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import uvicorn
 
 from services.inference.app import create_app
@@ -13,14 +11,12 @@ from services.stack.ports import HOST
 from services.store import Store
 
 DEFAULT_PORT = 8080
-NICE = 10
-"""Where Elasticsearch computes on the same cores, it goes first: it answers searches, models improve them."""
 DRAIN = 8
 """Seconds that requests under way get after SIGTERM."""
 
 
 def serve(settings: Settings, host: str | None = None, port: int | None = None) -> None:
-    """Serve until SIGTERM, with a low priority; requests under way are finished first.
+    """Serve until SIGTERM; requests under way are finished first.
 
     Args:
         settings: Of this installation.
@@ -28,7 +24,6 @@ def serve(settings: Settings, host: str | None = None, port: int | None = None) 
         port: None: the port that the local stack remembers, else 8080.
     """
     chosen = port or port_of(settings, "models", DEFAULT_PORT)
-    os.nice(NICE)
     uvicorn.run(
         create_app(settings, Store(settings.store_url, cache=settings.home / "cache")),
         host=host or HOST,

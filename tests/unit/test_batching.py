@@ -3,43 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
+from batching_kit import BLOCK, NEVER, Noting, held, pieces
 
 from services.deadline import Deadline
 from services.errors import MsmError, Overloaded, TooLate
 from services.inference.batching import Batcher, Piece
-
-NEVER = Deadline()
-BLOCK = 64
-
-
-class Noting:
-    """Answers every payload with itself in capitals; `gate` holds the device as long as it is shut."""
-
-    name, block_tokens = "noting", BLOCK
-
-    def __init__(self) -> None:
-        self.blocks: list[list[str]] = []
-        self.gate = threading.Event()
-        self.gate.set()
-
-    def compute(self, payloads: Sequence[Any]) -> list[Any]:
-        self.blocks.append(list(payloads))
-        assert self.gate.wait(20)
-        return [text.upper() for text in payloads]
+from services.inference.priority import NICE, stand_back
 
 
 class Failing(Noting):
     def compute(self, payloads: Sequence[Any]) -> list[Any]:
         raise RuntimeError("no such kernel\nmore of it")
-
-
-def pieces(*texts: str, tokens: int = 8) -> list[Piece]:
-    return [Piece(text, tokens, text) for text in texts]
 
 
 def scheduled(scenario: Callable[[Batcher], Awaitable[None]], limit: int = 10_000) -> None:
@@ -51,15 +32,6 @@ def scheduled(scenario: Callable[[Batcher], Awaitable[None]], limit: int = 10_00
             await batcher.close()
 
     asyncio.run(run())
-
-
-async def held(batcher: Batcher, runner: Noting) -> asyncio.Task[list[Any]]:
-    """The device busy with a piece of somebody's, until the gate opens."""
-    runner.gate.clear()
-    task = asyncio.create_task(batcher.compute(runner, pieces("held"), NEVER))
-    while not runner.blocks:
-        await asyncio.sleep(0.001)
-    return task
 
 
 def test_an_idle_device_begins_at_once_and_answers_in_the_order_asked() -> None:
@@ -129,21 +101,34 @@ def test_the_request_that_is_due_first_is_computed_first() -> None:
     scheduled(scenario)
 
 
-def test_a_query_s_vector_is_not_stuck_behind_a_long_rerank() -> None:
+def test_in_a_hurry_blocks_are_short_and_their_pieces_in_order() -> None:
     async def scenario(batcher: Batcher) -> None:
-        reranker, encoder = Noting(), Noting()
-        first = await held(batcher, reranker)
-        rerank = batcher.compute(reranker, pieces(*"abcdefgh", tokens=BLOCK), Deadline.after(9_000))
-        long = asyncio.create_task(rerank)
-        await asyncio.sleep(0)
-        vector = asyncio.create_task(batcher.compute(encoder, pieces("query"), NEVER, small=True))
-        await asyncio.sleep(0)
-        reranker.gate.set()
-        assert await vector == ["QUERY"]
-        assert len(reranker.blocks) < 9
-        await asyncio.gather(first, long)
+        rising = [Piece(f"p{n}", n, f"p{n}") for n in range(1, 9)]
+        hurried, patient = Noting(), Noting()
+        # Ten blocks a second until the first is measured: 32 tokens in a twentieth of a second.
+        await batcher.compute(hurried, rising, Deadline.after(1_500))
+        assert hurried.blocks[0] == ["p1", "p2", "p3", "p4"], "rows are padded to eight tokens"
+        await batcher.compute(patient, rising, NEVER)
+        assert len(patient.blocks[0]) == 8
 
     scheduled(scenario)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have no priority of their own")
+def test_the_device_s_thread_can_stand_back() -> None:
+    class Told(Noting):
+        def compute(self, payloads: Sequence[Any]) -> list[Any]:
+            return [os.getpriority(os.PRIO_PROCESS, threading.get_native_id())] * len(payloads)
+
+    async def run() -> None:
+        here = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+        for begin, lower in ((stand_back, min(NICE, 19 - here)), (lambda: None, 0)):
+            batcher = Batcher(10_000, begin=begin)
+            assert await batcher.compute(Told(), pieces("a"), NEVER) == [here + lower]
+            await batcher.close()
+        assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == here
+
+    asyncio.run(run())
 
 
 def test_equal_pieces_of_concurrent_requests_are_computed_once() -> None:

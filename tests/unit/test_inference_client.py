@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import subprocess
-import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -38,7 +36,6 @@ from services.inference.servers import ModelsProcess
 from services.inference.token_cache import ENTRY, TokenCache
 from services.settings import Settings, load
 from services.store import Store
-from tests.conftest import ROOT
 
 SYSTEM = ServedSystem(name="s", slug="s", dims=2, similarity="dot", fingerprint="one", model="m")
 NEVER = Deadline()
@@ -363,13 +360,3 @@ class TestWarmth:
         path.parent.mkdir()
         path.write_bytes(content.encode("utf-8", "surrogatepass"))
         assert warmth.remembered(settings) == []
-
-
-def test_models_compute_behind_whoever_else_needs_the_cores() -> None:
-    code = (
-        "import os, uvicorn; before = os.nice(0); uvicorn.run = lambda *_, **__: print(os.nice(0) - before)\n"
-        "from pathlib import Path; from services.inference.serve import serve\n"
-        "from services.settings import Settings; serve(Settings(home=Path('nowhere')))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "10"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -105,9 +107,24 @@ def test_a_fetch_that_ran_out_of_time_gives_what_it_has() -> None:
     assert set(found) == {7, 2}
 
 
-def test_a_fetch_that_brought_nothing_is_no_answer() -> None:
+def test_a_fetch_that_ran_out_of_all_its_time_gives_nothing() -> None:
+    assert not asyncio.run(engine(FILTERED | {"timed_out": True}).sources(ASK, [5, 7], {}, sources.PASSAGE))
     with pytest.raises(Unavailable, match="not one of 2 hits"):
-        asyncio.run(engine(FILTERED | {"timed_out": True}).sources(ASK, [5, 7], {}, sources.PASSAGE))
+        asyncio.run(engine(FILTERED).sources(ASK, [5, 7], {}, sources.PASSAGE))
+
+
+def test_a_fetch_is_not_waited_for_beyond_the_deadline_and_late_is_not_lost() -> None:
+    class Asleep(Node):
+        async def msearch(self, *, searches: Sequence[Any], **_: Any) -> dict[str, Any]:
+            await asyncio.sleep(60)
+            return {}
+
+    node: Any = Asleep(FILTERED)
+    late, asked = replace(engine(FILTERED), client=node), replace(ASK, deadline=Deadline.after(0))
+    assert asyncio.run(late.sources(asked, [5, 7], {}, sources.PASSAGE)) == {}
+    late.pace.pulse.waiting = time.monotonic() - 3
+    with pytest.raises(Unavailable, match="no answer in time"):
+        asyncio.run(late.sources(asked, [5, 7], {}, sources.PASSAGE))
 
 
 def test_hits_that_could_not_be_fetched_are_left_out_and_the_others_keep_their_ranks() -> None:
@@ -117,6 +134,8 @@ def test_hits_that_could_not_be_fetched_are_left_out_and_the_others_keep_their_r
     assert [(hit["rank"], hit["pid"]) for hit in result.hits] == [(1, "p7"), (3, "p2")]
     assert result.degraded == ["fetch:partial"]
     assert any("1 of 3 hits could not be fetched" in note for note in result.notes)
+    empty = answer("c", SearchRequest(query="text"), ASK, ranked, {}, {"took": 1.0})
+    assert (empty.hits, empty.degraded) == ([], ["fetch:timeout"])
 
 
 def test_an_answer_whose_hits_are_all_there_lacks_nothing() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from batching_kit import Noting, held
 from tiny_model import poisoned, tiny_model, with_modules
 
 from services.deadline import Deadline
@@ -172,5 +173,22 @@ def test_a_refusal_that_has_expired_is_let_go(
             with pytest.raises(NotFound):
                 await models.shelf.encoder(f"nobody{n}")
         assert list(models.shelf._refused) == [("system", "nobody2")]
+
+    asked(store, tmp_path, ask)
+
+
+def test_a_query_s_vector_waits_for_no_passages(store: Store, tmp_path: Path) -> None:
+    installed(store, tmp_path, "one")
+
+    async def ask(models: LocalModels) -> None:
+        soon = Deadline.after(60_000)
+        await models.embedded("one", ["warm"], "query", soon)
+        first = await held(models.passages, busy := Noting())
+        assert (await models.embedded("one", ["why"], "query", soon)).vectors.shape[0] == 1
+        passages = asyncio.create_task(models.embedded("one", ["it is"], "passage", soon))
+        await asyncio.sleep(0.2)
+        assert not passages.done()
+        busy.gate.set()
+        await asyncio.gather(first, passages)
 
     asked(store, tmp_path, ask)
