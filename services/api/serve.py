@@ -7,6 +7,7 @@ import uvicorn
 from services.api.app import create_app
 from services.api.drain import DrainingServer
 from services.api.limits import LONGEST_MS
+from services.garbage import set_aside
 from services.settings import Settings
 from services.stack.endpoints import port_of
 from services.stack.ports import HOST
@@ -36,4 +37,5 @@ def serve(settings: Settings, host: str | None = None, port: int | None = None) 
         timeout_keep_alive=_KEPT_ALIVE,
         timeout_graceful_shutdown=round(LONGEST_MS / 1000) + 2,
     )
+    set_aside()
     DrainingServer(config, app).run()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uvicorn
 
+from services.garbage import set_aside
 from services.gateway.app import Gateway
 from services.gateway.service import running
 from services.settings import Settings
@@ -24,8 +25,10 @@ def serve(settings: Settings, host: str | None = None, port: int | None = None) 
         port: None: the port that the local stack remembers, else 9201.
     """
     chosen = port or port_of(settings, "gateway", DEFAULT_PORT)
+    gateway = Gateway(running(settings))
+    set_aside()
     uvicorn.run(
-        Gateway(running(settings)),
+        gateway,
         host=host or HOST,
         port=chosen,
         loop="uvloop",

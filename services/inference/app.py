@@ -14,6 +14,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from services.errors import AuthError, MsmError, Overloaded, TooLate, UsageError
+from services.garbage import set_aside
 from services.inference import warmth, wire
 from services.inference.dialects import tei
 from services.inference.endpoints import ENDPOINTS, FOREIGN_MS, Endpoint, json_response
@@ -75,6 +76,7 @@ class _Served:
     async def _begin(self) -> None:
         """Libraries, then what is to be warm; of what was in use before, what is still there."""
         await self._models.imported()
+        set_aside()
         await self._models.warm(self._stated or warmth.remembered(self._settings), optional=not self._stated)
         self._imported = True
 

@@ -1,0 +1,16 @@
+"""What servers spare Python's collector."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+
+def test_what_is_there_is_set_aside_once() -> None:
+    code = (
+        "import gc; from services.garbage import set_aside\n"
+        "set_aside(); first = gc.get_freeze_count(); kept = [[n] for n in range(1000)]; set_aside()\n"
+        "print(first > 1000, gc.get_freeze_count() == first)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "True"]
