@@ -219,7 +219,7 @@ class Batcher:
     async def _work(self) -> None:
         loop = asyncio.get_running_loop()
         while waiting := [job for job in self._jobs if job.missing]:
-            jobs = sorted(waiting, key=lambda job: job.due)
+            jobs = self._in_turn(waiting)
             runner, room = jobs[0].runner, self._room(jobs[0])
             block, began = self._next(jobs, room), time.monotonic()
             for item in block:
@@ -233,6 +233,16 @@ class Batcher:
             self._measure(block, room, began, time.monotonic() - began)
             for item, value in zip(block, values, strict=True):
                 self._settle(item, value)
+
+    def _in_turn(self, jobs: Sequence[_Job]) -> list[_Job]:
+        """The most urgent first, then those whose next piece cannot be done in time, the last due first."""
+
+        def late(job: _Job) -> bool:
+            following = next(item for item in job.items if not item.done)
+            return following.piece.tokens > self.speed(job.runner) * job.deadline.left
+
+        lost = {job for job in jobs if late(job)}
+        return sorted(jobs, key=lambda job: (1, -job.due) if job in lost else (0, job.due))
 
     def _room(self, head: _Job) -> int:
         """Tokens of the next block: as many as suit the device, or as it does in a short time."""

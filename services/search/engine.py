@@ -136,7 +136,7 @@ class Engine:
             return []
         watch = Watch()
         trips = self._trips(ask)
-        deadline = self.pace.before_fetch(ask.deadline)
+        deadline = self.pace.before_rest(ask.deadline)
         with watch.step("encode"):
             share = _ENCODING[any(isinstance(leg, Lexical) for leg in ask.legs)]
             tools = Tools(self.client, ask.index, self.models)
@@ -156,9 +156,9 @@ class Engine:
         with watch.step("rerank"):
             if ask.rerank:
                 scored = await heads(ask, texts, fused, trips, self.models, deadline)
-        timing = Timing(**watch.spent)
+        timing, ranked_at = Timing(**watch.spent), min(time.monotonic(), deadline.at)
         return [
-            page(ask, order, head, [*ask.failures, *unready, *one.failures], timing)
+            page(ask, order, head, [*ask.failures, *unready, *one.failures], timing, ranked_at)
             for one, order, head in zip(found, fused, scored, strict=True)
         ]
 
@@ -175,7 +175,7 @@ class Engine:
         wanted = [o for o in ords if o not in known]
         if not wanted:
             return known
-        began, by = time.monotonic(), ask.deadline
+        by = ask.deadline
         if by.timeout is not None:
             by = Deadline.after(max(by.left * 1000, _LAST_WAIT_MS))
         [item] = await self._trips(ask).send([sources.body(wanted, fields)], by, len(wanted), WHOLE)
@@ -185,7 +185,6 @@ class Engine:
             raise Unavailable(item.message, hint=SEE_STATUS)
         if isinstance(item, MsmError):
             raise item
-        self.pace.fetch.took((time.monotonic() - began) * 1000)
         found = {**known, **sources.by_ord(item)}
         if not any(o in found for o in ords) and not item.get("timed_out"):
             raise Unavailable(f"{ask.index}: not one of {len(ords)} hits could be fetched", hint=SEE_STATUS)
@@ -223,6 +222,7 @@ class Engine:
         ranked = await self.rank(ask)
         with watch.step("fetch"):
             found = await self.sources(ask, ranked.ords.tolist(), ranked.sources, sources.PASSAGE)
+        self.pace.took_rest(ranked.ranked_at)
         return ask, ranked, found
 
     def _trips(self, ask: Ask) -> Trips:

@@ -77,11 +77,15 @@ class Pulse:
 
 @dataclass
 class Pace:
-    """The measured steps of an engine: the legs, missing true scores, and the hits' sources."""
+    """The measured steps of an engine: the legs, missing true scores, and what is left once hits are ranked.
+
+    The rest is the hits' sources and the answer, and how much later than it should a loop that has much to do
+    notices that time is over.
+    """
 
     legs: Reserve = field(default_factory=Reserve)
     scores: Reserve = field(default_factory=Reserve)
-    fetch: Reserve = field(default_factory=Reserve)
+    rest: Reserve = field(default_factory=Reserve)
     pulse: Pulse = field(default_factory=Pulse)
 
     def for_encoding(self, deadline: Deadline, share: float) -> Deadline:
@@ -91,11 +95,19 @@ class Pace:
         left = deadline.left * 1000
         return deadline.earlier(max(left * (1 - share), min(self.legs.ms, left * (1 - _LEAST_ENCODING))))
 
-    def before_fetch(self, deadline: Deadline) -> Deadline:
-        """By when all must be done but the final fetch, which gets a third of what is left at most."""
+    def before_rest(self, deadline: Deadline) -> Deadline:
+        """By when hits must be ranked; the rest gets a third of what is left at most."""
         if deadline.timeout is None:
             return deadline
-        return deadline.earlier(min(self.fetch.ms, deadline.left * 1000 / 3))
+        return deadline.earlier(min(self.rest.ms, deadline.left * 1000 / 3))
+
+    def took_rest(self, ranked_at: float) -> None:
+        """The answer is there.
+
+        Args:
+            ranked_at: See `services.search.ask.Ranked`.
+        """
+        self.rest.took((time.monotonic() - ranked_at) * 1000)
 
 
 class Watch:

@@ -131,6 +131,27 @@ def test_the_device_s_thread_can_stand_back() -> None:
     asyncio.run(run())
 
 
+def test_what_cannot_be_done_in_time_does_not_hold_up_what_can() -> None:
+    async def scenario(batcher: Batcher) -> None:
+        runner = Noting()
+        first = await held(batcher, runner)
+        # Ten blocks a second: a piece of 640 tokens takes one.
+        asked = {"hopeless": 0.4, "hasty": 5.0, "more so": 0.5}
+        tasks = [
+            asyncio.create_task(
+                batcher.compute(runner, pieces(text, tokens=640), Deadline.after(1000 * seconds))
+            )
+            for text, seconds in asked.items()
+        ]
+        await asyncio.sleep(0)
+        batcher._measure = lambda *_: None  # type: ignore[method-assign]
+        runner.gate.set()
+        await asyncio.gather(first, *tasks)
+        assert runner.blocks[1:] == [["hasty"], ["more so"], ["hopeless"]]
+
+    scheduled(scenario)
+
+
 def test_equal_pieces_of_concurrent_requests_are_computed_once() -> None:
     async def scenario(batcher: Batcher) -> None:
         runner = Noting()

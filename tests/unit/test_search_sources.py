@@ -128,7 +128,7 @@ def test_a_fetch_is_not_waited_for_beyond_the_deadline_and_late_is_not_lost() ->
 
 
 def test_hits_that_could_not_be_fetched_are_left_out_and_the_others_keep_their_ranks() -> None:
-    ranked = page(ASK, fused(7, 5, 2), Head(), [], Timing())
+    ranked = page(ASK, fused(7, 5, 2), Head(), [], Timing(), 0.0)
     there = {o: {"pid": f"p{o}", "ord": o, "text": str(o)} for o in (7, 2)}
     result = answer("c", SearchRequest(query="text"), ASK, ranked, there, {"took": 1.0})
     assert [(hit["rank"], hit["pid"]) for hit in result.hits] == [(1, "p7"), (3, "p2")]
@@ -139,7 +139,7 @@ def test_hits_that_could_not_be_fetched_are_left_out_and_the_others_keep_their_r
 
 
 def test_an_answer_whose_hits_are_all_there_lacks_nothing() -> None:
-    ranked = page(ASK, fused(7), Head(), [], Timing())
+    ranked = page(ASK, fused(7), Head(), [], Timing(), 0.0)
     result = answer(
         "c", SearchRequest(query="text"), ASK, ranked, {7: {"pid": "p7", "ord": 7, "text": ""}}, {"took": 1.0}
     )

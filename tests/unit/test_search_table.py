@@ -171,9 +171,9 @@ def test_requests_without_any_time_do_not_make_a_reserve_vanish() -> None:
 
 
 def test_the_last_fetch_gets_its_reserve_and_never_more_than_a_third() -> None:
-    pace = Pace(fetch=Reserve(30.0, 0.0))
+    pace = Pace(rest=Reserve(30.0, 0.0))
     whole = Deadline.after(1_000)
-    assert pace.before_fetch(whole).at == pytest.approx(whole.at - 0.030)
+    assert pace.before_rest(whole).at == pytest.approx(whole.at - 0.030)
     short = Deadline.after(30)
-    assert pace.before_fetch(short).at >= short.at - 0.0101
-    assert pace.before_fetch(Deadline()).timeout is None
+    assert pace.before_rest(short).at >= short.at - 0.0101
+    assert pace.before_rest(Deadline()).timeout is None
