@@ -55,13 +55,13 @@ def follow(
             said.add(active.id)
         lookout.look(active)
         if active.state == "running":
-            _watch_one(ledger, active, lookout, enough)
-            watched.add(active.id)
+            if _watch_one(ledger, active, lookout, enough):
+                watched.add(active.id)
         else:
             time.sleep(2 * FIRST_PAUSE)
     jobs = _read(ledger, job_ids)
     for job in jobs:
-        if job.id not in watched and job.ended_well:  # over before the first look
+        if job.id not in watched and job.ended_well:  # all was done before the first look
             say(f"{job.title}: {job.units_done:,} done")
     if time.monotonic() > deadline and any(job.ended is None for job in jobs):
         raise timed_out(jobs, timeout or 0)
@@ -151,8 +151,8 @@ class _Lookout:
             )
 
 
-def _watch_one(ledger: Ledger, job: Job, lookout: _Lookout, over: Callable[[], bool]) -> None:
-    """Show one running job until it does not run any more."""
+def _watch_one(ledger: Ledger, job: Job, lookout: _Lookout, over: Callable[[], bool]) -> bool:
+    """Show one running job until it does not run any more; whether it did anything meanwhile."""
     pause = FIRST_PAUSE
     with progress(job.units or None, job.title, before=job.units_done) as bar:
         while job.state == "running" and not over():
@@ -163,6 +163,7 @@ def _watch_one(ledger: Ledger, job: Job, lookout: _Lookout, over: Callable[[], b
             lookout.look(job)
             pause = FIRST_PAUSE if job.phase != before.phase else min(pause * 1.3, LONGEST_PAUSE)
         _show(bar, _read(ledger, [job.id])[0])
+    return bar.done > bar.before
 
 
 def _show(bar: Progress, job: Job) -> None:

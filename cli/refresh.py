@@ -93,8 +93,8 @@ def refresh(
     if dry_run:
         _dry_run(ctx, stages, as_json=as_json)
         return
-    outcomes = _work(ctx, stages, local=given["local"], timeout=given["timeout"])
     place = file or _default_place(ctx, chosen, split, format_name)
+    outcomes = _work(ctx, stages, local=given["local"], timeout=given["timeout"])
     planned, exported = _export(ctx, chosen, systems, split, format_name, place, given)
     _tell(outcomes, planned, exported, as_json=as_json)
 
@@ -181,10 +181,20 @@ def _dry_run(ctx: click.Context, stages: Sequence[Stage], *, as_json: bool) -> N
 
 
 def _default_place(ctx: click.Context, collection: Collection, split: str, format_name: str) -> Path:
-    folder = settings(ctx).home / "exports" / collection.name / split
-    folder.mkdir(parents=True, exist_ok=True)
-    declared = FORMATS[format_name]
-    return folder if declared.folder else folder / declared.example
+    """Where an export lies that was given no place: made at once, so that what is wrong there is known."""
+    from services.errors import InputError
+    from services.exports.export import place_of
+
+    folder, declared = settings(ctx).home / "exports" / collection.name / split, FORMATS[format_name]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{folder}: cannot be made: {error.strerror}", hint="name another place: -o"
+        ) from None
+    place = folder if declared.folder else folder / declared.example
+    place_of(declared, place).require_writable()
+    return place
 
 
 def _export(

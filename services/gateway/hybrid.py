@@ -107,7 +107,6 @@ class Hybrid:
             _best(ranked),
             typed_keys=self.params.form.typed_keys,
         )
-        self.engine.pace.took_rest(ranked.ranked_at)
         late = any(entry.endswith(":timeout") for entry in ranked.degraded)
         return {"timed_out": late, **answer}, ranked
 

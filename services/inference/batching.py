@@ -1,4 +1,4 @@
-"""Which work is computed next on one device, decided anew for every block.
+"""Which work a thread computes next, decided anew for every block.
 
 Requests bring pieces (a text, or a query with a passage) of known length. Nothing waits while the device is
 idle: a block is what has come in until it is free. The most urgent request decides which model runs and
@@ -106,7 +106,7 @@ class _Job:
 
 
 class Batcher:
-    """The queue of one device and the thread that empties it.
+    """A queue for a device and the thread that empties it.
 
     Args:
         limit: Tokens that may wait.
@@ -220,7 +220,7 @@ class Batcher:
         loop = asyncio.get_running_loop()
         while waiting := [job for job in self._jobs if job.missing]:
             jobs = self._in_turn(waiting)
-            runner, room = jobs[0].runner, self._room(jobs[0])
+            runner, room = jobs[0].runner, self._room(jobs)
             block, began = self._next(jobs, room), time.monotonic()
             for item in block:
                 item.running = True
@@ -244,10 +244,10 @@ class Batcher:
         lost = {job for job in jobs if late(job)}
         return sorted(jobs, key=lambda job: (1, -job.due) if job in lost else (0, job.due))
 
-    def _room(self, head: _Job) -> int:
+    def _room(self, jobs: Sequence[_Job]) -> int:
         """Tokens of the next block: as many as suit the device, or as it does in a short time."""
-        runner = head.runner
-        if head.deadline.left > HURRY:
+        runner = jobs[0].runner
+        if min(job.deadline.left for job in jobs) > HURRY:
             return runner.block_tokens
         return min(runner.block_tokens, int(SHORT * self.speed(runner)))
 

@@ -29,6 +29,9 @@ from services.inference.tokeniser import CHARACTERS, Tokeniser
 from services.settings import Settings
 from services.store import Store
 
+SMALL = 1024
+"""Tokens: with more, queries wait behind passages."""
+
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
@@ -90,7 +93,7 @@ class LocalModels:
         """See `ModelService`; `checkpoint` is the one that is hoped for, another may answer."""
         runner = await self._in_time("load", model, self.shelf.encoder(model, checkpoint), deadline)
         pieces = await self._pieces(model, texts, lambda: runner.pieces(texts, kind), deadline)
-        batcher = self.queries if _small(kind, deadline) else self.passages
+        batcher = self.queries if _small(kind, pieces, deadline) else self.passages
         values = await batcher.compute(runner, pieces, deadline)
         _raise_first(values)
         if any(value is None for value in values):
@@ -177,9 +180,9 @@ class LocalModels:
             self._watch.stage(stage, time.monotonic() - began)
 
 
-def _small(kind: PromptKind, deadline: Deadline) -> bool:
-    """Queries of a search that somebody waits for; those of an evaluation have no deadline."""
-    return kind == "query" and deadline.timeout is not None
+def _small(kind: PromptKind, pieces: Sequence[Piece], deadline: Deadline) -> bool:
+    """The queries of a search that somebody waits for: few, and with a deadline, as evaluations have none."""
+    return kind == "query" and deadline.timeout is not None and _tokens(pieces) <= SMALL
 
 
 def beginning(model: str, values: Sequence[float | None]) -> Floats:

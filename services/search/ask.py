@@ -132,7 +132,6 @@ class Ranked:
         notes: The same for people.
         sources: By ord, what was fetched for the reranker.
         timing: Where the time went.
-        ranked_at: `time.monotonic()` when it was ranked, or should have been.
     """
 
     ords: npt.NDArray[np.int32]
@@ -148,7 +147,6 @@ class Ranked:
     notes: tuple[str, ...]
     sources: Mapping[int, Source]
     timing: Timing
-    ranked_at: float
 
     @property
     def legs(self) -> Sequence[str]:

@@ -15,7 +15,7 @@ from elasticsearch import AsyncElasticsearch
 
 from services.deadline import Deadline
 from services.elastic.versions import Version
-from services.errors import MsmError, NotFound, TooLate, Unavailable, UsageError
+from services.errors import MsmError, NotFound, Overloaded, TooLate, Unavailable, UsageError
 from services.inference.models import Models
 from services.search import sources
 from services.search.ask import Ask, Ranked, Source, Timing
@@ -28,7 +28,7 @@ from services.search.request import SearchRequest
 from services.search.rerank import Head, heads
 from services.search.resolve import resolved
 from services.search.result import SearchResult, answer
-from services.search.retrieval import first_trip, prepare, second_trip
+from services.search.retrieval import first_trip, is_final, prepare, second_trip
 from services.search.served import ServedVersions
 from services.search.stored import stored_queries
 from services.search.table import fuse
@@ -136,14 +136,17 @@ class Engine:
             return []
         watch = Watch()
         trips = self._trips(ask)
-        deadline = self.pace.before_rest(ask.deadline)
+        began = time.monotonic()
+        last = self.pace.before_end(ask.deadline, fetch=False)
+        deadline = last if is_final(ask) else self.pace.before_end(ask.deadline, fetch=True)
         with watch.step("encode"):
             share = _ENCODING[any(isinstance(leg, Lexical) for leg in ask.legs)]
             tools = Tools(self.client, ask.index, self.models)
             ready, unready = await prepare(ask.legs, texts, tools, self.pace.for_encoding(deadline, share))
         with watch.step("legs"):
             found = await first_trip(ask, ready, len(texts), depth_for(ask), trips, deadline)
-        self.pace.legs.took(watch.spent["legs"])
+        if any(not isinstance(one.leg, Lexical) for one in ready):
+            self.pace.took_legs(watch.spent["legs"], answered=any(one.legs for one in found))
         alive = self.pace.pulse.alive
         for one in found:
             if not one.legs and (error := nothing_left([*unready, *one.failures], alive=alive)):
@@ -155,40 +158,48 @@ class Engine:
         scored = [Head(sources=one.sources) for one in found]
         with watch.step("rerank"):
             if ask.rerank:
-                scored = await heads(ask, texts, fused, trips, self.models, deadline)
-        timing, ranked_at = Timing(**watch.spent), min(time.monotonic(), deadline.at)
+                scored = await heads(ask, texts, fused, trips, self.models, deadline, last)
+        self.pace.ended(last, began)
+        timing = Timing(**watch.spent)
         return [
-            page(ask, order, head, [*ask.failures, *unready, *one.failures], timing, ranked_at)
+            page(ask, order, head, [*ask.failures, *unready, *one.failures], timing)
             for one, order, head in zip(found, fused, scored, strict=True)
         ]
 
     async def sources(
         self, ask: Ask, ords: Sequence[int], known: Mapping[int, Source], fields: Sequence[str]
-    ) -> Mapping[int, Source]:
+    ) -> tuple[Mapping[int, Source], Failure | None]:
         """The sources of hits, by ord: those that are known, and the others fetched.
 
-        Some are missing where the node ran out of time, or a shard did not answer; all where it was late.
+        Some are missing, and a failure says why, where the node ran out of time, has too much to do, or a
+        shard did not answer.
 
         Raises:
             Unavailable: Elasticsearch is lost, or has no hit where there are some.
         """
         wanted = [o for o in ords if o not in known]
         if not wanted:
-            return known
-        by = ask.deadline
+            return known, None
+        began, by = time.monotonic(), ask.deadline
         if by.timeout is not None:
             by = Deadline.after(max(by.left * 1000, _LAST_WAIT_MS))
         [item] = await self._trips(ask).send([sources.body(wanted, fields)], by, len(wanted), WHOLE)
+        took = (time.monotonic() - began) * 1000
+        if isinstance(item, TooLate | Overloaded) and self.pace.pulse.alive:
+            self.pace.fetch.took(2 * took)
+            return known, Failure.of("fetch", item)
         if isinstance(item, TooLate):
-            if self.pace.pulse.alive:
-                return known
             raise Unavailable(item.message, hint=SEE_STATUS)
         if isinstance(item, MsmError):
             raise item
+        self.pace.fetch.took(took)
         found = {**known, **sources.by_ord(item)}
-        if not any(o in found for o in ords) and not item.get("timed_out"):
+        lost = sum(o not in found for o in ords)
+        if not lost:
+            return found, None
+        if lost == len(ords) and not item.get("timed_out"):
             raise Unavailable(f"{ask.index}: not one of {len(ords)} hits could be fetched", hint=SEE_STATUS)
-        return found
+        return found, Failure.partial("fetch", f"{lost} of {len(ords)} hits could not be fetched")
 
     # -- what the store knows ----------------------------------------------------------------------
 
@@ -217,13 +228,12 @@ class Engine:
 
     async def _search(
         self, version: Version, request: SearchRequest, deadline: Deadline, watch: Watch
-    ) -> tuple[Ask, Ranked, Mapping[int, Source]]:
+    ) -> tuple[Ask, Ranked, Mapping[int, Source], Failure | None]:
         ask = replace(await self.resolved(request, version, deadline), source=sources.PASSAGE)
         ranked = await self.rank(ask)
         with watch.step("fetch"):
-            found = await self.sources(ask, ranked.ords.tolist(), ranked.sources, sources.PASSAGE)
-        self.pace.took_rest(ranked.ranked_at)
-        return ask, ranked, found
+            found, lost = await self.sources(ask, ranked.ords.tolist(), ranked.sources, sources.PASSAGE)
+        return ask, ranked, found, lost
 
     def _trips(self, ask: Ask) -> Trips:
         return Trips(self.client, ask.index, self.settings.senders, self.pace.pulse)

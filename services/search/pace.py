@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,37 +56,50 @@ class Pulse:
     """Whether Elasticsearch answers at all: it may be late without being lost.
 
     Attributes:
-        waiting: Since when it has left every question unanswered; None: there is none that it has.
+        silence: Seconds for which somebody has waited since its last answer, up to when nobody waited.
+        waiting: How many wait now.
+        since: Since when, without an answer.
     """
 
-    waiting: float | None = None
+    silence: float = 0.0
+    waiting: int = 0
+    since: float = 0.0
 
-    def asked(self) -> None:
-        """It is asked something."""
-        if self.waiting is None:
-            self.waiting = time.monotonic()
-
-    def answered(self) -> None:
-        """It has answered something."""
-        self.waiting = None
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """Ask it something in the block. All but time that runs out is an answer, errors too."""
+        if not self.waiting:
+            self.since = time.monotonic()
+        self.waiting += 1
+        silent = False
+        try:
+            yield
+        except (TimeoutError, asyncio.CancelledError):
+            silent = True
+            raise
+        finally:
+            now = time.monotonic()
+            self.silence = self.silence + now - self.since if silent else 0.0
+            self.since = now
+            self.waiting -= 1
 
     @property
     def alive(self) -> bool:
-        """Whether it has been waited for in vain for less than two seconds."""
-        return self.waiting is None or time.monotonic() - self.waiting < _PULSE_SECONDS
+        """Whether it has been waited for in vain for less than two seconds, idle times left out."""
+        return self.silence + (time.monotonic() - self.since if self.waiting else 0.0) < _PULSE_SECONDS
 
 
 @dataclass
 class Pace:
-    """The measured steps of an engine: the legs, missing true scores, and what is left once hits are ranked.
+    """The measured steps of an engine: the legs, missing true scores, the hits' sources.
 
-    The rest is the hits' sources and the answer, and how much later than it should a loop that has much to do
-    notices that time is over.
+    And `lag`: how much later than it should a loop that has much to do notices that time is over.
     """
 
     legs: Reserve = field(default_factory=Reserve)
     scores: Reserve = field(default_factory=Reserve)
-    rest: Reserve = field(default_factory=Reserve)
+    fetch: Reserve = field(default_factory=Reserve)
+    lag: Reserve = field(default_factory=Reserve)
     pulse: Pulse = field(default_factory=Pulse)
 
     def for_encoding(self, deadline: Deadline, share: float) -> Deadline:
@@ -95,19 +109,31 @@ class Pace:
         left = deadline.left * 1000
         return deadline.earlier(max(left * (1 - share), min(self.legs.ms, left * (1 - _LEAST_ENCODING))))
 
-    def before_rest(self, deadline: Deadline) -> Deadline:
-        """By when hits must be ranked; the rest gets a third of what is left at most."""
-        if deadline.timeout is None:
-            return deadline
-        return deadline.earlier(min(self.rest.ms, deadline.left * 1000 / 3))
-
-    def took_rest(self, ranked_at: float) -> None:
-        """The answer is there.
+    def before_end(self, deadline: Deadline, *, fetch: bool) -> Deadline:
+        """By when hits must be ranked; what comes then gets a third of what is left at most.
 
         Args:
-            ranked_at: See `services.search.ask.Ranked`.
+            deadline: Of the whole request.
+            fetch: Whether their sources have to be fetched then.
         """
-        self.rest.took((time.monotonic() - ranked_at) * 1000)
+        if deadline.timeout is None:
+            return deadline
+        return deadline.earlier(min(self.lag.ms + fetch * self.fetch.ms, deadline.left * 1000 / 3))
+
+    def took_legs(self, milliseconds: float, *, answered: bool) -> None:
+        """The legs took so long; where not one answered, they would have taken longer."""
+        self.legs.took(milliseconds if answered else 2 * milliseconds)
+
+    def ended(self, deadline: Deadline, began: float) -> None:
+        """Hits are ranked, or should have been.
+
+        Args:
+            deadline: By when they should.
+            began: `time.monotonic()` when ranking began: what was late before is nobody's lag.
+        """
+        late = time.monotonic() - max(deadline.at, began)
+        if late > 0:
+            self.lag.took(late * 1000)
 
 
 class Watch:

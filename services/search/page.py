@@ -31,7 +31,6 @@ def page(
     head: Head,
     failures: Sequence[Failure],
     timing: Timing,
-    ranked_at: float,
 ) -> Ranked:
     """The hits from `start` on, and all that is to be told of them."""
     places, scores, ce_scores = final_order(fused, head.ce)
@@ -52,5 +51,4 @@ def page(
         notes=tuple(dict.fromkeys(failure.note for failure in told)),
         sources=head.sources,
         timing=timing,
-        ranked_at=ranked_at,
     )

@@ -39,9 +39,24 @@ class Head:
 
 
 async def heads(
-    ask: Ask, texts: Sequence[str], fused: Sequence[Fused], trips: Trips, models: Models, deadline: Deadline
+    ask: Ask,
+    texts: Sequence[str],
+    fused: Sequence[Fused],
+    trips: Trips,
+    models: Models,
+    deadline: Deadline,
+    last: Deadline,
 ) -> list[Head]:
     """Each text's head, scored: one trip for the passages' texts, one call of the model per text.
+
+    Args:
+        ask: With `rerank`.
+        texts: The queries.
+        fused: What is reranked, per text.
+        trips: For the passages' texts.
+        models: Who computes.
+        deadline: By when.
+        last: By when where nothing has to be fetched for the page any more.
 
     Raises:
         NotFound, UsageError: there is no such cross-encoder.
@@ -66,7 +81,8 @@ async def heads(
         ce = np.full(len(ords), np.nan)
         async with gate:
             passages = [str(known[o].get(rerank.field, "")) for o in ords if o in known]
-            ce[arrived], failure = await logits(rerank, text, passages, models, deadline)
+            whole = all(arrived) and len(ords) >= ask.start + ask.size
+            ce[arrived], failure = await logits(rerank, text, passages, models, last if whole else deadline)
         if failure is None and not all(arrived):
             failure = Failure.partial("rerank", f"{sum(arrived)} of {len(ords)} passages could be fetched")
         return Head(ce, known, failure)

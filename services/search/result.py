@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from services.errors import MsmError
 from services.search.ask import Ask, Ranked
 from services.search.failures import Failure
 from services.search.request import SearchRequest
@@ -27,8 +26,8 @@ class SearchResult:
         fusion: The method; None where one leg answered alone.
         chosen: Whether what is saved for the collection (`msmctl tune hybrid --save`) decided on either.
         reranked: How many hits a cross-encoder scored; None where none was asked to.
-        degraded: What is missing from the answer (see `services.search.ask.Ranked`), or `fetch:partial` and
-            `fetch:timeout`: some or all hits are left out, as their sources did not arrive; empty: nothing.
+        degraded: What is missing from the answer (see `services.search.ask.Ranked`), or `fetch:REASON`: hits
+            are left out, as their sources did not arrive; empty: nothing.
         took_ms: Milliseconds from receipt to answer.
         encode_ms: Of these, for the query's vectors.
         timing: Of these, by step: `encode, legs, scores, rerank, fetch`.
@@ -61,6 +60,7 @@ def answer(
     ask: Ask,
     ranked: Ranked,
     sources: Mapping[int, Mapping[str, Any]],
+    lost: Failure | None,
     spent: Mapping[str, float],
 ) -> SearchResult:
     """The answer to a request.
@@ -71,6 +71,7 @@ def answer(
         ask: As it was understood.
         ranked: What the engine found.
         sources: Of its hits, by ord; a hit without one is left out, and the others keep their ranks.
+        lost: Why sources are missing.
         spent: Milliseconds: `took` in all, `fetch`.
     """
     answered = ranked.fused.candidates.legs or [leg.column for leg in ask.legs]
@@ -81,9 +82,7 @@ def answer(
     ords = ranked.ords.tolist()
     there = [(n, sources[o]) for n, o in enumerate(ords) if o in sources]
     degraded = list(ranked.degraded)
-    if len(there) < len(ords):
-        told = MsmError(f"{len(ords) - len(there)} of {len(ords)} hits could not be fetched in time")
-        lost = Failure("fetch", "partial" if there else "timeout", told)
+    if lost:
         degraded.append(str(lost))
         notes.append(lost.note)
     timing = asdict(ranked.timing) | {"fetch": spent.get("fetch", 0.0)}

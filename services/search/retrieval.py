@@ -84,7 +84,7 @@ async def first_trip(
         Unavailable: Elasticsearch is lost. NotFound: no such index or stored query.
     """
     bodies = [trimmed(one.queries[n](ask.filters, depth), depth) for n in range(count) for one in ready]
-    whole = _is_final(ask)
+    whole = is_final(ask)
     if whole:
         bodies = [sources.with_sources(body, ask.source) for body in bodies]
     items = await trips.send(bodies, deadline, depth, WHOLE if whole else TRIMMED)
@@ -172,7 +172,7 @@ def _sampled(sample: Sample | None, leg: Leg) -> npt.NDArray[np.int32]:
     return np.empty(0, np.int32) if sample is None or leg.lists_all else sample.ords
 
 
-def _is_final(ask: Ask) -> bool:
+def is_final(ask: Ask) -> bool:
     """Whether what the first trip finds is the page itself: its sources may come along."""
     lone = len(ask.legs) == 1 and isinstance(ask.legs[0], Lexical)
     return bool(ask.source) and lone and not ask.rerank and not ask.start

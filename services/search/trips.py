@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from elasticsearch import AsyncElasticsearch
+from elasticsearch import ApiError, AsyncElasticsearch
 
 from services.deadline import Deadline
 from services.elastic.errors import translated
 from services.elastic.msearch import batch_size
-from services.errors import MsmError, TooLate, Unavailable
+from services.errors import MsmError, Overloaded, TooLate, Unavailable
 from services.search.failures import of_item
 from services.search.pace import Pulse
 
@@ -46,7 +46,7 @@ class Trips:
         client: Whose rights decide what is read.
         index: Where is searched.
         senders: Requests at a time, where there is more than one: in batches, never for one search.
-        pulse: Told of every question and answer.
+        pulse: Sees every question and answer.
     """
 
     client: AsyncElasticsearch
@@ -100,16 +100,19 @@ class Trips:
         limit = {} if deadline.timeout is None else {"timeout": f"{_server_ms(deadline)}ms"}
         searches = [line for body in bodies for line in ({}, limit | body)]
         doing = f"searching {self.index}"
-        self.pulse.asked()
         try:
-            async with asyncio.timeout(deadline.timeout):
-                with translated(doing):
-                    reply = await _patient(self.client, deadline).msearch(
-                        index=self.index, searches=searches, filter_path=filter_path
-                    )
+            with self.pulse.asking():
+                async with asyncio.timeout(deadline.timeout):
+                    with translated(doing):
+                        reply = await _patient(self.client, deadline).msearch(
+                            index=self.index, searches=searches, filter_path=filter_path
+                        )
         except TimeoutError:
             return [TooLate(f"{doing}: no answer in time")] * len(bodies)
-        self.pulse.answered()
+        except Unavailable as error:
+            if isinstance(error.__cause__, ApiError) and error.__cause__.meta.status == 429:
+                return [Overloaded(error.message, hint=error.hint)] * len(bodies)
+            raise
         return [of_item(item, doing) if _failed(item) else item for item in reply["responses"]]
 
 

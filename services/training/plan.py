@@ -20,7 +20,8 @@ class TrainingPlan(BaseModel):
         seconds_per_step: As measured; None where nothing had to be.
         threads: Of every chunk: another number would add numbers up in another order.
         snapshots: Steps after which the model is kept besides the last one; chunks end there.
-        examples, apart, held_out: Of `services.training.data.Made`.
+        examples, apart: Of `services.training.methods.Examples`.
+        held_out: Of `services.training.data.Made`.
         inputs: Fingerprints of all that decides the result besides the recipe.
     """
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -99,13 +98,12 @@ def test_when_no_leg_is_left_the_answer_is_empty_and_says_why(ask: Asked) -> Non
 def test_an_answer_without_time_is_empty_while_elasticsearch_lives_and_else_an_error(ask: Asked) -> None:
     asked = question(ask)
     over = replace(asked, legs=asked.legs[:1], deadline=Deadline.after(0))
-    ask.engine.pace.pulse.answered()
     ranked = ask.rank(over, Double())
     assert (ranked.ords.tolist(), ranked.degraded) == ([], ("bm25:timeout",))
-    ask.engine.pace.pulse.waiting = time.monotonic() - 3
+    ask.engine.pace.pulse.silence = 3.0
     with pytest.raises(Unavailable, match="not one leg answered: bm25:timeout"):
         ask.rank(over, Double())
-    ask.engine.pace.pulse.answered()
+    ask.engine.pace.pulse.silence = 0.0
 
 
 def test_true_scores_for_which_there_is_no_time_are_bounded_and_told(ask: Asked) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from services.errors import Unavailable
 from services.search import sources
 from services.search.ask import Ask, Fused, Rerank, Timing
 from services.search.engine import Engine
+from services.search.failures import Failure
 from services.search.fusion import fusion_named
 from services.search.legs import Lexical
 from services.search.pace import Pulse
@@ -70,7 +70,7 @@ ASK = Ask("index", "text", (Lexical(),), FUSION, PARAMS, rerank=Rerank("ce", 20)
 def head_of(item: dict[str, Any], *ords: int) -> Head:
     trips = Trips(Node(item), "index", 1, Pulse())  # type: ignore[arg-type]
     models: Any = Lengths()
-    return asyncio.run(heads(ASK, ["text"], [fused(*ords)], trips, models, Deadline()))[0]
+    return asyncio.run(heads(ASK, ["text"], [fused(*ords)], trips, models, Deadline(), Deadline()))[0]
 
 
 def engine(item: dict[str, Any]) -> Engine:
@@ -103,12 +103,13 @@ def test_a_passage_whose_text_did_not_arrive_is_not_reranked() -> None:
 
 
 def test_a_fetch_that_ran_out_of_time_gives_what_it_has() -> None:
-    found = asyncio.run(engine(SOME).sources(ASK, [5, 7, 2], {}, sources.PASSAGE))
-    assert set(found) == {7, 2}
+    found, lost = asyncio.run(engine(SOME).sources(ASK, [5, 7, 2], {}, sources.PASSAGE))
+    assert (set(found), str(lost)) == ({7, 2}, "fetch:partial")
 
 
 def test_a_fetch_that_ran_out_of_all_its_time_gives_nothing() -> None:
-    assert not asyncio.run(engine(FILTERED | {"timed_out": True}).sources(ASK, [5, 7], {}, sources.PASSAGE))
+    spent = engine(FILTERED | {"timed_out": True})
+    assert asyncio.run(spent.sources(ASK, [5, 7], {}, sources.PASSAGE))[0] == {}
     with pytest.raises(Unavailable, match="not one of 2 hits"):
         asyncio.run(engine(FILTERED).sources(ASK, [5, 7], {}, sources.PASSAGE))
 
@@ -121,26 +122,32 @@ def test_a_fetch_is_not_waited_for_beyond_the_deadline_and_late_is_not_lost() ->
 
     node: Any = Asleep(FILTERED)
     late, asked = replace(engine(FILTERED), client=node), replace(ASK, deadline=Deadline.after(0))
-    assert asyncio.run(late.sources(asked, [5, 7], {}, sources.PASSAGE)) == {}
-    late.pace.pulse.waiting = time.monotonic() - 3
+    found, lost = asyncio.run(late.sources(asked, [5, 7], {}, sources.PASSAGE))
+    assert (found, str(lost)) == ({}, "fetch:timeout")
+    late.pace.pulse.silence = 3.0
     with pytest.raises(Unavailable, match="no answer in time"):
         asyncio.run(late.sources(asked, [5, 7], {}, sources.PASSAGE))
 
 
 def test_hits_that_could_not_be_fetched_are_left_out_and_the_others_keep_their_ranks() -> None:
-    ranked = page(ASK, fused(7, 5, 2), Head(), [], Timing(), 0.0)
+    ranked = page(ASK, fused(7, 5, 2), Head(), [], Timing())
     there = {o: {"pid": f"p{o}", "ord": o, "text": str(o)} for o in (7, 2)}
-    result = answer("c", SearchRequest(query="text"), ASK, ranked, there, {"took": 1.0})
+    lost = Failure.partial("fetch", "1 of 3 hits could not be fetched")
+    result = answer("c", SearchRequest(query="text"), ASK, ranked, there, lost, {"took": 1.0})
     assert [(hit["rank"], hit["pid"]) for hit in result.hits] == [(1, "p7"), (3, "p2")]
     assert result.degraded == ["fetch:partial"]
     assert any("1 of 3 hits could not be fetched" in note for note in result.notes)
-    empty = answer("c", SearchRequest(query="text"), ASK, ranked, {}, {"took": 1.0})
-    assert (empty.hits, empty.degraded) == ([], ["fetch:timeout"])
 
 
 def test_an_answer_whose_hits_are_all_there_lacks_nothing() -> None:
-    ranked = page(ASK, fused(7), Head(), [], Timing(), 0.0)
+    ranked = page(ASK, fused(7), Head(), [], Timing())
     result = answer(
-        "c", SearchRequest(query="text"), ASK, ranked, {7: {"pid": "p7", "ord": 7, "text": ""}}, {"took": 1.0}
+        "c",
+        SearchRequest(query="text"),
+        ASK,
+        ranked,
+        {7: {"pid": "p7", "ord": 7, "text": ""}},
+        None,
+        {"took": 1.0},
     )
     assert (len(result.hits), result.degraded) == (1, [])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -171,9 +172,29 @@ def test_requests_without_any_time_do_not_make_a_reserve_vanish() -> None:
 
 
 def test_the_last_fetch_gets_its_reserve_and_never_more_than_a_third() -> None:
-    pace = Pace(rest=Reserve(30.0, 0.0))
+    pace = Pace(fetch=Reserve(30.0, 0.0), lag=Reserve(2.0, 0.0))
     whole = Deadline.after(1_000)
-    assert pace.before_rest(whole).at == pytest.approx(whole.at - 0.030)
+    assert pace.before_end(whole, fetch=True).at == pytest.approx(whole.at - 0.032)
+    assert pace.before_end(whole, fetch=False).at == pytest.approx(whole.at - 0.002)
     short = Deadline.after(30)
-    assert pace.before_rest(short).at >= short.at - 0.0101
-    assert pace.before_rest(Deadline()).timeout is None
+    assert pace.before_end(short, fetch=True).at >= short.at - 0.0101
+    assert pace.before_end(Deadline(), fetch=True).timeout is None
+
+
+def test_lag_is_what_ranking_ended_too_late_and_not_what_was_late_before() -> None:
+    pace, now = Pace(), time.monotonic()
+    before = pace.lag.ms
+    pace.ended(Deadline.after(1_000), now)
+    pace.ended(Deadline(), now)
+    assert pace.lag.ms == before, "there was time left"
+    pace.ended(Deadline(now - 60), now)
+    assert pace.lag.mean_ms < 6, "ranking began when time was over"
+    pace.ended(Deadline(now - 0.2), now - 1)
+    assert pace.lag.mean_ms > 20
+
+
+def test_legs_that_did_not_answer_would_have_taken_longer() -> None:
+    one, other = Pace(), Pace()
+    one.took_legs(100, answered=True)
+    other.took_legs(100, answered=False)
+    assert other.legs.ms > one.legs.ms

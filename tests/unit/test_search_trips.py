@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from services.deadline import Deadline
 from services.elastic.mapping import ServedSystem
-from services.errors import MsmError, NotFound, Unavailable
+from services.errors import InputError, MsmError, NotFound, Unavailable
 from services.search.legs import Lexical, Sparse
 from services.search.pace import Pace, Pulse, Reserve
 from services.search.retrieval import Found, Ready, _found, second_trip
@@ -88,12 +89,21 @@ def test_query_vectors_take_a_share_of_the_time_and_leave_room_for_the_legs() ->
 
 def test_elasticsearch_is_lost_when_nobody_is_answered_for_two_seconds() -> None:
     pulse = Pulse()
+
+    def ask(seconds: float, error: Exception | None = None) -> None:
+        with suppress(TimeoutError, InputError), pulse.asking():
+            pulse.since -= seconds
+            if error:
+                raise error
+
     assert pulse.alive, "nobody has asked"
-    pulse.asked()
+    ask(1.5, TimeoutError())
     assert pulse.alive
-    assert pulse.waiting is not None
-    pulse.waiting -= 3
-    pulse.asked()
-    assert not pulse.alive, "the first question counts"
-    pulse.answered()
-    assert pulse.alive
+    pulse.since -= 60
+    assert pulse.alive, "nobody waits"
+    ask(1.0, TimeoutError())
+    assert not pulse.alive
+    ask(0.0)
+    assert pulse.alive, "it has answered"
+    ask(5.0, InputError("refused"))
+    assert pulse.alive, "refusing is answering"
