@@ -6,7 +6,8 @@ One run of `ce-bce` on squad's train split, with the mined negatives of BM25 and
 is kept at the marks (the learning rate falls over the whole run, so that the earlier models are those of a
 run that was stopped). Each model reranks the top 50 of both systems for questions of the test split; RR@10
 with the two-sided paired randomisation test (sign flips, 100,000 draws) against the list that was reranked.
-HOME is an MSM_HOME of its own: stack, store and all scores lie there. Every step is skipped when it is done.
+Scores are computed in bfloat16 where training is. HOME is an MSM_HOME of its own: stack, store and all scores
+lie there. Every step is skipped when it is done.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def main() -> None:
         "--minutes", type=float, nargs="+", default=[25, 60, 120], help="marks; the last ends it"
     )
     parser.add_argument(
-        "--queries", type=int, default=500, help="questions of the test split, drawn by --seed"
+        "--queries", type=int, default=300, help="questions of the test split, drawn by --seed"
     )
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument(
@@ -132,7 +133,10 @@ def scored(
     home: Path, model: dict[str, Any], collection: Any, qords: Any, lists: Any
 ) -> dict[int, dict[int, float]]:
     """The logit of every pair, from the file of what was scored before or by the model."""
+    import torch
     from sentence_transformers import CrossEncoder
+
+    from services.training.precision import fitting
 
     file = home / "curve" / f"{model['name']}-{model['fingerprint'][:12]}.jsonl"
     file.parent.mkdir(exist_ok=True)
@@ -143,6 +147,8 @@ def scored(
         for record in map(json.loads, whole.splitlines()):
             found[record["qord"]] = dict(zip(record["ords"], record["scores"], strict=True))
     encoder = CrossEncoder(model["location"])
+    if fitting("auto", encoder.device.type, torch.get_num_threads()) == "bf16":
+        encoder.bfloat16()
     missing = [int(qord) for qord in qords if int(qord) not in found]
     texts = collection.read_queries(0, collection.state.query_count, ["text"])["text"]
     with file.open("a") as out:
