@@ -100,7 +100,7 @@ def refresh(
 
 
 def _check(collection: Collection, format_name: str, file: Path | None, given: dict[str, Any]) -> None:
-    """Notice now what else the last step would notice after hours."""
+    """Notice now what the last step would notice after hours: but whose export lies there already."""
     from services.cross_encoders.models import required
     from services.cross_encoders.registry import CrossEncoders
     from services.errors import UsageError
@@ -181,7 +181,7 @@ def _dry_run(ctx: click.Context, stages: Sequence[Stage], *, as_json: bool) -> N
 
 
 def _default_place(ctx: click.Context, collection: Collection, split: str, format_name: str) -> Path:
-    """Where an export lies that was given no place: made at once, so that what is wrong there is known."""
+    """Where an export lies that was given no place; what cannot be written to is known at once."""
     from services.errors import InputError
     from services.exports.export import place_of
 

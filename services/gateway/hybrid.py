@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -91,7 +92,7 @@ class Hybrid:
             clause = await self._clause(ask)
         except MsmError as error:
             raise natural(error) from error
-        ords = ranked.ords.tolist()[: self.body.size]
+        ords, began = ranked.ords.tolist()[: self.body.size], time.monotonic()
         answer = await page.complete(
             self.node,
             [Wanted(o, float(ranked.scores[n]), self._why(ranked, n)) for n, o in enumerate(ords)],
@@ -107,6 +108,7 @@ class Hybrid:
             _best(ranked),
             typed_keys=self.params.form.typed_keys,
         )
+        self.engine.pace.fetch.took((time.monotonic() - began) * 1000)
         late = any(entry.endswith(":timeout") for entry in ranked.degraded)
         return {"timed_out": late, **answer}, ranked
 

@@ -30,7 +30,7 @@ from services.settings import Settings
 from services.store import Store
 
 SMALL = 1024
-"""Tokens: with more, queries wait behind passages."""
+"""Tokens: several queries with more wait behind passages."""
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -181,8 +181,9 @@ class LocalModels:
 
 
 def _small(kind: PromptKind, pieces: Sequence[Piece], deadline: Deadline) -> bool:
-    """The queries of a search that somebody waits for: few, and with a deadline, as evaluations have none."""
-    return kind == "query" and deadline.timeout is not None and _tokens(pieces) <= SMALL
+    """The query of a search that somebody waits for, or few; evaluations have no deadline."""
+    few = len(pieces) == 1 or _tokens(pieces) <= SMALL
+    return kind == "query" and deadline.timeout is not None and few
 
 
 def beginning(model: str, values: Sequence[float | None]) -> Floats:

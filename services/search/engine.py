@@ -146,7 +146,8 @@ class Engine:
         with watch.step("legs"):
             found = await first_trip(ask, ready, len(texts), depth_for(ask), trips, deadline)
         if any(not isinstance(one.leg, Lexical) for one in ready):
-            self.pace.took_legs(watch.spent["legs"], answered=any(one.legs for one in found))
+            record = self.pace.legs.took if any(one.legs for one in found) else self.pace.legs.missed
+            record(watch.spent["legs"])
         alive = self.pace.pulse.alive
         for one in found:
             if not one.legs and (error := nothing_left([*unready, *one.failures], alive=alive)):
@@ -186,7 +187,7 @@ class Engine:
         [item] = await self._trips(ask).send([sources.body(wanted, fields)], by, len(wanted), WHOLE)
         took = (time.monotonic() - began) * 1000
         if isinstance(item, TooLate | Overloaded) and self.pace.pulse.alive:
-            self.pace.fetch.took(2 * took)
+            self.pace.fetch.missed(took)
             return known, Failure.of("fetch", item)
         if isinstance(item, TooLate):
             raise Unavailable(item.message, hint=SEE_STATUS)

@@ -99,8 +99,8 @@ def nothing_left(failures: Sequence[Failure], *, alive: bool) -> MsmError | None
     """The error of a search of which not one leg is left; None where it has an answer: nothing, and why.
 
     What the legs were asked in vain counts before vectors that were not there. Refusals are the question's
-    own fault: the first is told. Else only the loss of Elasticsearch is an error, as Elasticsearch itself
-    answers with what it has when time runs out.
+    own fault: the first is told, as is an Elasticsearch that takes no more for now. Else only its loss is an
+    error, as Elasticsearch itself answers with what it has when time runs out.
 
     Args:
         failures: Of the legs, and of their queries.
@@ -110,6 +110,8 @@ def nothing_left(failures: Sequence[Failure], *, alive: bool) -> MsmError | None
     if all(failure.reason == "error" for failure in of_legs or failures):
         return (of_legs or failures)[0].error
     reasons = {failure.reason for failure in of_legs}
+    if reasons == {"overloaded"}:
+        return of_legs[0].error
     if "unavailable" not in reasons and (alive or "timeout" not in reasons):
         return None
     told = "; ".join(dict.fromkeys(failure.note for failure in failures))

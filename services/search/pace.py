@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from services.deadline import Deadline
+from services.errors import Unavailable
 
 _MOST_MS = 250.0
 _LEAST_MS = 15.0
@@ -39,6 +40,10 @@ class Reserve:
         self.spread_ms += _SPREAD_GAIN * (abs(milliseconds - self.mean_ms) - self.spread_ms)
         self.mean_ms += _GAIN * (milliseconds - self.mean_ms)
 
+    def missed(self, milliseconds: float) -> None:
+        """A step was cut off after so long: it would have taken longer, and no less than it mostly does."""
+        self.took(max(2 * milliseconds, self.mean_ms))
+
     def skipped(self) -> None:
         """A step was left out for want of time: keep a little less, so that one is taken, and measured, soon.
 
@@ -56,9 +61,9 @@ class Pulse:
     """Whether Elasticsearch answers at all: it may be late without being lost.
 
     Attributes:
-        silence: Seconds for which somebody has waited since its last answer, up to when nobody waited.
+        silence: Seconds for which somebody has waited since its last answer, until `since`.
         waiting: How many wait now.
-        since: Since when, without an answer.
+        since: When the last of them began or ended.
     """
 
     silence: float = 0.0
@@ -67,14 +72,20 @@ class Pulse:
 
     @contextmanager
     def asking(self) -> Iterator[None]:
-        """Ask it something in the block. All but time that runs out is an answer, errors too."""
+        """Ask it something in the block. A refusal is an answer; time that runs out is none.
+
+        What was asked in vain longer ago than it takes to be lost says nothing any more.
+        """
+        now = time.monotonic()
         if not self.waiting:
-            self.since = time.monotonic()
+            if now - self.since > _PULSE_SECONDS:
+                self.silence = 0.0
+            self.since = now
         self.waiting += 1
         silent = False
         try:
             yield
-        except (TimeoutError, asyncio.CancelledError):
+        except (TimeoutError, asyncio.CancelledError, Unavailable):
             silent = True
             raise
         finally:
@@ -120,10 +131,6 @@ class Pace:
             return deadline
         return deadline.earlier(min(self.lag.ms + fetch * self.fetch.ms, deadline.left * 1000 / 3))
 
-    def took_legs(self, milliseconds: float, *, answered: bool) -> None:
-        """The legs took so long; where not one answered, they would have taken longer."""
-        self.legs.took(milliseconds if answered else 2 * milliseconds)
-
     def ended(self, deadline: Deadline, began: float) -> None:
         """Hits are ranked, or should have been.
 
@@ -134,6 +141,8 @@ class Pace:
         late = time.monotonic() - max(deadline.at, began)
         if late > 0:
             self.lag.took(late * 1000)
+        elif deadline.timeout is not None:
+            self.lag.skipped()
 
 
 class Watch:

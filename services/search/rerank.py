@@ -56,7 +56,7 @@ async def heads(
         trips: For the passages' texts.
         models: Who computes.
         deadline: By when.
-        last: By when where nothing has to be fetched for the page any more.
+        last: By when where the texts bring all that the page shows.
 
     Raises:
         NotFound, UsageError: there is no such cross-encoder.
@@ -73,7 +73,7 @@ async def heads(
         return [Head(failure=Failure.of("rerank", error))] * len(texts)
     gate = asyncio.Semaphore(trips.senders)
 
-    async def one(text: str, ords: list[int], item: Item) -> Head:
+    async def one(text: str, ranking: Fused, ords: list[int], item: Item) -> Head:
         if isinstance(item, MsmError):
             return Head(failure=Failure.of("rerank", item))
         known = sources.by_ord(item)
@@ -81,13 +81,14 @@ async def heads(
         ce = np.full(len(ords), np.nan)
         async with gate:
             passages = [str(known[o].get(rerank.field, "")) for o in ords if o in known]
-            whole = all(arrived) and len(ords) >= ask.start + ask.size
+            page = min(ask.start + ask.size, len(ranking.ords))
+            whole = bool(ask.source) and all(arrived) and len(ords) >= page
             ce[arrived], failure = await logits(rerank, text, passages, models, last if whole else deadline)
         if failure is None and not all(arrived):
             failure = Failure.partial("rerank", f"{sum(arrived)} of {len(ords)} passages could be fetched")
         return Head(ce, known, failure)
 
-    return await asyncio.gather(*map(one, texts, wanted, items))
+    return await asyncio.gather(*map(one, texts, fused, wanted, items))
 
 
 async def logits(

@@ -111,7 +111,9 @@ class Trips:
             return [TooLate(f"{doing}: no answer in time")] * len(bodies)
         except Unavailable as error:
             if isinstance(error.__cause__, ApiError) and error.__cause__.meta.status == 429:
-                return [Overloaded(error.message, hint=error.hint)] * len(bodies)
+                full = Overloaded(error.message, hint=error.hint)
+                full.__cause__ = error.__cause__
+                return [full] * len(bodies)
             raise
         return [of_item(item, doing) if _failed(item) else item for item in reply["responses"]]
 

@@ -131,6 +131,23 @@ def test_the_device_s_thread_can_stand_back() -> None:
     asyncio.run(run())
 
 
+def test_blocks_are_short_while_anybody_is_in_a_hurry() -> None:
+    async def scenario(batcher: Batcher) -> None:
+        runner = Noting()
+        first = await held(batcher, runner)
+        waited = asyncio.create_task(batcher.compute(runner, pieces(*"abcdefgh"), NEVER))
+        await asyncio.sleep(0)
+        next(iter(job for job in batcher._jobs if len(job.items) == 8)).due = 0.0
+        hasty = asyncio.create_task(batcher.compute(runner, pieces("z"), Deadline.after(1_500)))
+        await asyncio.sleep(0)
+        batcher._measure = lambda *_: None  # type: ignore[method-assign]
+        runner.gate.set()
+        await asyncio.gather(first, waited, hasty)
+        assert runner.blocks[1:3] == [["a", "b", "c", "d"], ["e", "f", "g", "h"]]
+
+    scheduled(scenario)
+
+
 def test_what_cannot_be_done_in_time_does_not_hold_up_what_can() -> None:
     async def scenario(batcher: Batcher) -> None:
         runner = Noting()

@@ -127,7 +127,7 @@ REFUSED = Failure.of("bm25", UsageError("too many terms"))
 LOST = Failure.of("bm25", Unavailable("no shard"))
 
 
-@pytest.mark.parametrize("failures", [[AWAY], [FULL], [AWAY, LATE], [OWN, LATE]])
+@pytest.mark.parametrize("failures", [[AWAY], [FULL, LATE], [AWAY, LATE], [OWN, LATE]])
 def test_a_search_without_legs_is_answered_while_elasticsearch_lives(failures: list[Failure]) -> None:
     assert nothing_left(failures, alive=True) is None
 
@@ -139,6 +139,8 @@ def test_only_its_loss_is_an_error(failures: list[Failure], alive: bool) -> None
     assert all(failure.note in told.message for failure in failures)
 
 
-@pytest.mark.parametrize(("failures", "own"), [([OWN], OWN), ([AWAY, REFUSED], REFUSED)])
-def test_or_the_fault_of_the_question(failures: list[Failure], own: Failure) -> None:
+@pytest.mark.parametrize(
+    ("failures", "own"), [([OWN], OWN), ([AWAY, REFUSED], REFUSED), ([AWAY, FULL], FULL)]
+)
+def test_or_what_every_leg_was_refused_for(failures: list[Failure], own: Failure) -> None:
     assert nothing_left(failures, alive=True) is own.error

@@ -102,6 +102,34 @@ def test_a_passage_whose_text_did_not_arrive_is_not_reranked() -> None:
     assert "2 of 3 passages" in (head.failure.note if head.failure else "")
 
 
+@pytest.mark.parametrize(
+    ("size", "fields", "by"), [(3, ("text",), "last"), (4, ("text",), "deadline"), (3, (), "deadline")]
+)
+def test_a_reranker_has_the_time_of_a_fetch_that_is_not_needed(
+    size: int, fields: tuple[str, ...], by: str
+) -> None:
+    class Told:
+        async def rerank(self, model: str, query: str, texts: Sequence[str], deadline: Deadline) -> Any:
+            until.append(deadline)
+            return np.zeros(len(texts), np.float32)
+
+    until: list[Deadline] = []
+    times = {"deadline": Deadline.after(50_000), "last": Deadline.after(60_000)}
+    ask = replace(ASK, size=size, source=fields, rerank=Rerank("ce", 3))
+    found = {"hits": {"hits": [hit(o, "text") for o in range(3)]}} | FILTERED
+    trips = Trips(Node(found), "index", 1, Pulse())  # type: ignore[arg-type]
+    asyncio.run(heads(ask, ["text"], [fused(0, 1, 2, 3)], trips, Told(), times["deadline"], times["last"]))  # type: ignore[arg-type]
+    assert until == [times[by]]
+
+
+def test_a_node_without_room_for_the_fetch_leaves_hits_out() -> None:
+    full = {"error": {"type": "es_rejected_execution_exception", "reason": "queue"}, "status": 429}
+    found, lost = asyncio.run(
+        engine(full).sources(replace(ASK, deadline=Deadline.after(5_000)), [5], {7: {}}, sources.PASSAGE)
+    )
+    assert (found, str(lost)) == ({7: {}}, "fetch:overloaded")
+
+
 def test_a_fetch_that_ran_out_of_time_gives_what_it_has() -> None:
     found, lost = asyncio.run(engine(SOME).sources(ASK, [5, 7, 2], {}, sources.PASSAGE))
     assert (set(found), str(lost)) == ({7, 2}, "fetch:partial")
@@ -109,7 +137,8 @@ def test_a_fetch_that_ran_out_of_time_gives_what_it_has() -> None:
 
 def test_a_fetch_that_ran_out_of_all_its_time_gives_nothing() -> None:
     spent = engine(FILTERED | {"timed_out": True})
-    assert asyncio.run(spent.sources(ASK, [5, 7], {}, sources.PASSAGE))[0] == {}
+    found, lost = asyncio.run(spent.sources(ASK, [5, 7], {}, sources.PASSAGE))
+    assert (found, str(lost)) == ({}, "fetch:partial")
     with pytest.raises(Unavailable, match="not one of 2 hits"):
         asyncio.run(engine(FILTERED).sources(ASK, [5, 7], {}, sources.PASSAGE))
 

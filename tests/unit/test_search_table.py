@@ -184,17 +184,23 @@ def test_the_last_fetch_gets_its_reserve_and_never_more_than_a_third() -> None:
 def test_lag_is_what_ranking_ended_too_late_and_not_what_was_late_before() -> None:
     pace, now = Pace(), time.monotonic()
     before = pace.lag.ms
-    pace.ended(Deadline.after(1_000), now)
     pace.ended(Deadline(), now)
-    assert pace.lag.ms == before, "there was time left"
+    assert pace.lag.ms == before, "nothing was to be in time"
     pace.ended(Deadline(now - 60), now)
     assert pace.lag.mean_ms < 6, "ranking began when time was over"
     pace.ended(Deadline(now - 0.2), now - 1)
     assert pace.lag.mean_ms > 20
+    for _ in range(200):
+        pace.ended(Deadline.after(1_000), now)
+    assert pace.lag.ms == pytest.approx(15.0), "a stall is forgotten by those who are in time"
 
 
-def test_legs_that_did_not_answer_would_have_taken_longer() -> None:
-    one, other = Pace(), Pace()
-    one.took_legs(100, answered=True)
-    other.took_legs(100, answered=False)
-    assert other.legs.ms > one.legs.ms
+def test_what_was_cut_off_would_have_taken_longer_and_no_less_than_mostly() -> None:
+    one, other = Reserve(), Reserve()
+    one.took(100)
+    other.missed(100)
+    assert other.ms > one.ms
+    slow = Reserve(80.0, 0.0)
+    for _ in range(20):
+        slow.missed(0.1)
+    assert slow.mean_ms == pytest.approx(80.0)

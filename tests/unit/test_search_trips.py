@@ -7,10 +7,12 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from elastic_transport import ApiResponseMeta, HttpHeaders, NodeConfig
+from elasticsearch import ApiError
 
 from services.deadline import Deadline
 from services.elastic.mapping import ServedSystem
-from services.errors import InputError, MsmError, NotFound, Unavailable
+from services.errors import InputError, MsmError, NotFound, Overloaded, Unavailable
 from services.search.legs import Lexical, Sparse
 from services.search.pace import Pace, Pulse, Reserve
 from services.search.retrieval import Found, Ready, _found, second_trip
@@ -19,6 +21,8 @@ from services.search.trips import Trips
 SPLADE = ServedSystem(
     name="splade", slug="splade", dims=0, similarity="dot", fingerprint="f", model="m", kind="sparse"
 )
+
+NODE = NodeConfig("http", "nowhere", 9200)
 
 
 def item(*hits: tuple[int, float], **more: Any) -> dict[str, Any]:
@@ -91,7 +95,7 @@ def test_elasticsearch_is_lost_when_nobody_is_answered_for_two_seconds() -> None
     pulse = Pulse()
 
     def ask(seconds: float, error: Exception | None = None) -> None:
-        with suppress(TimeoutError, InputError), pulse.asking():
+        with suppress(TimeoutError, InputError, Unavailable), pulse.asking():
             pulse.since -= seconds
             if error:
                 raise error
@@ -99,11 +103,33 @@ def test_elasticsearch_is_lost_when_nobody_is_answered_for_two_seconds() -> None
     assert pulse.alive, "nobody has asked"
     ask(1.5, TimeoutError())
     assert pulse.alive
-    pulse.since -= 60
+    pulse.since -= 1
     assert pulse.alive, "nobody waits"
     ask(1.0, TimeoutError())
+    assert not pulse.alive
+    ask(0.0, Unavailable("no connection"))
+    assert not pulse.alive
+    pulse.since -= 60
+    ask(0.0, TimeoutError())
+    assert pulse.alive, "that was long ago"
+    ask(3.0, TimeoutError())
     assert not pulse.alive
     ask(0.0)
     assert pulse.alive, "it has answered"
     ask(5.0, InputError("refused"))
     assert pulse.alive, "refusing is answering"
+
+
+def test_a_node_that_takes_no_more_at_all_is_overloaded_in_its_own_words() -> None:
+    class Full:
+        def options(self, **_: Any) -> Full:
+            return self
+
+        async def msearch(self, **_: Any) -> Any:
+            said = {"error": {"type": "circuit_breaking_exception", "reason": "too large"}, "status": 429}
+            raise ApiError("too large", ApiResponseMeta(429, "1.1", HttpHeaders(), 0.0, NODE), said)
+
+    trips = Trips(Full(), "index", 1, Pulse())  # type: ignore[arg-type]
+    [one] = asyncio.run(trips.send([{}], Deadline.after(5_000), 10))
+    assert isinstance(one, Overloaded)
+    assert isinstance(one.__cause__, ApiError)

@@ -183,12 +183,16 @@ def test_a_query_s_vector_waits_for_no_passages(store: Store, tmp_path: Path) ->
     async def ask(models: LocalModels) -> None:
         soon = Deadline.after(60_000)
         await models.embedded("one", ["warm"], "query", soon)
+        many = ["a text of sixteen tokens or so, as the model cuts it there and nobody asks for more"] * 70
         first = await held(models.passages, busy := Noting())
         assert (await models.embedded("one", ["why"], "query", soon)).vectors.shape[0] == 1
         passages = asyncio.create_task(models.embedded("one", ["it is"], "passage", soon))
         await asyncio.sleep(0.2)
+        queries = asyncio.create_task(models.embedded("one", many, "query", soon))
+        await asyncio.sleep(0.2)
         assert not passages.done()
+        assert not queries.done(), "so many are no search"
         busy.gate.set()
-        await asyncio.gather(first, passages)
+        await asyncio.gather(first, passages, queries)
 
     asked(store, tmp_path, ask)
