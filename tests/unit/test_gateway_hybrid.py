@@ -20,6 +20,7 @@ from services.search.ask import Ask
 from services.search.engine import Engine
 from services.search.fusion import fusion_named
 from services.search.legs import Lexical
+from services.search.pace import Pace
 from services.settings import Settings
 
 YEAR = {"range": {"meta.year": {"gte": 1970}}}
@@ -49,7 +50,7 @@ class Finding:
 
     def __init__(self) -> None:
         self.ranked: Ask | None = None
-        self.served = SimpleNamespace(of=self._version)
+        self.served, self.pace = SimpleNamespace(of=self._version), Pace()
 
     async def _version(self, *_: Any) -> Any:
         return SimpleNamespace(passages="msm-squad-passages-v1")
