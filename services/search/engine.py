@@ -72,7 +72,7 @@ class Engine:
         Raises:
             NotFound: nothing is served, or not what is asked; no such stored query.
             UsageError: an unknown filter field, fusion method or parameter.
-            Unavailable: Elasticsearch is lost.
+            Unavailable: Elasticsearch is lost. Overloaded: it takes no more.
             Conflict, InputError: the only leg cannot be asked (another checkpoint, too many terms).
         """
         deadline = deadline or Deadline.after(request.budget_ms)
@@ -118,7 +118,7 @@ class Engine:
         """One page of the answer to a resolved question.
 
         Raises:
-            Unavailable: Elasticsearch is lost.
+            Unavailable: Elasticsearch is lost. Overloaded: it takes no more.
             AuthError: this client may not read the index.
             The error of the legs where all failed for their own fault. The node's own error, where there is
             one, is its `__cause__` (`ApiError`, or `services.search.failures.Refused` of an `_msearch` item).

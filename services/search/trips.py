@@ -24,6 +24,7 @@ Item = Clause | MsmError
 """A search's answer, or why there is none."""
 
 _HASTY: WeakKeyDictionary[AsyncElasticsearch, AsyncElasticsearch] = WeakKeyDictionary()
+"""By client, the one that keeps a deadline in its place."""
 
 _ATTEMPTS = 8
 _SERVER_SHARE = 0.8

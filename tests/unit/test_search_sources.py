@@ -170,13 +170,6 @@ def test_hits_that_could_not_be_fetched_are_left_out_and_the_others_keep_their_r
 
 def test_an_answer_whose_hits_are_all_there_lacks_nothing() -> None:
     ranked = page(ASK, fused(7), Head(), [], Timing())
-    result = answer(
-        "c",
-        SearchRequest(query="text"),
-        ASK,
-        ranked,
-        {7: {"pid": "p7", "ord": 7, "text": ""}},
-        None,
-        {"took": 1.0},
-    )
+    there = {7: {"pid": "p7", "ord": 7, "text": ""}}
+    result = answer("c", SearchRequest(query="text"), ASK, ranked, there, None, {"took": 1.0})
     assert (len(result.hits), result.degraded) == (1, [])
