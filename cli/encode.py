@@ -37,7 +37,7 @@ def encode(
     registry = Registry.load(chosen.store)
     found = [registry.retrieving(name) for name in systems]
     for system in found:
-        if not system.is_dense:
+        if not system.encodes:
             raise InputError(
                 f"system '{system.name}' has no encoder",
                 hint="bm25 needs no vectors: `msmctl mine --system bm25`",

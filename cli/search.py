@@ -49,7 +49,8 @@ def _request_options(command: Callable[..., Any]) -> Callable[..., Any]:
     options = [
         click.argument("query", required=False),
         click.option(
-            "--mode", type=click.Choice(["hybrid", "bm25", "dense"]), help="Who answers; default: hybrid."
+            "--mode", type=click.Choice(["hybrid", "bm25", "dense", "sparse"]),
+            help="Who answers; default: hybrid.",
         ),
         click.option(
             "--system", "systems", multiple=True, type=CommaList(), callback=flat,
@@ -96,7 +97,7 @@ def _request_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @json_option
 @click.pass_context
 def search(ctx: click.Context, wanted: Wanted, collection: str | None, as_json: bool) -> None:
-    """Ask the served index of a collection: BM25 and kNN, fused, and reranked if you like.
+    """Ask the served index of a collection: BM25, kNN and term weights, fused, and reranked if you like.
 
     \b
     Examples:
@@ -147,7 +148,8 @@ def _leg(text: str, registry: Registry) -> dict[str, Any]:
     name, colon, fields = text.partition(":")
     if name == "bm25":
         return {"type": "bm25"} | ({"fields": fields.split(",")} if colon else {})
-    return {"type": "dense", "system": registry.retrieving(text).name}
+    system = registry.retrieving(text)
+    return {"type": "sparse" if system.kind == "sparse" else "dense", "system": system.name}
 
 
 def _print(result: SearchResult, *, explained: bool) -> None:

@@ -38,7 +38,7 @@ def list_systems(ctx: click.Context, as_json: bool) -> None:
 
     artefacts = store(ctx)
     rows = [
-        describe(system, installed(artefacts, system) if system.is_dense else None)
+        describe(system, installed(artefacts, system) if system.encodes else None)
         for system in Registry.load(artefacts)
     ]
     columns = ["name", "kind", "pooling", "similarity", "max_length", "status", "fingerprint"]
@@ -61,16 +61,21 @@ def show(ctx: click.Context, name: str, as_json: bool) -> None:
 
     artefacts = store(ctx)
     system = Registry.load(artefacts).get(name)
-    emit_record(describe(system, installed(artefacts, system) if system.is_dense else None), as_json=as_json)
+    emit_record(describe(system, installed(artefacts, system) if system.encodes else None), as_json=as_json)
 
 
 @systems.command()
 @click.argument("name")
 @click.option("--model", "origin", required=True, help="Model folder, or hub id (organisation/name).")
 @click.option(
+    "--kind",
+    type=click.Choice(["dense", "sparse"]),
+    help="Whether it makes vectors or term weights (SPLADE); default: as the folder's own files say.",
+)
+@click.option(
     "--pooling",
-    type=click.Choice(["mean", "cls", "max", "lasttoken"]),
-    help="How token vectors become one; default: as the folder's own files say.",
+    type=click.Choice(["mean", "cls", "max", "lasttoken", "sum"]),
+    help="How token vectors become one; max or sum of term weights. Default: as the folder's own files say.",
 )
 @click.option(
     "--similarity",
@@ -98,6 +103,7 @@ def add(
     Example:
       msmctl systems add my-encoder --model ./my-encoder
       msmctl systems add my-dot --model ./plain-bert --pooling cls --similarity dot --max-length 256
+      msmctl systems add my-splade --model ./masked-lm --kind sparse
     """
     from services.systems.models import add as add_system
     from services.systems.models import describe

@@ -16,7 +16,7 @@ from services.api.limits import DOCUMENTS, LONGEST_MS, TEXT_CHARACTERS, TEXTS
 from services.api.problems import responses
 from services.api.service import deadline_of
 from services.api.strict_json import StrictRoute
-from services.errors import NotFound, UsageError
+from services.errors import UsageError
 from services.inference.dialects import cohere, openai, tei
 
 router = APIRouter(
@@ -93,16 +93,18 @@ async def embed(
     return await tei.embed(service.models, asked, model, deadline_of(request))
 
 
-@router.post("/embed_sparse")
+@router.post(tei.SPARSE)
 async def embed_sparse(
-    asked: Annotated[tei.EmbedRequest, _example({"inputs": ["why is the sea salty"]})],
+    request: Request,
+    service: Serving,
+    asked: Annotated[
+        tei.SparseRequest, _example({"inputs": ["why is the sea salty"], "prompt_name": "query"})
+    ],
 ) -> list[list[dict[str, Any]]]:
-    """Term weights of texts. There is no sparse encoder here yet: 404."""
+    """Term weights of texts, in the shape of text-embeddings-inference; `model` may name the system."""
     _check(asked.texts, TEXTS)
-    raise NotFound(
-        "no sparse encoder is installed: the registry has none yet",
-        hint="POST /embed gives dense vectors; a search takes term weights that you have in `legs`",
-    )
+    model = await service.served.installed.sparse(asked.model, deadline_of(request))
+    return await tei.embed_sparse(service.models, asked, model, deadline_of(request))
 
 
 @router.post(tei.RERANK)
@@ -126,6 +128,7 @@ async def info(service: Serving) -> dict[str, Any]:
     return {
         "model_id": names.systems[0] if len(names.systems) == 1 else "",
         "systems": names.systems,
+        "sparse_systems": names.sparse,
         "cross_encoders": names.cross_encoders,
         "max_client_batch_size": TEXTS,
         "max_batch_tokens": service.settings.queue_tokens,

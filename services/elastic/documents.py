@@ -14,9 +14,10 @@ from elasticsearch.helpers import pack_dense_vector
 from services.collections.collection import Collection
 from services.collections.text import passage_text
 from services.elastic.bulk import Document
+from services.encoding.weights import Weights
 
 if TYPE_CHECKING:
-    from services.encoding.vectors import Vectors
+    from services.encoding.vectors import TermWeights, Vectors
 
 Floats = npt.NDArray[np.float32]
 
@@ -24,12 +25,14 @@ _PIECE = 512
 """Rows whose vectors are in memory at a time, per sender."""
 
 
-def passages(collection: Collection, vectors: Mapping[str, Vectors], lo: int, hi: int) -> Iterator[Document]:
+def passages(
+    collection: Collection, vectors: Mapping[str, Vectors | TermWeights], lo: int, hi: int
+) -> Iterator[Document]:
     """Documents of the live passages `lo <= ord < hi`, by pid.
 
     Args:
         collection: The state to index.
-        vectors: By slug, the served systems' vectors for that state.
+        vectors: By slug, the served systems' vectors or term weights for that state.
         lo: First ord.
         hi: Ord after the last.
     """
@@ -55,8 +58,14 @@ def passage(row: dict[str, Any]) -> dict[str, Any]:
     return source | ({"meta": meta} if meta else {})
 
 
-def queries(collection: Collection, vectors: Mapping[str, Vectors], lo: int, hi: int) -> Iterator[Document]:
-    """Documents of the live queries `lo <= qord < hi`, by qid, with the splits they are in."""
+def queries(
+    collection: Collection, vectors: Mapping[str, Vectors | TermWeights], lo: int, hi: int
+) -> Iterator[Document]:
+    """Documents of the live queries `lo <= qord < hi`, by qid, with the splits they are in.
+
+    Of term weights there is nothing: Elasticsearch looks up vectors only.
+    """
+    looked_up = {slug: found for slug, found in vectors.items() if found.kind == "dense"}
     splits = {
         split: set(collection.split_qords(split, judged_only=False).tolist())
         for split in sorted(collection.state.splits)
@@ -65,7 +74,7 @@ def queries(collection: Collection, vectors: Mapping[str, Vectors], lo: int, hi:
         end = min(at + _PIECE, hi)
         qords = np.flatnonzero(collection.live_queries[at:end]).astype(np.int32) + np.int32(at)
         table = collection.read_queries(at, end).take(pa.array(qords - at))
-        blocks = {slug: found.queries.take(qords) for slug, found in vectors.items()}
+        blocks = {slug: found.queries.take(qords) for slug, found in looked_up.items()}
         for n, row in enumerate(table.to_pylist()):
             source = {
                 "qid": row["qid"],
@@ -76,10 +85,18 @@ def queries(collection: Collection, vectors: Mapping[str, Vectors], lo: int, hi:
             yield row["qid"], source | _vectors(blocks, n)
 
 
-def _vectors(blocks: Mapping[str, Floats], n: int) -> dict[str, Any]:
-    """The `vectors` part of row n. A row that could not be encoded is zero: its text alone is found."""
-    packed = {slug: pack_dense_vector(block[n]) for slug, block in blocks.items() if block[n].any()}
-    return {"vectors": packed} if packed else {}
+def _vectors(blocks: Mapping[str, Floats | Weights], n: int) -> dict[str, Any]:
+    """The `vectors` part of row n. A row that could not be encoded is empty: its text alone is found."""
+    made = {
+        slug: block.by_term(n)
+        if isinstance(block, Weights)
+        else pack_dense_vector(block[n])
+        if block[n].any()
+        else None
+        for slug, block in blocks.items()
+    }
+    there = {slug: value for slug, value in made.items() if value}
+    return {"vectors": there} if there else {}
 
 
 def _json(value: Any) -> Any:

@@ -6,7 +6,7 @@ It asks only what readers will ask, on the new version itself, so that it also w
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from elasticsearch import Elasticsearch
 
 from services.collections.collection import Collection, Ords
 from services.collections.text import passage_text
-from services.elastic import documents, knn, msearch
+from services.elastic import documents, knn, msearch, sparse
 from services.elastic.errors import translated
 from services.elastic.mapping import ServedSystem
 from services.elastic.provenance import PROBE, PROBE_TERMS
@@ -26,7 +26,8 @@ from services.elastic.versions import Version
 from services.errors import CheckFailed
 
 if TYPE_CHECKING:
-    from services.encoding.vectors import Vectors
+    from services.encoding.vectors import TermWeights, Vectors
+    from services.mining.ranking import Ranked
 
 SAMPLE = 200
 RECALL = 0.95
@@ -34,6 +35,8 @@ _DEPTH = 10
 _OWN_WORDS = 32
 _OWN_CHARACTERS = 500  # a "word" of a text without spaces may be all of it
 _TIE = 1e-5
+_ROUNDING = 0.004
+"""Of term weights, of which Elasticsearch keeps nine significant bits."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class Gate:
         client: The build's client.
         collection: The state that the version was built from.
         version: The version in question.
-        vectors: By slug, the vectors that it should hold.
+        vectors: By slug, the vectors and term weights that it should hold.
         senders: Parallel requests.
         checkpoint: Called with 0 between steps.
     """
@@ -62,7 +65,7 @@ class Gate:
     client: Elasticsearch
     collection: Collection
     version: Version
-    vectors: Mapping[str, Vectors]
+    vectors: Mapping[str, Vectors | TermWeights]
     senders: int
     checkpoint: Callable[[int], None] = lambda rows: None
 
@@ -177,52 +180,56 @@ class Gate:
             {"sampled": len(rows), "lost": len(lost)},
         )
 
-    def recall(self, system: ServedSystem, vectors: Vectors) -> Check:
-        """The graph finds what the exact product finds, with the settings that readers get."""
-        from services.mining.dense import compute_device, top_k
-
-        queries = self._sampled(self.collection.live_queries, "queries")
-        probes = (
-            vectors.queries.take(queries)
-            if len(queries)
-            else vectors.passages.take(self._sampled(self.collection.live, "passages"))
-        )
-        exact = top_k(
-            probes,
-            vectors.passages.blocks(),
-            self.collection.live,
-            _DEPTH,
-            compute_device("cpu"),
-            lambda: self.checkpoint(0),
-        )
-        near = knn.search(
-            self.client,
-            self.version.passages,
-            system,
-            self.version.meta.vector_index,
-            probes,
-            _DEPTH,
-            self.senders,
-        )
+    def recall(self, system: ServedSystem, vectors: Vectors | TermWeights) -> Check:
+        """The index finds what the exact product finds, with the settings that readers get."""
+        exact, near, setting = self._both(system, vectors)
+        tie = _TIE if system.kind == "dense" else _ROUNDING
         # A hit that scores as the last exact one is as good as it.
         hits = sum(
-            int((scores >= truth.scores[-1] - _TIE * max(1.0, abs(truth.scores[-1]))).sum())
+            int((scores >= truth.scores[-1] - tie * max(1.0, abs(truth.scores[-1]))).sum())
             for truth, (_, scores) in zip(exact, near, strict=True)
             if len(truth.scores)
         )
         wanted = sum(len(truth.ords) for truth in exact)
-        recall = hits / wanted if wanted else 1.0
-        setting = {
-            "num_candidates": knn.num_candidates(_DEPTH),
-            "oversample": knn.oversample(self.version.meta.vector_index, _DEPTH),
-        }
-        words = f"recall@{_DEPTH} {recall:.4f} on {len(probes)} {'queries' if len(queries) else 'passages'}"
+        recall = min(1.0, hits / wanted) if wanted else 1.0
+        queries = bool(self.collection.state.live_queries)
+        how = ", ".join(f"{name} {value}" for name, value in setting.items() if value is not None)
+        words = f"recall@{_DEPTH} {recall:.4f} on {len(exact)} {'queries' if queries else 'passages'}"
         return Check(
-            f"kNN {system.name}",
+            search_of(system),
             recall >= RECALL,
-            f"{words} ({self.version.meta.vector_index}, num_candidates {setting['num_candidates']}), "
-            f"at least {RECALL} asked",
-            {"recall@10": round(recall, 4), "queries": len(probes)} | setting,
+            f"{words} ({how}), at least {RECALL} asked",
+            {"recall@10": round(recall, 4), "queries": len(exact)} | setting,
+        )
+
+    def _both(
+        self, system: ServedSystem, vectors: Vectors | TermWeights
+    ) -> tuple[Sequence[Ranked], list[msearch.Hits], dict[str, Any]]:
+        """What exact products find, what the index finds, and how it was asked."""
+        from services.encoding.vectors import TermWeights
+        from services.mining import dense
+        from services.mining import sparse as products
+
+        queries = self._sampled(self.collection.live_queries, "queries")
+        places = queries if len(queries) else self._sampled(self.collection.live, "passages")
+        live, index = self.collection.live, self.version.passages
+
+        def beat() -> None:
+            self.checkpoint(0)
+
+        if isinstance(vectors, TermWeights):
+            weights = (vectors.queries if len(queries) else vectors.passages).take(places)
+            return (
+                products.top_k(weights, vectors.passages, live, _DEPTH, beat),
+                sparse.search(self.client, index, system, weights, _DEPTH, self.senders),
+                {"pruned": "no"},
+            )
+        probes = (vectors.queries if len(queries) else vectors.passages).take(places)
+        how = self.version.meta.vector_index
+        return (
+            dense.top_k(probes, vectors.passages.blocks(), live, _DEPTH, dense.compute_device("cpu"), beat),
+            knn.search(self.client, index, system, how, probes, _DEPTH, self.senders),
+            {"num_candidates": knn.num_candidates(_DEPTH), "oversample": knn.oversample(how, _DEPTH)},
         )
 
     def warm(self) -> Check:
@@ -263,6 +270,11 @@ class Gate:
                     .to_pylist()
                 )
         return rows
+
+
+def search_of(system: ServedSystem) -> str:
+    """What the check of a system's search is called."""
+    return f"{'terms' if system.kind == 'sparse' else 'kNN'} {system.name}"
 
 
 def verdict(version: Version, checks: list[Check]) -> None:

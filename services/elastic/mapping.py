@@ -40,7 +40,7 @@ class ServedSystem(BaseModel):
     model: str
     """Fingerprint of the model's content."""
     kind: Literal["dense", "sparse"] = "dense"
-    """Of `sparse` systems the dims do not count, and the similarity is the dot product."""
+    """Of `sparse` systems the dims are the size of the vocabulary, and the similarity is the dot product."""
 
     @property
     def field(self) -> str:
@@ -104,7 +104,9 @@ def check_field(name: str) -> None:
 
 
 def _indexed(system: ServedSystem, vector_index: VectorIndex) -> dict[str, Any]:
-    if system.kind == "sparse":  # whole: pruning by default is tuned for another model, and loses matches
+    if system.kind == "sparse":
+        # Whole: pruning by default is tuned for another model, and loses matches. Terms are token ids, as
+        # the tokens themselves may hold a '.', which Elasticsearch refuses.
         return {"type": "sparse_vector", "index_options": {"prune": False}}
     if not 0 < system.dims <= MAX_DIMS:
         raise InputError(

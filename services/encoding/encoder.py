@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Generic, Literal
 
-from services.encoding.backend import Vectors, load_backend
+from services.encoding.backend import R, Vectors, backend_name, load_backend
 from services.encoding.engine import ENGINE_VERSION, Engine
 from services.encoding.tokens import Tokenizer
+from services.encoding.weights import Weights
 from services.errors import InputError, MsmError
 from services.settings import Settings
 from services.store import Store, fingerprint
@@ -17,24 +18,24 @@ from services.systems.profile import Profile, profile_of
 from services.systems.system import Similarity, System
 
 PromptKind = Literal["query", "passage"]
-BACKEND, DTYPE = "torch", "float32"
+DTYPE = "float32"
 
 
-class Encoder:
+class Encoder(Generic[R]):
     """A loaded model. `engine` is what jobs use; `encode` is for a handful of texts."""
 
-    def __init__(self, engine: Engine, profile: Profile) -> None:
+    def __init__(self, engine: Engine[R], profile: Profile) -> None:
         self.engine = engine
         self.profile = profile
 
     @property
     def dim(self) -> int:
-        """Width of a vector."""
+        """Width of a vector; of term weights the size of the vocabulary."""
         return self.engine.backend.dim
 
     @property
     def similarity(self) -> Similarity:
-        """How its vectors are compared; those of `cosine` have unit length."""
+        """How its rows are compared; vectors of `cosine` have unit length."""
         return self.profile.similarity
 
     @property
@@ -46,8 +47,8 @@ class Encoder:
         """What is put before a query or a passage."""
         return self.profile.query_prompt if kind == "query" else self.profile.passage_prompt
 
-    def encode(self, texts: Sequence[str], prompt: PromptKind = "query") -> Vectors:
-        """Vectors, float32 [texts, dim].
+    def encode(self, texts: Sequence[str], prompt: PromptKind = "query") -> R:
+        """Vectors, float32 [texts, dim], or term weights.
 
         Raises:
             InputError: a text cannot be encoded.
@@ -59,20 +60,25 @@ class Encoder:
         return encoded.vectors
 
 
+DenseEncoder = Encoder[Vectors]
+SparseEncoder = Encoder[Weights]
+AnyEncoder = DenseEncoder | SparseEncoder
+
+
 def vectors_fingerprint(model: InstalledModel, profile: Profile) -> str:
     """Hash of all that decides a vector but the text: model content, profile, precision, engine."""
     return fingerprint(
         {
             "model": model.fingerprint,
             "profile": profile.model_dump(mode="json"),
-            "backend": BACKEND,
+            "backend": backend_name(profile),
             "dtype": DTYPE,
             "engine": ENGINE_VERSION,
         }
     )
 
 
-def load_encoder(store: Store, system: System, settings: Settings) -> Encoder:
+def load_encoder(store: Store, system: System, settings: Settings) -> AnyEncoder:
     """The encoder of a system's present model, from the store.
 
     Raises:
@@ -80,13 +86,21 @@ def load_encoder(store: Store, system: System, settings: Settings) -> Encoder:
         NotFound: its model has not been pulled.
         MsmError: the model's files are damaged.
     """
-    if not system.is_dense:
+    if not system.encodes:
         raise InputError(f"system '{system.name}' has no encoder")
     model = required(store, system)
     return load_model(store, model, profile_of(system, model.own), settings)
 
 
-def load_model(store: Store, model: InstalledModel, profile: Profile, settings: Settings) -> Encoder:
+def load_dense(store: Store, system: System, settings: Settings) -> DenseEncoder:
+    """As `load_encoder`, of a system that makes vectors. InputError for any other."""
+    if not system.is_dense:
+        raise InputError(f"system '{system.name}' makes no vectors")
+    encoder: DenseEncoder = load_encoder(store, system, settings)  # type: ignore[assignment]
+    return encoder
+
+
+def load_model(store: Store, model: InstalledModel, profile: Profile, settings: Settings) -> AnyEncoder:
     """The encoder of exactly this model, whatever its system uses by now; loaded once per process.
 
     Raises:
@@ -110,16 +124,16 @@ class _Key:
 
 
 @lru_cache(maxsize=2)
-def _loaded(key: _Key, profile: Profile, device: str, threads: int) -> Encoder:
+def _loaded(key: _Key, profile: Profile, device: str, threads: int) -> AnyEncoder:
     return _fresh(key.store, key.model, profile, device, threads)
 
 
-def fresh_encoder(store: Store, model: InstalledModel, profile: Profile, settings: Settings) -> Encoder:
+def fresh_encoder(store: Store, model: InstalledModel, profile: Profile, settings: Settings) -> AnyEncoder:
     """As `load_model`, loaded now; nobody but the caller keeps it."""
     return _fresh(store, model, profile, settings.device, settings.threads)
 
 
-def _fresh(store: Store, model: InstalledModel, profile: Profile, device: str, threads: int) -> Encoder:
+def _fresh(store: Store, model: InstalledModel, profile: Profile, device: str, threads: int) -> AnyEncoder:
     damaged = model.damaged(store)
     if damaged:
         raise MsmError(
@@ -127,6 +141,6 @@ def _fresh(store: Store, model: InstalledModel, profile: Profile, device: str, t
             hint=f"`msmctl systems pull {model.system}` copies it anew",
         )
     folder, own = model.local_folder(store), model.own
-    backend = load_backend(BACKEND, folder, own, profile, device, threads)
+    backend: Any = load_backend(folder, own, profile, device, threads)
     tokenizer = Tokenizer(folder / own.transformer, profile.max_length, lowercase=own.lowercase)
     return Encoder(Engine(tokenizer, backend), profile)

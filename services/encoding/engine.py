@@ -1,14 +1,16 @@
-"""Texts to vectors: tokenise once, compute in blocks, put each vector in its text's place."""
+"""Texts to vectors or term weights: tokenise once, compute in blocks, put each in its text's place."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Generic
 
 import numpy as np
 
-from services.encoding.backend import Backend, Vectors
+from services.encoding.backend import Backend, R
 from services.encoding.blocks import Block, Positions, computed, plan_blocks
+from services.encoding.gathering import Gathering
 from services.encoding.tokens import Tokenizer
 from services.errors import first_line
 
@@ -16,18 +18,18 @@ ENGINE_VERSION = 1
 """Part of the vectors' fingerprint: raised when the same model and text would give other bytes."""
 
 
-@dataclass
-class Encoded:
-    """Vectors [texts, dim], and why some texts have none (their rows are zero), by position."""
+@dataclass(frozen=True)
+class Encoded(Generic[R]):
+    """Rows [texts, dim], and why some texts have none (theirs are zero, or have no term), by position."""
 
-    vectors: Vectors
-    dead: dict[int, str] = field(default_factory=dict)
+    vectors: R
+    dead: dict[int, str]
 
 
-class Engine:
+class Engine(Generic[R]):
     """A tokenizer and a backend."""
 
-    def __init__(self, tokenizer: Tokenizer, backend: Backend) -> None:
+    def __init__(self, tokenizer: Tokenizer, backend: Backend[R]) -> None:
         self.tokenizer = tokenizer
         self.backend = backend
 
@@ -39,7 +41,7 @@ class Engine:
         fill: bool = True,
         scale: float = 1.0,
         progress: Callable[[int], None] = lambda done: None,
-    ) -> Encoded:
+    ) -> Encoded[R]:
         """Encode texts.
 
         Args:
@@ -65,19 +67,19 @@ class Engine:
         fill: bool = True,
         scale: float = 1.0,
         progress: Callable[[int], None] = lambda done: None,
-    ) -> Encoded:
+    ) -> Encoded[R]:
         """Encode what `tokens` gave. Arguments and errors as of `encode`."""
-        encoded = Encoded(np.zeros((len(rows), self.backend.dim), np.float32), dict(dead))
+        gathering, dead = self.backend.gathering(len(rows)), dict(dead)
         good = np.array([n for n in range(len(rows)) if n not in dead], np.int64)
         lengths = np.array([len(rows[n]) for n in good], np.int64)
         budget = max(1, int(self.backend.block_tokens * scale))
         done = len(dead)
         for block in plan_blocks(lengths, budget, self.tokenizer.max_length, fill=fill):
             positions = good[block.positions]
-            self._block(encoded, rows, positions, block)
+            dead |= self._block(gathering, rows, positions, block)
             done += len(positions)
             progress(done)
-        return encoded
+        return Encoded(gathering.result(), dead)
 
     def tokens(self, texts: Sequence[str], *, prompt: str = "") -> tuple[list[list[int]], dict[int, str]]:
         """Token ids per text, and the texts that cannot be computed, with why."""
@@ -102,21 +104,25 @@ class Engine:
             dead[n] = f"cannot be tokenised: {first_line(error)}"
             return []
 
-    def _block(self, encoded: Encoded, rows: list[list[int]], positions: Positions, block: Block) -> None:
-        def forward(some: Positions) -> Vectors:
+    def _block(
+        self, gathering: Gathering[R], rows: list[list[int]], positions: Positions, block: Block
+    ) -> dict[int, str]:
+        """Compute a block; why some of its texts cannot be, by position."""
+
+        def forward(some: Positions) -> R:
             return self._forward([rows[n] for n in some], block)
 
-        def probe() -> Vectors:
+        def probe() -> R:
             return self._forward(self.tokenizer.ids(["a"]), block)
 
-        for some, vectors in computed(positions, forward, probe):
-            if isinstance(vectors, str):
-                encoded.dead[int(some[0])] = vectors
+        dead: dict[int, str] = {}
+        for some, made in computed(positions, forward, probe):
+            if isinstance(made, str):
+                dead[int(some[0])] = made
                 continue
-            finite = np.isfinite(vectors).all(axis=1)
-            encoded.vectors[some[finite]] = vectors[finite]
-            encoded.dead |= {int(n): "the model's output is not a number" for n in some[~finite]}
+            finite = gathering.put(some, made)
+            dead |= {int(n): "the model's output is not a number" for n in some[~finite]}
+        return dead
 
-    def _forward(self, rows: list[list[int]], block: Block) -> Vectors:
-        ids, mask = self.tokenizer.pad_block(rows, block.rows, block.length)
-        return self.backend.forward(ids, mask)[: len(rows)]
+    def _forward(self, rows: list[list[int]], block: Block) -> R:
+        return self.backend.forward(*self.tokenizer.pad_block(rows, block.rows, block.length))

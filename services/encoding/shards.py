@@ -1,9 +1,9 @@
 """The manifest of a collection's vectors: which immutable shards there are, and of which texts.
 
-`collections/<c>/vectors/<slug>@<fp>/` holds `passages/` and `queries/` with .npy parts, and manifests
-`vectors-<sha>.json`. What is known is the union of all manifests: who adds shards writes a new one that
-holds everything and removes those that it has read. Two jobs that finish at the same moment leave two
-manifests, and neither loses an entry, on any kind of store.
+`collections/<c>/vectors/<slug>@<fp>/` holds `passages/` and `queries/` with parts (.npy, of term weights
+.npz), and manifests `vectors-<sha>.json`. What is known is the union of all manifests: who adds shards
+writes a new one that holds everything and removes those that it has read. Two jobs that finish at the same
+moment leave two manifests, and neither loses an entry, on any kind of store.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from pydantic import BaseModel, ConfigDict
 
 from services.collections.collection import Collection
 from services.collections.collection import folder as collection_folder
-from services.encoding.encoder import BACKEND, DTYPE, vectors_fingerprint
+from services.encoding.backend import backend_name
+from services.encoding.encoder import DTYPE, vectors_fingerprint
 from services.errors import MsmError
 from services.store import Part, Store, fingerprint
 from services.store.fingerprint import short
 from services.systems.models import InstalledModel, installed
-from services.systems.profile import Profile, profile_of
+from services.systems.profile import Profile, SparseProfile, profile_of
 from services.systems.system import System
 
 SHARD_ROWS = 4096
@@ -29,6 +30,8 @@ SHARD_ROWS = 4096
 SCHEMA_VERSION = 1
 TableName = Literal["passages", "queries"]
 TABLES: tuple[TableName, ...] = ("passages", "queries")
+TERMS: dict[TableName, int] = {"passages": 200, "queries": 40}
+"""Terms of a row of a sparse system, about, while there are none to be counted."""
 
 
 class Shard(BaseModel):
@@ -59,7 +62,7 @@ class Manifest(BaseModel):
     system: str
     model: str
     """Fingerprint of the model's content."""
-    profile: Profile
+    profile: SparseProfile | Profile
     backend: str
     dtype: str
     dim: int
@@ -74,8 +77,13 @@ class VectorFolder:
         self.system = system
         self.model = model
         self.profile = profile_of(system, model.own)
+        self.dim = self.profile.width(model.own)
         self.fingerprint = vectors_fingerprint(model, self.profile)
         self.key = f"{collection_folder(collection)}/vectors/{system.slug}@{short(self.fingerprint)}"
+
+    def row_bytes(self, table: TableName) -> int:
+        """What a row takes in its part; of term weights about."""
+        return 8 * TERMS[table] if self.system.kind == "sparse" else 4 * self.dim
 
     @classmethod
     def of(cls, store: Store, collection: str, system: System) -> VectorFolder | None:
@@ -95,9 +103,9 @@ class VectorFolder:
             system=self.system.name,
             model=self.model.fingerprint,
             profile=self.profile,
-            backend=BACKEND,
+            backend=backend_name(self.profile),
             dtype=DTYPE,
-            dim=self.model.own.dim,
+            dim=self.dim,
             shards=[known[key] for key in sorted(known)],
         )
         content = manifest.model_dump(mode="json")

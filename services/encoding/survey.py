@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from services.collections.collection import Collection
-from services.encoding.encoder import Encoder
+from services.encoding.encoder import AnyEncoder
 from services.encoding.shards import TABLES, TableName, read_texts
 from services.meter import pace
 
@@ -25,7 +25,7 @@ class Survey:
     seconds: float
 
 
-def survey(collection: Collection, todo: Sequence[tuple[TableName, int, int]], encoder: Encoder) -> Survey:
+def survey(collection: Collection, todo: Sequence[tuple[TableName, int, int]], encoder: AnyEncoder) -> Survey:
     """Weigh and time what is to be encoded.
 
     Args:
@@ -58,7 +58,9 @@ def _spread(collection: Collection, table: TableName, ranges: Sequence[tuple[int
     return texts
 
 
-def _pace(encoder: Encoder, texts: Sequence[str], lengths: np.ndarray, prompt: str, seconds: float) -> float:
+def _pace(
+    encoder: AnyEncoder, texts: Sequence[str], lengths: np.ndarray, prompt: str, seconds: float
+) -> float:
     """Seconds per token, on texts of all lengths alike, however few there is time for."""
     by_length = np.argsort(lengths, kind="stable")
 

@@ -10,8 +10,8 @@ from torch import Tensor
 from transformers import AutoModel
 
 from services.encoding.backend import Tokens, Vectors
-from services.errors import InputError
-from services.models.torch_runtime import BLOCK_TOKENS, loaded, memory_errors, prepared
+from services.encoding.gathering import DenseGathering
+from services.models.torch_runtime import BLOCK_TOKENS, loaded, memory_errors, prepared, require_positions
 from services.systems.model_folder import OwnSettings
 from services.systems.profile import Profile
 
@@ -28,11 +28,7 @@ class TorchBackend:
         self.block_tokens = BLOCK_TOKENS[self.device]
         model, _ = loaded(AutoModel, folder / own.transformer, "msmctl systems pull NAME --from FOLDER")
         self._model = model.to(self._device)
-        positions = getattr(self._model.config, "max_position_embeddings", None)
-        if positions and positions > 0 and profile.max_length > positions:
-            raise InputError(
-                f"{folder}: max-length {profile.max_length} is beyond the model's {positions} positions"
-            )
+        require_positions(folder, self._model, profile.max_length)
         self._pooling = profile.pooling
         self._unit = own.normalize or profile.similarity == "cosine"
         self.dim = own.dim
@@ -48,6 +44,10 @@ class TorchBackend:
             if self._unit:
                 vectors = torch.nn.functional.normalize(vectors, p=2, dim=1)
             return np.asarray(vectors.cpu().numpy(), dtype=np.float32)
+
+    def gathering(self, count: int) -> DenseGathering:
+        """See `Backend`."""
+        return DenseGathering(count, self.dim)
 
 
 def pool(hidden: Tensor, attention: Tensor, pooling: str) -> Tensor:

@@ -1,25 +1,31 @@
-"""Vectors for reading: memory-mapped shards of a collection's passages and queries."""
+"""Vectors and term weights for reading: the shards of a collection's passages and queries."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from services.collections.collection import Collection
 from services.encoding.shards import Shard, TableName, VectorFolder, row_count
+from services.encoding.weights import Weights
 from services.errors import InputError, MsmError
 from services.store import Part, Store, fingerprint
 from services.store.fingerprint import file_sha256
-from services.systems.system import Similarity, System
+from services.systems.system import EncoderKind, Similarity, System
 
 Floats = npt.NDArray[np.float32]
+Places = npt.NDArray[np.int64]
+R = TypeVar("R")
 
 
-class VectorTable:
-    """The vectors of all rows of a table, tombstones included. A row that could not be encoded is zero."""
+class Table(ABC, Generic[R]):
+    """The rows of a table, tombstones included, in shards. One that could not be encoded is empty."""
 
     def __init__(self, store: Store, folder: str, shards: list[Shard], dim: int) -> None:
         self._store = store
@@ -29,33 +35,22 @@ class VectorTable:
         self.count = shards[-1].part.hi if shards else 0
         self._starts = np.array([shard.part.lo for shard in shards], np.int64)
 
-    def blocks(self) -> Iterator[tuple[int, int, Floats]]:
-        """`(lo, hi, vectors)` per shard, ascending: float32 [hi - lo, dim], mapped, not read."""
-        for shard in self.shards:
-            yield shard.part.lo, shard.part.hi, self._map(shard)
-
-    def take(self, positions: npt.NDArray[np.integer]) -> Floats:
-        """The vectors of some rows, float32 [len(positions), dim], in the order given.
+    @abstractmethod
+    def take(self, positions: npt.NDArray[np.integer]) -> R:
+        """Some rows, in the order given.
 
         Raises:
             InputError: a position is beyond the table.
         """
-        wanted = np.asarray(positions, np.int64)
-        if len(wanted) and (wanted.min() < 0 or wanted.max() >= self.count):
-            raise InputError(
-                f"no vector at position {wanted.min() if wanted.min() < 0 else wanted.max()}: "
-                f"the table has {self.count} rows"
-            )
-        taken = np.empty((len(wanted), self.dim), np.float32)
-        holder = np.searchsorted(self._starts, wanted, side="right") - 1
-        for n in np.unique(holder):
-            mine = holder == n
-            taken[mine] = self._map(self.shards[n])[wanted[mine] - self._starts[n]]
-        return taken
+
+    def blocks(self) -> Iterator[tuple[int, int, R]]:
+        """`(lo, hi, rows)` per shard, ascending."""
+        for shard in self.shards:
+            yield shard.part.lo, shard.part.hi, self._opened(shard)
 
     @property
     def parts(self) -> list[Part]:
-        """The parts that hold the vectors, ascending."""
+        """The parts that hold the rows, ascending."""
         return [shard.part for shard in self.shards]
 
     def damaged(self) -> list[str]:
@@ -66,7 +61,28 @@ class VectorTable:
             if file_sha256(self._store.local_path(f"{self._folder}/{shard.part.name}")) != shard.part.sha256
         ]
 
-    def _map(self, shard: Shard) -> Floats:
+    @abstractmethod
+    def _read(self, path: Path) -> R:
+        """The rows of a part. OSError, ValueError or KeyError where it is none."""
+
+    @abstractmethod
+    def _said(self, rows: R) -> str:
+        """Their dtype, number and width, to be compared."""
+
+    def _holders(self, positions: npt.NDArray[np.integer]) -> Iterator[tuple[Places, Places, Shard]]:
+        """Per shard that holds some of the positions: which of them, and their rows there."""
+        wanted = np.asarray(positions, np.int64)
+        if len(wanted) and (wanted.min() < 0 or wanted.max() >= self.count):
+            raise InputError(
+                f"no vector at position {wanted.min() if wanted.min() < 0 else wanted.max()}: "
+                f"the table has {self.count} rows"
+            )
+        holder = np.searchsorted(self._starts, wanted, side="right") - 1
+        for n in np.unique(holder):
+            mine = np.flatnonzero(holder == n)
+            yield mine, wanted[mine] - self._starts[n], self.shards[n]
+
+    def _opened(self, shard: Shard) -> R:
         key = f"{self._folder}/{shard.part.name}"
         path = self._store.local_path(key)
         hint = "`msmctl encode` makes it again"
@@ -76,25 +92,58 @@ class VectorTable:
                 raise MsmError(
                     f"{self._store.location(key)}: {size} bytes instead of {shard.part.bytes}", hint=hint
                 )
-            vectors: Floats = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as error:
+            rows = self._read(path)
+        except (OSError, ValueError, KeyError) as error:
             raise MsmError(f"{self._store.location(key)}: cannot be read: {error}", hint=hint) from error
-        if vectors.shape != (shard.part.rows, self.dim) or vectors.dtype != np.float32:
-            raise MsmError(
-                f"{self._store.location(key)}: holds {vectors.dtype}{list(vectors.shape)} instead of "
-                f"float32[{shard.part.rows}, {self.dim}]",
-                hint=hint,
-            )
+        found, wanted = self._said(rows), f"float32[{shard.part.rows}, {self.dim}]"
+        if found != wanted:
+            raise MsmError(f"{self._store.location(key)}: holds {found} instead of {wanted}", hint=hint)
+        return rows
+
+
+class VectorTable(Table[Floats]):
+    """Vectors, float32 [rows, dim]; mapped, not read."""
+
+    def take(self, positions: npt.NDArray[np.integer]) -> Floats:
+        """See `Table`: float32 [len(positions), dim]."""
+        taken = np.empty((len(positions), self.dim), np.float32)
+        for mine, rows, shard in self._holders(positions):
+            taken[mine] = self._opened(shard)[rows]
+        return taken
+
+    def _read(self, path: Path) -> Floats:
+        vectors: Floats = np.load(path, mmap_mode="r", allow_pickle=False)
         return vectors
+
+    def _said(self, rows: Floats) -> str:
+        return f"{rows.dtype}{list(rows.shape)}"
+
+
+class WeightTable(Table[Weights]):
+    """Term weights."""
+
+    def take(self, positions: npt.NDArray[np.integer]) -> Weights:
+        """See `Table`."""
+        places, pieces = [np.empty(0, np.int64)], []
+        for mine, rows, shard in self._holders(positions):
+            places.append(mine)
+            pieces.append(self._opened(shard).take(rows))
+        return Weights.joined(pieces, self.dim).take(np.argsort(np.concatenate(places)))
+
+    def _read(self, path: Path) -> Weights:
+        return Weights.load(path)
+
+    def _said(self, rows: Weights) -> str:
+        return f"{rows.values.dtype}[{len(rows)}, {rows.dim}]"
 
 
 @dataclass(frozen=True)
-class Vectors:
-    """All vectors of one state of a collection by one system.
+class Encoded(Generic[R]):
+    """All that one system makes of one state of a collection: vectors, or term weights.
 
     Attributes:
-        dim: Width.
-        similarity: How they are compared; those of `cosine` have unit length.
+        dim: Width; of term weights the size of the vocabulary.
+        similarity: How rows are compared; vectors of `cosine` have unit length.
         model_fingerprint: Hash of the model's content.
         fingerprint: Hash of all bytes of both tables.
         devices: Kinds of device that computed them.
@@ -109,38 +158,71 @@ class Vectors:
     fingerprint: str
     devices: tuple[str, ...]
     folder: str
-    passages: VectorTable
-    queries: VectorTable
+    passages: Table[R]
+    queries: Table[R]
+
+
+class Vectors(Encoded[Floats]):
+    """See `Encoded`: vectors."""
+
+    kind: ClassVar[EncoderKind] = "dense"
+
+
+class TermWeights(Encoded[Weights]):
+    """See `Encoded`: term weights."""
+
+    kind: ClassVar[EncoderKind] = "sparse"
 
 
 def open_vectors(collection: Collection, system: System) -> Vectors | None:
     """The vectors for exactly this state of the collection, or None while any shard is missing or truncated.
 
     Raises:
-        InputError: the system has no vectors (bm25).
+        InputError: the system makes no vectors.
     """
     if not system.is_dense:
         raise InputError(f"system '{system.name}' has no vectors")
+    found = _open(collection, system, VectorTable)
+    return None if found is None else Vectors(**found)
+
+
+def open_weights(collection: Collection, system: System) -> TermWeights | None:
+    """As `open_vectors`, of a sparse system's term weights."""
+    if system.kind != "sparse":
+        raise InputError(f"system '{system.name}' has no term weights")
+    found = _open(collection, system, WeightTable)
+    return None if found is None else TermWeights(**found)
+
+
+def open_rows(collection: Collection, system: System) -> Vectors | TermWeights | None:
+    """What the system, dense or sparse, makes of texts; as `open_vectors`."""
+    return open_weights(collection, system) if system.kind == "sparse" else open_vectors(collection, system)
+
+
+def _open(
+    collection: Collection, system: System, kind: Callable[[Store, str, list[Shard], int], Table[R]]
+) -> dict[str, Any] | None:
+    """What `Encoded` is made with."""
     folder = VectorFolder.of(collection.store, collection.name, system)
     if folder is None or folder.missing(collection):
         return None
     known = folder.shards()
 
-    def table(name: TableName) -> VectorTable:
+    def table(name: TableName) -> Table[R]:
         shards = [known[key] for key in folder.wanted(collection, name)]
-        made = VectorTable(collection.store, f"{folder.key}/{name}", shards, folder.model.own.dim)
+        made = kind(collection.store, f"{folder.key}/{name}", shards, folder.dim)
         assert made.count == row_count(collection, name)  # noqa: S101 - ranges cover the table
         return made
 
     passages, queries = table("passages"), table("queries")
     shards = [*passages.shards, *queries.shards]
-    return Vectors(
-        dim=folder.model.own.dim,
-        similarity=folder.profile.similarity,
-        model_fingerprint=folder.model.fingerprint,
-        fingerprint=fingerprint([[shard.table, shard.part.sha256] for shard in shards]),
-        devices=tuple(sorted({shard.device for shard in shards})),
-        folder=folder.key,
-        passages=passages,
-        queries=queries,
-    )
+    return {
+        "dim": folder.dim,
+        "similarity": folder.profile.similarity,
+        "model_fingerprint": folder.model.fingerprint,
+        "fingerprint": fingerprint([[shard.table, shard.part.sha256] for shard in shards]),
+        "devices": tuple(sorted({shard.device for shard in shards})),
+        "folder": folder.key,
+        "passages": passages,
+        "queries": queries,
+    }

@@ -7,7 +7,8 @@ from pydantic import BaseModel, ConfigDict
 
 from services.collections.collection import Collection
 from services.encoding.encoder import load_encoder
-from services.encoding.vectors import open_vectors
+from services.encoding.vectors import open_rows
+from services.encoding.weights import Weights
 from services.settings import Settings
 from services.store import Store
 from services.systems.models import installed_or_pull
@@ -72,7 +73,8 @@ def verify_system(store: Store, settings: Settings, name: str, collection: str |
 
 def _try_out(report: Report, store: Store, settings: Settings) -> None:
     encoder = load_encoder(store, Registry.load(store).get(report.system), settings)
-    vectors = np.vstack([encoder.encode([_TEXTS[0]], "query"), encoder.encode([_TEXTS[1]], "passage")])
+    made = encoder.encode([_TEXTS[0]], "query"), encoder.encode([_TEXTS[1]], "passage")
+    vectors = np.vstack([one.dense() if isinstance(one, Weights) else one for one in made])
     norms = np.linalg.norm(vectors, axis=1)
     report.device, report.dim = encoder.device, encoder.dim
     report.norms = [round(float(norm), 6) for norm in norms]
@@ -87,7 +89,7 @@ def _try_out(report: Report, store: Store, settings: Settings) -> None:
 
 def _check_shards(report: Report, collection: Collection) -> None:
     system = Registry.load(collection.store).get(report.system)
-    vectors = open_vectors(collection, system)
+    vectors = open_rows(collection, system)
     if vectors is None:
         report.problems.append(f"collection '{collection.name}' has no complete vectors by this model")
         report.remedy = f"`msmctl encode --collection {collection.name} --system {system.name}`"

@@ -12,7 +12,8 @@ import pyarrow as pa
 from services.collections.collection import Collection, Ords
 from services.deadline import Deadline
 from services.elastic.mapping import ServedSystem
-from services.encoding.vectors import open_vectors
+from services.encoding.vectors import open_vectors, open_weights
+from services.encoding.weights import Weights
 from services.errors import MsmError
 from services.inference.models import Floats, Models
 from services.jobs.kind import Context
@@ -93,9 +94,19 @@ class StoredQueries:
         vectors = open_vectors(self.collection, Registry.load(self.context.store).get(system.name))
         if vectors is None or vectors.fingerprint != system.fingerprint:
             return await self.others.embed(system, texts, deadline)
-        row = dict(zip(self.texts, self.qords.tolist(), strict=True))
-        return vectors.queries.take(np.array([row[text] for text in texts], np.int32))
+        return vectors.queries.take(self._places(texts))
+
+    async def weigh(self, system: ServedSystem, texts: Sequence[str], deadline: Deadline) -> Weights:
+        """See `Models`."""
+        found = open_weights(self.collection, Registry.load(self.context.store).get(system.name))
+        if found is None or found.fingerprint != system.fingerprint:
+            return await self.others.weigh(system, texts, deadline)
+        return found.queries.take(self._places(texts))
 
     async def rerank(self, model: str, query: str, texts: Sequence[str], deadline: Deadline) -> Floats:
         """See `Models`."""
         return await self.others.rerank(model, query, texts, deadline)
+
+    def _places(self, texts: Sequence[str]) -> Ords:
+        row = dict(zip(self.texts, self.qords.tolist(), strict=True))
+        return np.array([row[text] for text in texts], np.int32)

@@ -57,24 +57,24 @@ def needed(context: Context, collection: Collection, systems: Sequence[str], eng
     registry = Registry.load(context.store)
     known = [registry.get(name) for name in systems if not is_search(name)]
     known = [system for system in known if not system.is_imported]
-    dense = tuple(system.name for system in known if system.is_dense)
+    encoded = tuple(system.name for system in known if system.encodes)
     specs: list[Spec] = []
-    if dense and engine == "exact":
-        specs += [EncodeSpec(**pinned, system=name) for name in dense]
-    if any(map(is_search, systems)) or (dense and engine == "es"):
-        specs.append(_served_index(context, collection, dense))
-    elif len(dense) < len(known):
+    if encoded and engine == "exact":
+        specs += [EncodeSpec(**pinned, system=name) for name in encoded]
+    if any(map(is_search, systems)) or (encoded and engine == "es"):
+        specs.append(_served_index(context, collection, encoded))
+    elif len(encoded) < len(known):
         specs.append(IndexSpec(**pinned))
     return specs
 
 
-def _served_index(context: Context, collection: Collection, dense: tuple[str, ...]) -> Spec:
+def _served_index(context: Context, collection: Collection, asked: tuple[str, ...]) -> Spec:
     """The index as it is served, of the present state, with the asked systems besides those it has."""
     from services.jobs.kinds.index import IndexSpec
 
     now = versions.served(context.elastic(), context.settings, collection.name)
     held = [system.name for system in now.meta.systems.values()] if now else []
-    names = tuple(dict.fromkeys((*held, *dense)))
+    names = tuple(dict.fromkeys((*held, *asked)))
     if not names:
         raise NotFound(
             f"the index of collection '{collection.name}' serves no dense system, so there is no hybrid",
@@ -102,7 +102,7 @@ def rankings(
     if known.is_imported:
         yield from _of_run(collection, split, known, qords, depth)
         return
-    yield from retrieve(context, collection, system, qords, depth, engine if known.is_dense else "es")
+    yield from retrieve(context, collection, system, qords, depth, engine if known.encodes else "es")
 
 
 def _of_run(

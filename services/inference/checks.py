@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from services.elastic.mapping import ServedSystem
 from services.errors import Conflict
-from services.inference.models import Floats
 
 
 def require_checkpoint(system: ServedSystem, found: str) -> None:
@@ -16,11 +15,11 @@ def require_checkpoint(system: ServedSystem, found: str) -> None:
         )
 
 
-def require_dims(system: ServedSystem, vectors: Floats) -> None:
-    """Conflict where vectors have another width than those of the index."""
-    if vectors.shape[1] != system.dims:
+def require_dims(system: ServedSystem, dims: int) -> None:
+    """Conflict where what is made of a text has another width than in the index."""
+    if dims != system.dims:
         raise Conflict(
-            f"the server answers vectors of {vectors.shape[1]} dimensions; those of '{system.name}' in the "
+            f"the server answers vectors of {dims} dimensions; those of '{system.name}' in the "
             f"index have {system.dims}",
             hint="MSM_EMBED_URL must lead to the model that made the index",
         )

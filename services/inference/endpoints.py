@@ -78,6 +78,14 @@ async def embed(models: LocalModels, body: bytes) -> Response:
     return Response(wire.packed(found.vectors), 200, wire.embedded_headers(found), wire.BINARY)
 
 
+async def weigh(models: LocalModels, body: bytes) -> Response:
+    """`wire.WEIGH`."""
+    asked = _parsed(EmbedBody, body)
+    deadline = Deadline.after(asked.budget_ms)
+    found = await models.weighed(asked.model, asked.texts, asked.kind, deadline, asked.checkpoint)
+    return Response(wire.packed_weights(found.weights), 200, wire.weighed_headers(found), wire.BINARY)
+
+
 async def rerank(models: LocalModels, body: bytes) -> Response:
     """`wire.RERANK`."""
     asked = _parsed(RerankBody, body)
@@ -116,6 +124,13 @@ async def tei_embed(models: LocalModels, body: bytes) -> Response:
     return json_response(await tei.embed(models, asked, asked.model or _only(models, "system"), _foreign()))
 
 
+async def tei_sparse(models: LocalModels, body: bytes) -> Response:
+    """TEI's."""
+    asked = _parsed(tei.SparseRequest, body)
+    model = asked.model or _only(models, "sparse system")
+    return json_response(await tei.embed_sparse(models, asked, model, _foreign()))
+
+
 async def tei_rerank(models: LocalModels, body: bytes) -> Response:
     """TEI's."""
     asked = _parsed(tei.RerankRequest, body)
@@ -126,12 +141,14 @@ async def tei_rerank(models: LocalModels, body: bytes) -> Response:
 
 ENDPOINTS: dict[str, Endpoint] = {
     wire.EMBED: embed,
+    wire.WEIGH: weigh,
     wire.RERANK: rerank,
     wire.WARM: warm,
     openai.PATH: openai_embeddings,
     cohere.PATHS[1]: cohere_v1,
     cohere.PATHS[2]: cohere_v2,
     tei.EMBED: tei_embed,
+    tei.SPARSE: tei_sparse,
     tei.RERANK: tei_rerank,
 }
 """Every POST, by path."""

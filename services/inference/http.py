@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 from services.deadline import Deadline
 from services.elastic.mapping import ServedSystem
+from services.encoding.weights import Weights
 from services.errors import MsmError
 from services.inference.checks import require_checkpoint, require_dims
-from services.inference.models import Embedded, Floats, PromptKind, Reranked
+from services.inference.models import Embedded, Floats, PromptKind, Reranked, Weighed
 from services.inference.servers import Asked, Embedder, Reranker
 
 
@@ -30,8 +31,18 @@ class HttpModels:
         found = await self._embedder.embedded(system.name, texts, "query", deadline, system.model)
         if found.checkpoint:
             require_checkpoint(system, found.checkpoint)
-        require_dims(system, found.vectors)
+        require_dims(system, found.vectors.shape[1])
         return found.vectors
+
+    async def weigh(self, system: ServedSystem, texts: Sequence[str], deadline: Deadline) -> Weights:
+        """See `Models`. Of a foreign server as `embed`; it says of the width no more than it used."""
+        found = await self._embedder.weighed(system.name, texts, "query", deadline, system.model)
+        if found.checkpoint:
+            require_checkpoint(system, found.checkpoint)
+            require_dims(system, found.weights.dim)
+        elif found.weights.dim > system.dims:
+            require_dims(system, found.weights.dim)
+        return found.weights
 
     async def rerank(self, model: str, query: str, texts: Sequence[str], deadline: Deadline) -> Floats:
         """See `Models`."""
@@ -42,6 +53,12 @@ class HttpModels:
     ) -> Embedded:
         """See `ModelService`."""
         return await self._embedder.embedded(model, texts, kind, deadline, None)
+
+    async def weighed(
+        self, model: str, texts: Sequence[str], kind: PromptKind, deadline: Deadline
+    ) -> Weighed:
+        """See `ModelService`."""
+        return await self._embedder.weighed(model, texts, kind, deadline, None)
 
     async def reranked(self, model: str, query: str, texts: Sequence[str], deadline: Deadline) -> Reranked:
         """See `ModelService`."""

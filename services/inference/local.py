@@ -19,11 +19,13 @@ import numpy as np
 
 from services.deadline import Deadline
 from services.elastic.mapping import ServedSystem
+from services.encoding.weights import Weights
 from services.errors import MsmError, NotFound, TooLate
 from services.inference.batching import Batcher, Block, Piece
 from services.inference.checks import require_checkpoint
-from services.inference.models import Embedded, Floats, PromptKind, Reranked
+from services.inference.models import Embedded, Floats, PromptKind, Reranked, Weighed
 from services.inference.priority import stand_back
+from services.inference.runners import EncoderRunner, SparseRunner
 from services.inference.shelf import Shelf
 from services.inference.tokeniser import CHARACTERS, Tokeniser
 from services.settings import Settings
@@ -78,6 +80,12 @@ class LocalModels:
         require_checkpoint(system, found.checkpoint)
         return found.vectors
 
+    async def weigh(self, system: ServedSystem, texts: Sequence[str], deadline: Deadline) -> Weights:
+        """See `Models`."""
+        found = await self.weighed(system.name, texts, "query", deadline, system.model)
+        require_checkpoint(system, found.checkpoint)
+        return found.weights
+
     async def rerank(self, model: str, query: str, texts: Sequence[str], deadline: Deadline) -> Floats:
         """See `Models`."""
         return (await self.reranked(model, query, texts, deadline)).scores
@@ -92,14 +100,39 @@ class LocalModels:
     ) -> Embedded:
         """See `ModelService`; `checkpoint` is the one that is hoped for, another may answer."""
         runner = await self._in_time("load", model, self.shelf.encoder(model, checkpoint), deadline)
+        values, tokens = await self._encoded(model, runner, texts, kind, deadline)
+        vectors = np.stack(values) if values else np.empty((0, runner.dim), np.float32)
+        return Embedded(vectors, tokens, runner.checkpoint)
+
+    async def weighed(
+        self,
+        model: str,
+        texts: Sequence[str],
+        kind: PromptKind,
+        deadline: Deadline,
+        checkpoint: str | None = None,
+    ) -> Weighed:
+        """See `ModelService`; `checkpoint` as of `embedded`."""
+        runner = await self._in_time("load", model, self.shelf.sparse(model, checkpoint), deadline)
+        values, tokens = await self._encoded(model, runner, texts, kind, deadline)
+        return Weighed(Weights.joined(values, runner.dim), tokens, runner.checkpoint)
+
+    async def _encoded(
+        self,
+        model: str,
+        runner: EncoderRunner | SparseRunner,
+        texts: Sequence[str],
+        kind: PromptKind,
+        deadline: Deadline,
+    ) -> tuple[list[Any], int]:
+        """What the runner makes of each text, and how many tokens they have."""
         pieces = await self._pieces(model, texts, lambda: runner.pieces(texts, kind), deadline)
         batcher = self.queries if _small(kind, pieces, deadline) else self.passages
         values = await batcher.compute(runner, pieces, deadline)
         _raise_first(values)
         if any(value is None for value in values):
             raise TooLate(f"{model}: not all of {len(texts)} texts were encoded by the deadline")
-        vectors = np.stack(values) if values else np.empty((0, runner.dim), np.float32)
-        return Embedded(vectors, _tokens(pieces), runner.checkpoint)
+        return list(values), _tokens(pieces)
 
     async def reranked(self, model: str, query: str, texts: Sequence[str], deadline: Deadline) -> Reranked:
         """See `ModelService`."""

@@ -1,4 +1,4 @@
-"""What a search asks of models, wherever they run: query vectors and cross-encoder scores."""
+"""What a search asks of models, wherever they run: query vectors, term weights, cross-encoder scores."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from services.deadline import Deadline
 from services.elastic.mapping import ServedSystem
+from services.encoding.weights import Weights
 
 Floats = npt.NDArray[np.float32]
 PromptKind = Literal["query", "passage"]
@@ -28,6 +29,9 @@ class Models(Protocol):
             TooLate: the deadline passed. Overloaded: the queue is full.
             Unavailable: nobody answers.
         """
+
+    async def weigh(self, system: ServedSystem, texts: Sequence[str], deadline: Deadline) -> Weights:
+        """Term weights of queries by a sparse system. Raises: as `embed`."""
 
     async def rerank(self, model: str, query: str, texts: Sequence[str], deadline: Deadline) -> Floats:
         """Raw logits, float32 [texts]; scored in the order given, NaN from the first that was not reached.
@@ -48,6 +52,15 @@ class Embedded:
     """
 
     vectors: Floats
+    tokens: int
+    checkpoint: str
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """Term weights of texts, and whose. Attributes: as of `Embedded`."""
+
+    weights: Weights
     tokens: int
     checkpoint: str
 
@@ -74,6 +87,11 @@ class ModelService(Models, Protocol):
         self, model: str, texts: Sequence[str], kind: PromptKind, deadline: Deadline
     ) -> Embedded:
         """Vectors of queries or passages by a system of that name. Raises: as `embed`."""
+
+    async def weighed(
+        self, model: str, texts: Sequence[str], kind: PromptKind, deadline: Deadline
+    ) -> Weighed:
+        """Term weights of queries or passages by a sparse system of that name. Raises: as `embed`."""
 
     async def reranked(self, model: str, query: str, texts: Sequence[str], deadline: Deadline) -> Reranked:
         """What `rerank` gives, and whose it is."""

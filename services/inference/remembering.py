@@ -1,4 +1,4 @@
-"""Query vectors seen lately, kept on the asking side: a known query needs no trip, and no models process.
+"""Query vectors and term weights seen lately, kept on the asking side.
 
 They are kept here rather than in the models process because a search whose query is known keeps its dense
 legs while that process is away, and saves the trip while it is not.
@@ -7,13 +7,15 @@ legs while that process is away, and saves the trip while it is not.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
 from services.deadline import Deadline
 from services.elastic.mapping import ServedSystem
-from services.inference.models import Embedded, Floats, ModelService, PromptKind, Reranked
+from services.encoding.weights import Weights
+from services.inference.models import Embedded, Floats, ModelService, PromptKind, Reranked, Weighed
 from services.inference.token_cache import text_key
 
 MOST = 4096
@@ -27,22 +29,40 @@ class RememberingModels:
         self._models = models
         self._most = most
         # The index's fingerprint covers model, prompts and length: another checkpoint is another key.
-        self._known: OrderedDict[tuple[str, str, bytes], Floats] = OrderedDict()
+        self._known: OrderedDict[tuple[str, str, bytes], Floats | Weights] = OrderedDict()
 
     async def embed(self, system: ServedSystem, texts: Sequence[str], deadline: Deadline) -> Floats:
         """See `Models`."""
+        rows = await self._rows(system, texts, lambda missing: self._models.embed(system, missing, deadline))
+        return np.stack(rows) if rows else np.empty((0, system.dims), np.float32)
+
+    async def weigh(self, system: ServedSystem, texts: Sequence[str], deadline: Deadline) -> Weights:
+        """See `Models`."""
+
+        async def one_by_one(missing: Sequence[str]) -> list[Weights]:
+            made = await self._models.weigh(system, missing, deadline)
+            return [made.part(n, n + 1) for n in range(len(made))]
+
+        return Weights.joined(await self._rows(system, texts, one_by_one), system.dims)
+
+    async def _rows(
+        self,
+        system: ServedSystem,
+        texts: Sequence[str],
+        make: Callable[[Sequence[str]], Awaitable[Iterable[Any]]],
+    ) -> list[Any]:
+        """What the system makes of each text; those that are not known are made together."""
         keys = [(system.name, system.fingerprint, text_key(text)) for text in texts]
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._known}
         found = {key: self._known[key] for key in keys if key in self._known}
         if missing:
-            vectors = await self._models.embed(system, list(missing.values()), deadline)
-            found |= zip(missing, vectors, strict=True)
+            found |= zip(missing, await make(list(missing.values())), strict=True)
         for key in keys:
             self._known[key] = found[key]
             self._known.move_to_end(key)
         while len(self._known) > self._most:
             self._known.popitem(last=False)
-        return np.stack([found[key] for key in keys]) if keys else np.empty((0, system.dims), np.float32)
+        return [found[key] for key in keys]
 
     async def rerank(self, model: str, query: str, texts: Sequence[str], deadline: Deadline) -> Floats:
         """See `Models`."""
@@ -53,6 +73,12 @@ class RememberingModels:
     ) -> Embedded:
         """See `ModelService`."""
         return await self._models.embedded(model, texts, kind, deadline)
+
+    async def weighed(
+        self, model: str, texts: Sequence[str], kind: PromptKind, deadline: Deadline
+    ) -> Weighed:
+        """See `ModelService`."""
+        return await self._models.weighed(model, texts, kind, deadline)
 
     async def reranked(self, model: str, query: str, texts: Sequence[str], deadline: Deadline) -> Reranked:
         """See `ModelService`."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Generic
 
 import numpy as np
 
 from services.cross_encoders.models import InstalledModel as CrossEncoderModel
+from services.encoding.backend import R
 from services.encoding.blocks import halving
 from services.encoding.encoder import Encoder
+from services.encoding.weights import Weights
 from services.errors import InputError, MsmError
 from services.inference.batching import Piece
 from services.inference.models import Floats, PromptKind
@@ -21,10 +25,10 @@ HEAD = 32
 """Characters, per token of a model's length, that are tokenised of a longer text unless they are too few."""
 
 
-class EncoderRunner:
-    """An encoder; a payload is a text's token ids, a value its vector, float32 [dim]."""
+class _EncoderRunner(ABC, Generic[R]):
+    """An encoder; a payload is a text's token ids."""
 
-    def __init__(self, encoder: Encoder, model: SystemModel) -> None:
+    def __init__(self, encoder: Encoder[R], model: SystemModel) -> None:
         self._encoder = encoder
         self._cache: TokenCache[list[int]] = TokenCache(len)
         self.name = model.system
@@ -42,16 +46,20 @@ class EncoderRunner:
         rows = self._cache.of([prompt + text for text in texts], self._tokens)
         return [Piece((kind, text), len(row), row) for text, row in zip(texts, rows, strict=True)]
 
-    def compute(self, payloads: Sequence[list[int]]) -> list[Floats | MsmError]:
+    def compute(self, payloads: Sequence[list[int]]) -> list[R | MsmError]:
         """See `Runner`."""
         encoded = halving(
             lambda scale: self._encoder.engine.encode_tokens(list(payloads), {}, fill=False, scale=scale)
         )
         return [
             InputError(f"{self.name}: a text cannot be encoded: {encoded.dead[n]}") if n in encoded.dead
-            else encoded.vectors[n]
+            else self._row(encoded.vectors, n)
             for n in range(len(payloads))
         ]  # fmt: skip
+
+    @abstractmethod
+    def _row(self, rows: R, n: int) -> R:
+        """One text's row."""
 
     def _tokens(self, texts: list[str]) -> list[list[int]]:
         engine = self._encoder.engine
@@ -67,6 +75,21 @@ class EncoderRunner:
         for n, why in dead.items():
             raise InputError(f"{self.name}: the text {texts[n][:60]!r} cannot be encoded: {why}")
         return rows
+
+
+class EncoderRunner(_EncoderRunner[Floats]):
+    """A value is a text's vector, float32 [dim]."""
+
+    def _row(self, rows: Floats, n: int) -> Floats:
+        vector: Floats = rows[n]
+        return vector
+
+
+class SparseRunner(_EncoderRunner[Weights]):
+    """A value is a text's term weights, one row."""
+
+    def _row(self, rows: Weights, n: int) -> Weights:
+        return rows.part(n, n + 1)
 
 
 class ScorerRunner:

@@ -9,10 +9,12 @@ from typing import Protocol
 import numpy as np
 
 from services.deadline import Deadline
+from services.encoding.weights import Weights
+from services.errors import NotFound
 from services.inference import wire
 from services.inference.channel import Channel
 from services.inference.dialects import cohere, openai, tei
-from services.inference.models import Embedded, Floats, PromptKind, Reranked
+from services.inference.models import Embedded, Floats, PromptKind, Reranked, Weighed
 from services.inference.prompts import Prompts
 
 SLICE = 256
@@ -41,6 +43,11 @@ class Embedder(Asked, Protocol):
         self, model: str, texts: Sequence[str], kind: PromptKind, deadline: Deadline, checkpoint: str | None
     ) -> Embedded:
         """See `ModelService.embedded`; `checkpoint` is the one that is hoped for."""
+
+    async def weighed(
+        self, model: str, texts: Sequence[str], kind: PromptKind, deadline: Deadline, checkpoint: str | None
+    ) -> Weighed:
+        """See `ModelService.weighed`; `checkpoint` is the one that is hoped for."""
 
 
 class Reranker(Asked, Protocol):
@@ -79,6 +86,16 @@ class ModelsProcess(Server):
         return await _in_slices(texts, SLICE, lambda some: self.channel.post(
             wire.EMBED, body | {"texts": list(some), "budget_ms": _budget(deadline)}, deadline,
             lambda answer: wire.read_embedded(answer.body, answer.headers, len(some)),
+        ))  # fmt: skip
+
+    async def weighed(
+        self, model: str, texts: Sequence[str], kind: PromptKind, deadline: Deadline, checkpoint: str | None
+    ) -> Weighed:
+        """See `Embedder`."""
+        body = {"model": model, "kind": kind, "checkpoint": checkpoint}
+        return await _weighed_in_slices(texts, SLICE, lambda some: self.channel.post(
+            wire.WEIGH, body | {"texts": list(some), "budget_ms": _budget(deadline)}, deadline,
+            lambda answer: wire.read_weighed(answer.body, answer.headers, len(some)),
         ))  # fmt: skip
 
     async def reranked(self, model: str, query: str, texts: Sequence[str], deadline: Deadline) -> Reranked:
@@ -124,6 +141,16 @@ class TeiServer(Server):
         ))  # fmt: skip
         return usage.finished(found)
 
+    async def weighed(
+        self, model: str, texts: Sequence[str], kind: PromptKind, deadline: Deadline, checkpoint: str | None
+    ) -> Weighed:
+        """See `Embedder`."""
+        usage = await self._prompts.of(model)
+        return await _weighed_in_slices(usage.put(texts, kind), tei.BATCH, lambda some: self.channel.post(
+            tei.SPARSE, tei.ask_sparse(some), deadline,
+            lambda answer: tei.read_sparse(answer.json(), len(some)),
+        ))  # fmt: skip
+
     async def reranked(self, model: str, query: str, texts: Sequence[str], deadline: Deadline) -> Reranked:
         """See `Reranker`."""
         slices = list(_slices(texts, tei.BATCH))
@@ -160,6 +187,15 @@ class OpenAiServer(Server):
             lambda answer: openai.read(answer.json(), len(some)),
         ))  # fmt: skip
         return usage.finished(found)
+
+    async def weighed(
+        self, model: str, texts: Sequence[str], kind: PromptKind, deadline: Deadline, checkpoint: str | None
+    ) -> Weighed:
+        """See `Embedder`. OpenAI's shape has no term weights."""
+        raise NotFound(
+            f"{self.channel.url} speaks OpenAI's dialect, which has no term weights",
+            hint="MSM_EMBED_URL of a models process or of text-embeddings-inference makes them",
+        )
 
 
 class CohereServer(Server):
@@ -199,6 +235,16 @@ async def _in_slices(
     return Embedded(
         np.concatenate([one.vectors for one in found]), sum(one.tokens for one in found), found[0].checkpoint
     )
+
+
+async def _weighed_in_slices(
+    texts: Sequence[str], size: int, ask: Callable[[Sequence[str]], Awaitable[Weighed]]
+) -> Weighed:
+    """As `_in_slices`, of term weights."""
+    found = [await ask(some) for some in _slices(texts, size)] or [await ask(texts)]
+    dim = max(one.weights.dim for one in found)
+    weights = Weights.joined([one.weights for one in found], dim)
+    return Weighed(weights, sum(one.tokens for one in found), found[0].checkpoint)
 
 
 def _beginning(found: Sequence[Floats | BaseException], count: int) -> Floats:

@@ -11,13 +11,13 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from services.cross_encoders import models as ce_models
 from services.cross_encoders.registry import CrossEncoders
 from services.encoding.encoder import fresh_encoder
-from services.errors import InputError, MsmError
-from services.inference.runners import EncoderRunner, ScorerRunner
+from services.errors import InputError, MsmError, NotFound
+from services.inference.runners import EncoderRunner, ScorerRunner, SparseRunner
 from services.models.entry import spelling
 from services.scoring.scorer import fresh_scorer
 from services.settings import Settings
@@ -26,10 +26,10 @@ from services.systems import models as system_models
 from services.systems.profile import profile_of
 from services.systems.registry import Registry
 
-Kind = Literal["system", "cross-encoder"]
+Kind = Literal["system", "sparse system", "cross-encoder"]
 Key = tuple[Kind, str]
 """Kind and spelling: all spellings of a name are one model, loaded once."""
-AnyRunner = EncoderRunner | ScorerRunner
+AnyRunner = EncoderRunner | SparseRunner | ScorerRunner
 
 FRESH, STALE = 2.0, 60.0
 """Seconds for which a look-up holds; until `STALE` the known model is used while it is looked up again."""
@@ -75,7 +75,7 @@ class Shelf:
         self._opening: dict[Key, asyncio.Task[AnyRunner]] = {}
 
     async def encoder(self, name: str, checkpoint: str | None = None) -> EncoderRunner:
-        """The encoder of a system.
+        """The encoder of a dense system.
 
         Args:
             name: Of the system, in any spelling.
@@ -87,6 +87,12 @@ class Shelf:
         """
         runner = await self._get("system", name, checkpoint)
         assert isinstance(runner, EncoderRunner)  # noqa: S101 - by its key
+        return runner
+
+    async def sparse(self, name: str, checkpoint: str | None = None) -> SparseRunner:
+        """The encoder of a sparse system. Arguments and errors as of `encoder`."""
+        runner = await self._get("sparse system", name, checkpoint)
+        assert isinstance(runner, SparseRunner)  # noqa: S101 - by its key
         return runner
 
     async def scorer(self, name: str) -> ScorerRunner:
@@ -174,19 +180,8 @@ class Shelf:
             del self._kept[self._by_use[0]]
 
     def _look_up(self, kind: Kind, name: str) -> _Present:
-        if kind == "system":
-            system = Registry.load(self._store).get(name)
-            if not system.is_dense:
-                raise InputError(f"system '{system.name}' has no encoder")
-            model = system_models.required(self._store, system)
-            profile = profile_of(system, model.own)
-            return _Present(
-                system.name,
-                fingerprint([model.fingerprint, profile.model_dump(mode="json")]),
-                model.fingerprint,
-                model.bytes,
-                lambda: EncoderRunner(fresh_encoder(self._store, model, profile, self._settings), model),
-            )
+        if kind != "cross-encoder":
+            return self._encoder(kind, name)
         ce = CrossEncoders.load(self._store).get(name)
         scored = ce_models.required(self._store, ce)
         return _Present(
@@ -195,4 +190,29 @@ class Shelf:
             scored.fingerprint,
             scored.bytes,
             lambda: ScorerRunner(fresh_scorer(self._store, ce, scored, self._settings), scored),
+        )
+
+    def _encoder(self, kind: Kind, name: str) -> _Present:
+        system = Registry.load(self._store).get(name)
+        if not system.encodes:
+            raise InputError(f"system '{system.name}' has no encoder")
+        makes = "vectors" if kind == "system" else "term weights"
+        if system.kind != ("dense" if kind == "system" else "sparse"):
+            raise NotFound(
+                f"system '{system.name}' makes no {makes}",
+                hint=f"it is {system.kind}: `msmctl systems ls` lists those that do",
+            )
+        model = system_models.required(self._store, system)
+        profile = profile_of(system, model.own)
+
+        def load() -> EncoderRunner | SparseRunner:
+            encoder: Any = fresh_encoder(self._store, model, profile, self._settings)
+            return EncoderRunner(encoder, model) if kind == "system" else SparseRunner(encoder, model)
+
+        return _Present(
+            system.name,
+            fingerprint([model.fingerprint, profile.model_dump(mode="json")]),
+            model.fingerprint,
+            model.bytes,
+            load,
         )

@@ -2,8 +2,9 @@
 
 `POST /models/embed {model, texts, kind, checkpoint, budget_ms}` and `POST /models/rerank {model, query,
 texts, budget_ms}` answer little-endian float32, rows after each other; `msm-dims`, `msm-tokens` and
-`msm-checkpoint` are headers. `budget_ms` is what is left when the request is sent; null: no deadline.
-Any error is `{code, message, hint}` with the status of `STATUS`.
+`msm-checkpoint` are headers. `POST /models/weigh`, asked as `embed`, answers int64 `starts`, int32 `terms`
+and float32 `values` (see `Weights`), `msm-terms` of them. `budget_ms` is what is left when the request is
+sent; null: no deadline. Any error is `{code, message, hint}` with the status of `STATUS`.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from typing import Any
 import numpy as np
 
 from services import errors
+from services.encoding.weights import Weights
 from services.errors import MsmError, Overloaded, Unavailable
-from services.inference.models import Embedded, Floats, Reranked
+from services.inference.models import Embedded, Floats, Reranked, Weighed
 
-EMBED, RERANK, WARM = "/models/embed", "/models/rerank", "/models/warm"
+EMBED, WEIGH, RERANK, WARM = "/models/embed", "/models/weigh", "/models/rerank", "/models/warm"
 LIVE, READY = "/livez", "/readyz"
 BINARY = "application/octet-stream"
 
@@ -84,6 +86,12 @@ def embedded_headers(answer: Embedded) -> dict[str, str]:
     return {"msm-dims": str(answer.vectors.shape[1])} | _headers(answer)
 
 
+def weighed_headers(answer: Weighed) -> dict[str, str]:
+    """What is said beside the weights."""
+    about = {"msm-dims": str(answer.weights.dim), "msm-terms": str(len(answer.weights.terms))}
+    return about | _headers(answer)
+
+
 def reranked_headers(answer: Reranked) -> dict[str, str]:
     """What is said beside the scores."""
     return _headers(answer)
@@ -99,6 +107,18 @@ def read_embedded(body: bytes, headers: Mapping[str, str], texts: int) -> Embedd
     return Embedded(vectors, int(headers["msm-tokens"]), headers["msm-checkpoint"])
 
 
+def read_weighed(body: bytes, headers: Mapping[str, str], texts: int) -> Weighed:
+    """Term weights from an answer. Raises: as `read_embedded`."""
+    terms, head = int(headers["msm-terms"]), 8 * (texts + 1)
+    weights = Weights(
+        np.frombuffer(body, "<i8", texts + 1).astype(np.int64),
+        np.frombuffer(body, "<i4", terms, head).astype(np.int32),
+        np.frombuffer(body, "<f4", terms, head + 4 * terms).astype(np.float32),
+        int(headers["msm-dims"]),
+    ).checked()
+    return Weighed(weights, int(headers["msm-tokens"]), headers["msm-checkpoint"])
+
+
 def read_reranked(body: bytes, headers: Mapping[str, str], texts: int) -> Reranked:
     """Scores from an answer. Raises: as `read_embedded`."""
     scores = floats(body).reshape(texts)
@@ -110,10 +130,16 @@ def packed(values: Floats) -> bytes:
     return np.ascontiguousarray(values, "<f4").tobytes()
 
 
+def packed_weights(weights: Weights) -> bytes:
+    """Little-endian bytes."""
+    arrays = ((weights.starts, "<i8"), (weights.terms, "<i4"), (weights.values, "<f4"))
+    return b"".join(np.ascontiguousarray(array, kind).tobytes() for array, kind in arrays)
+
+
 def floats(body: bytes) -> Floats:
     """What `packed` made."""
     return np.frombuffer(body, "<f4").astype(np.float32)
 
 
-def _headers(answer: Embedded | Reranked) -> dict[str, str]:
+def _headers(answer: Embedded | Weighed | Reranked) -> dict[str, str]:
     return {"msm-tokens": str(answer.tokens), "msm-checkpoint": answer.checkpoint}

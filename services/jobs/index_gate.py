@@ -8,7 +8,7 @@ from services.collections.collection import Collection
 from services.elastic import gate, versions
 from services.elastic.mapping import ServedSystem
 from services.elastic.versions import Version
-from services.encoding.vectors import Vectors, open_vectors
+from services.encoding.vectors import TermWeights, Vectors, open_rows
 from services.errors import CheckFailed, NotFound
 from services.jobs.kind import Context
 from services.systems.registry import Registry
@@ -46,13 +46,13 @@ def judge_again(context: Context, made: Version) -> tuple[list[gate.Check], list
         NotFound: the collection's state is not in the store any more.
     """
     collection = Collection.open(context.store, made.collection, made.meta.collection_version)
-    vectors: dict[str, Vectors] = {}
+    vectors: dict[str, Vectors | TermWeights] = {}
     notes = []
     for slug, system in made.meta.systems.items():
         try:
             vectors |= vectors_of(context, collection, [system])
         except NotFound as error:
-            notes.append(f"kNN {system.name} is not checked ({slug}): {error.message}")
+            notes.append(f"{gate.search_of(system)} is not checked ({slug}): {error.message}")
     checks = gate.Gate(context.elastic(), collection, made, vectors, context.settings.senders).run()
     if made.meta.state == "failed" and not notes and all(check.passed for check in checks):
         versions.mark(
@@ -68,15 +68,15 @@ def judge_again(context: Context, made: Version) -> tuple[list[gate.Check], list
 
 def vectors_of(
     context: Context, collection: Collection, systems: Iterable[ServedSystem]
-) -> dict[str, Vectors]:
-    """By slug, the vectors that a version holds.
+) -> dict[str, Vectors | TermWeights]:
+    """By slug, the vectors and term weights that a version holds.
 
     Raises:
         NotFound: they are not in the store any more, or others are.
     """
-    registry, found = Registry.load(context.store), {}
+    registry, found = Registry.load(context.store), dict[str, Vectors | TermWeights]()
     for system in systems:
-        vectors = open_vectors(collection, registry.get(system.name))
+        vectors = open_rows(collection, registry.get(system.name))
         if vectors is None or vectors.fingerprint != system.fingerprint:
             raise NotFound(
                 f"the vectors of '{system.name}' that the index was planned with are gone",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -26,16 +26,17 @@ _QUERIES_PER_PASS = 4096
 
 Floats = npt.NDArray[np.float32]
 Block = tuple[int, int, Floats]
+R_co = TypeVar("R_co", covariant=True)
 
 
-class Blocks(Protocol):
-    """Vectors by position."""
+class Blocks(Protocol[R_co]):
+    """Vectors (float32 [rows, dim]), or term weights, by position."""
 
-    def blocks(self) -> Iterable[Block]:
-        """`(lo, hi, float32 [hi - lo, dim])` in ascending order."""
+    def blocks(self) -> Iterable[tuple[int, int, R_co]]:
+        """`(lo, hi, rows)` in ascending order."""
 
-    def take(self, positions: Ords) -> Floats:
-        """float32 [len(positions), dim]."""
+    def take(self, positions: Ords) -> R_co:
+        """Some rows, in the order given."""
 
 
 def compute_device(name: str) -> torch.device:
@@ -67,8 +68,8 @@ class DenseRetriever:
 
     def __init__(
         self,
-        queries: Blocks,
-        passages: Blocks,
+        queries: Blocks[Floats],
+        passages: Blocks[Floats],
         live: npt.NDArray[np.bool_],
         *,
         device: torch.device,

@@ -1,17 +1,18 @@
-"""Dense retrieval through Elasticsearch's kNN (`--engine es`): approximate; its recall is measured."""
+"""Retrieval by vectors or term weights through Elasticsearch (`--engine es`); its recall is measured."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic
 
 import numpy as np
 
 from services.collections.collection import Collection
-from services.elastic import knn
+from services.elastic import knn, sparse
 from services.elastic.msearch import MAX_DEPTH
 from services.elastic.versions import Version, versions
-from services.mining.dense import Blocks
+from services.encoding.weights import Weights
+from services.mining.dense import Blocks, Floats, R_co
 from services.mining.ranking import Ords, Ranked, Retriever
 
 if TYPE_CHECKING:
@@ -21,14 +22,14 @@ if TYPE_CHECKING:
     from services.settings import Settings
 
 
-class KnnRetriever:
-    """kNN on one index version that holds the system's vectors.
+class _OfVersion(Generic[R_co]):
+    """A system on one index version that holds what it makes of passages.
 
     Args:
         client: Elasticsearch.
         version: The index version.
         system: The system as that version serves it.
-        queries: Query vectors by qord.
+        queries: What it makes of queries, by qord.
         senders: Parallel requests.
     """
 
@@ -36,13 +37,22 @@ class KnnRetriever:
     batch = 400
 
     def __init__(
-        self, client: Elasticsearch, version: Version, system: ServedSystem, queries: Blocks, senders: int
+        self,
+        client: Elasticsearch,
+        version: Version,
+        system: ServedSystem,
+        queries: Blocks[R_co],
+        senders: int,
     ) -> None:
         self._client = client
         self._version = version
         self._system = system
         self._queries = queries
         self._senders = senders
+
+
+class KnnRetriever(_OfVersion[Floats]):
+    """kNN with query vectors."""
 
     def search(self, qords: Ords, k: int) -> Sequence[Ranked]:
         """The (nearly) best `k` of each query."""
@@ -60,6 +70,20 @@ class KnnRetriever:
     def facts(self) -> dict[str, Any]:
         """The index asked."""
         return {"index": self._version.passages, "vector_index": self._version.meta.vector_index}
+
+
+class TermRetriever(_OfVersion[Weights]):
+    """Dot products with query weights."""
+
+    def search(self, qords: Ords, k: int) -> Sequence[Ranked]:
+        """The best `k` of each query, as far as Elasticsearch's rounding of weights keeps them apart."""
+        index, weights = self._version.passages, self._queries.take(qords)
+        found = sparse.search(self._client, index, self._system, weights, k, self._senders)
+        return [Ranked(*hits) for hits in found]
+
+    def facts(self) -> dict[str, Any]:
+        """The index asked."""
+        return {"index": self._version.passages}
 
 
 def vector_version(

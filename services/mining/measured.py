@@ -13,7 +13,6 @@ from services.encoding.stand_in import stand_ins
 from services.errors import NotFound, Unavailable
 from services.mining.exclusion import Exclusion
 from services.mining.ranking import Candidates, Ords
-from services.mining.refresh import Within
 from services.mining.retrieve import Target, exact_retriever, open_retriever
 from services.mining.runs import Engine
 
@@ -44,8 +43,7 @@ def probe(context: Context, target: Target, engine: Engine, qords: Ords, depth: 
         shards = ranges(target.collection.passage_count)
         looked_at = shards[:_SHARDS]
         searches *= len(shards) / len(looked_at)
-        within = Within(target.present.passages, frozenset(looked_at))
-        retriever = exact_retriever(context, target.collection, target.present.queries, within)
+        retriever = exact_retriever(context, target, frozenset(looked_at))
     retriever.search(sample[:1], depth)  # the first time is slower
     start = time.perf_counter()
     lists = retriever.search(sample, depth)

@@ -10,7 +10,7 @@ from services.mining.deepen import deepen
 from services.mining.exclusion import Exclusion, rule
 from services.mining.knn import recall
 from services.mining.ranking import Candidates, Ords, Retriever
-from services.mining.refresh import Within, renewed, reusable
+from services.mining.refresh import renewed, reusable
 from services.mining.retrieve import Target, exact_retriever, on_standing_index
 from services.mining.runs import IMPORTED, Engine, Inputs, open_run
 
@@ -86,9 +86,7 @@ class Miner:
             return {}
         changed: Retriever | None = None
         if reuse.changed:
-            vectors = self._target.present
-            within = Within(vectors.passages, reuse.changed)
-            changed = exact_retriever(self._context, collection, vectors.queries, within)
+            changed = exact_retriever(self._context, self._target, reuse.changed)
         return renewed(reuse, changed, self._exclusion, collection.live, qords, self._inputs.depth)
 
 
@@ -111,10 +109,9 @@ def inputs_of(target: Target, split: str, *, depth: int, engine: Engine, all_que
 
 
 def measured_recall(context: Context, target: Target, qords: Ords, depth: int) -> float:
-    """How much of the exact best `depth` the kNN through Elasticsearch finds, on up to 200 of the queries."""
+    """How much of the exact best `depth` Elasticsearch finds, on up to 200 of the queries."""
     places = np.linspace(0, len(qords) - 1, min(_SAMPLE, len(qords))).astype(np.int64)
-    vectors = target.present
-    exact = exact_retriever(context, target.collection, vectors.queries, vectors.passages)
+    exact = exact_retriever(context, target)
 
     def measured(approximate: Retriever) -> float:
         return recall(approximate, exact, qords[np.unique(places)], min(depth, approximate.limit))

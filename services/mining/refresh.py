@@ -2,7 +2,7 @@
 
 A query's list in a run is a prefix of the ranking of all passages. After an update:
 
-- Exact dense: a pair's score is the same bits as long as the shards that hold the two vectors are
+- Exact products: a pair's score is the same bits as long as the shards that hold the two vectors are
   unchanged and the products run on the same kind of device. So the old list, less what was removed or
   lies in changed shards, merged with the best of the changed shards down to the old list's end, is a
   prefix of the new ranking: the same bytes as a full run gives. Queries that are new, whose own vectors
@@ -15,7 +15,6 @@ A query's list in a run is a prefix of the ranking of all passages. After an upd
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,26 +22,9 @@ import numpy as np
 import numpy.typing as npt
 
 from services.collections.collection import Collection, state_key
-from services.mining.dense import Block, Blocks, Floats
 from services.mining.exclusion import Exclusion, depth_cut
 from services.mining.ranking import Candidates, Ords, Ranked, Retriever
 from services.mining.runs import Inputs, Run, Shard
-
-
-@dataclass(frozen=True)
-class Within:
-    """Only some shards of a system's vectors, by their range."""
-
-    vectors: Blocks
-    ranges: frozenset[tuple[int, int]]
-
-    def blocks(self) -> Iterator[Block]:
-        """The shards whose range is among `ranges`."""
-        return (block for block in self.vectors.blocks() if block[:2] in self.ranges)
-
-    def take(self, positions: Ords) -> Floats:
-        """As the table has them."""
-        return self.vectors.take(positions)
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, TypeVar
 from services.collections.collection import Collection
 from services.elastic.provenance import text_fingerprint
 from services.elastic.versions import fresh_text_index
-from services.encoding.vectors import Vectors, open_vectors
+from services.encoding.vectors import TermWeights, Vectors, open_rows
 from services.errors import InputError, NotFound
 from services.mining.bm25 import Bm25Retriever
-from services.mining.dense import Blocks, DenseRetriever, compute_device
-from services.mining.knn import KnnRetriever, vector_version
+from services.mining.dense import Blocks, DenseRetriever, R_co, compute_device
+from services.mining.knn import KnnRetriever, TermRetriever, vector_version
 from services.mining.ranking import Candidates, Ords, Retriever
 from services.mining.runs import Engine, Shard
+from services.mining.sparse import SparseRetriever
+from services.mining.within import Within
 from services.systems.registry import Registry
 from services.systems.system import System
 
@@ -28,26 +30,29 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Target:
-    """A system over one state of a collection, with its vectors where they are fresh (None for bm25)."""
+    """A system over one state of a collection, with its vectors, or term weights, where they are fresh.
+
+    None for bm25.
+    """
 
     collection: Collection
     system: System
-    vectors: Vectors | None
+    vectors: Vectors | TermWeights | None
 
     @classmethod
     def of(cls, collection: Collection, system: System) -> Target:
         """The system's artefacts as they are now."""
-        return cls(collection, system, open_vectors(collection, system) if system.is_dense else None)
+        return cls(collection, system, open_rows(collection, system) if system.encodes else None)
 
     @property
     def fingerprint(self) -> str:
         """What decides the scores: the vectors ("" where missing), or BM25's analysis and parameters."""
-        if not self.system.is_dense:
+        if not self.system.encodes:
             return text_fingerprint()
         return self.vectors.fingerprint if self.vectors else ""
 
     @property
-    def present(self) -> Vectors:
+    def present(self) -> Vectors | TermWeights:
         """The vectors.
 
         Raises:
@@ -83,7 +88,7 @@ def retrieve(
         system: Name of a system.
         qords: Queries.
         k: Candidates per query; fewer come back where the system has no more.
-        engine: `exact` products, or `es` (kNN); bm25 always goes through Elasticsearch.
+        engine: `exact` products, or `es` (kNN, term weights); bm25 always goes through Elasticsearch.
 
     Raises:
         NotFound: no such system, or its vectors or index are missing (the hint says how to make them).
@@ -106,7 +111,7 @@ def retrieve(
 def open_retriever(context: Context, target: Target, engine: Engine) -> Retriever:
     """The system, ready to be asked; errors as `retrieve` has them."""
     collection, system, settings = target.collection, target.system, context.settings
-    if not system.is_dense:
+    if not system.encodes:
         client = context.elastic()
         index = fresh_text_index(client, settings, collection)
         if index is None:
@@ -117,7 +122,7 @@ def open_retriever(context: Context, target: Target, engine: Engine) -> Retrieve
         return Bm25Retriever(client, index, collection, settings.senders)
     vectors = target.present
     if engine == "exact":
-        return exact_retriever(context, collection, vectors.queries, vectors.passages)
+        return exact_retriever(context, target)
     client = context.elastic()
     found = vector_version(client, settings, collection, system.name, vectors.fingerprint)
     if found is None:
@@ -125,6 +130,8 @@ def open_retriever(context: Context, target: Target, engine: Engine) -> Retrieve
             f"no index of collection '{collection.name}' holds the present vectors of '{system.name}'",
             hint=f"msmctl index build --collection {collection.name} --system {system.name}",
         )
+    if isinstance(vectors, TermWeights):
+        return TermRetriever(client, *found, vectors.queries, settings.senders)
     return KnnRetriever(client, *found, vectors.queries, settings.senders)
 
 
@@ -141,15 +148,30 @@ def on_standing_index(context: Context, target: Target, engine: Engine, ask: Cal
 
 
 def exact_retriever(
-    context: Context, collection: Collection, queries: Blocks, passages: Blocks
-) -> DenseRetriever:
-    """Exact products; takes less memory at a time after the chunk ran out of it."""
-    settings = context.settings
+    context: Context, target: Target, within: frozenset[tuple[int, int]] | None = None
+) -> Retriever:
+    """Exact products with all passages, or with the shards of some ranges.
+
+    Takes less memory at a time after the chunk ran out of it.
+
+    Raises:
+        NotFound: there are no fresh vectors.
+    """
+    settings, live = context.settings, target.collection.live
+    found = target.present
+    if isinstance(found, TermWeights):
+        return SparseRetriever(
+            found.queries, _some(found.passages, within), live, beat=lambda: context.checkpoint(0)
+        )
     return DenseRetriever(
-        queries,
-        passages,
-        collection.live,
+        found.queries,
+        _some(found.passages, within),
+        live,
         device=compute_device(settings.device),
         memory_mb=max(64, int(settings.memory_mb * context.batch_scale)),
         beat=lambda: context.checkpoint(0),
     )
+
+
+def _some(table: Blocks[R_co], within: frozenset[tuple[int, int]] | None) -> Blocks[R_co]:
+    return table if within is None else Within(table, within)

@@ -77,6 +77,13 @@ def loaded(auto_class: Any, folder: Path, again: str) -> tuple[Any, list[str]]:
     return model.eval(), sorted(about["missing_keys"])
 
 
+def require_positions(folder: Path, model: Any, max_length: int) -> None:
+    """InputError where texts may be longer than the model has positions."""
+    positions = getattr(model.config, "max_position_embeddings", None)
+    if positions and 0 < positions < max_length:
+        raise InputError(f"{folder}: max-length {max_length} is beyond the model's {positions} positions")
+
+
 @contextmanager
 def memory_errors() -> Iterator[None]:
     """Turn torch's ways to say that memory has run out into MemoryError."""

@@ -33,7 +33,7 @@ class SystemRun:
             f"msmctl mine --collection {inputs.collection} --split {inputs.split}",
             f"--system {self.system.name} --depth {depth or inputs.depth}",
         ]
-        if self.system.is_dense and inputs.engine == "es":
+        if self.system.encodes and inputs.engine == "es":
             words.append("--engine es")
         if inputs.all_queries:
             words.append("--all-queries")

@@ -22,7 +22,7 @@ from services.store import Store
 from services.systems.system import System
 
 if TYPE_CHECKING:
-    from services.encoding.encoder import Encoder
+    from services.encoding.encoder import DenseEncoder
     from services.scoring.scorer import Scorer
     from services.scoring.scores import Scores as StoredScores
 
@@ -190,7 +190,7 @@ class ByBiEncoder(Reranker):
         return Found(scores.astype(np.float32), dead)
 
     @cached_property
-    def _encoder(self) -> Encoder:
-        from services.encoding.encoder import load_encoder
+    def _encoder(self) -> DenseEncoder:
+        from services.encoding.encoder import load_dense
 
-        return load_encoder(self._store, self._system, self._settings)
+        return load_dense(self._store, self._system, self._settings)

@@ -21,9 +21,10 @@ _PATIENT = Deadline()
 
 @dataclass(frozen=True)
 class Names:
-    """Installed systems and cross-encoders."""
+    """Installed systems, those that make vectors and those that make term weights, and cross-encoders."""
 
     systems: tuple[str, ...]
+    sparse: tuple[str, ...]
     cross_encoders: tuple[str, ...]
 
 
@@ -48,6 +49,12 @@ class Installed:
         """
         return asked or _only("system", (await self.names(deadline)).systems, "msmctl systems pull NAME")
 
+    async def sparse(self, asked: str | None, deadline: Deadline = _PATIENT) -> str:
+        """As `system`, of those that make term weights."""
+        return asked or _only(
+            "sparse system", (await self.names(deadline)).sparse, "msmctl systems pull NAME"
+        )
+
     async def cross_encoder(self, asked: str | None, deadline: Deadline = _PATIENT) -> str:
         """As `system`, of cross-encoders."""
         return asked or _only(
@@ -64,10 +71,12 @@ def _only(kind: str, names: tuple[str, ...], install: str) -> str:
 
 
 def _look(store: Store) -> Names:
-    systems = [
-        system.name
+    encoders = [
+        system
         for system in Registry.load(store)
-        if system.is_dense and system_models.installed(store, system) is not None
+        if system.encodes and system_models.installed(store, system) is not None
     ]
+    dense = [system.name for system in encoders if system.is_dense]
+    sparse = [system.name for system in encoders if not system.is_dense]
     scorers = [ce.name for ce in CrossEncoders.load(store) if ce_models.installed(store, ce) is not None]
-    return Names(tuple(systems), tuple(scorers))
+    return Names(tuple(dense), tuple(sparse), tuple(scorers))

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from elasticsearch import AsyncElasticsearch
 
 from services.deadline import Deadline
-from services.elastic import knn
+from services.elastic import knn, sparse
 from services.elastic.mapping import ServedSystem, VectorIndex
 from services.elastic.msearch import Hits
 from services.elastic.terms import match_async
@@ -160,21 +160,40 @@ class Sparse(Leg):
 
     Attributes:
         system: Whose passages' weights.
-        weights: Of the query, by term; all positive.
+        weights: Of the query, by token id, all positive; None: what the system makes of the text.
     """
 
     system: ServedSystem
-    weights: Mapping[str, float]
+    weights: Mapping[str, float] | None = None
 
     @property
     def column(self) -> Column:
         """See `Leg`."""
         return Column(self.system.name, "sparse")
 
-    async def queries(self, texts: Sequence[str], tools: Tools, deadline: Deadline) -> list[Query]:
+    @property
+    def preparation(self) -> str:
         """See `Leg`."""
-        asked = {"field": self.system.field, "query_vector": dict(self.weights), "prune": False}
-        return [_filtered({"sparse_vector": asked})] * len(texts)
+        return f"{ENCODE}{self.system.name}"
+
+    async def queries(self, texts: Sequence[str], tools: Tools, deadline: Deadline) -> list[Query]:
+        """See `Leg`. Every different text is encoded once; one without a term finds nothing."""
+        if self.weights is not None:
+            return [_filtered(sparse.clause(self.system, self.weights))] * len(texts)
+        unique = list(dict.fromkeys(texts))
+        async with asyncio.timeout(deadline.timeout):
+            made = await tools.models.weigh(self.system, unique, deadline)
+        if len(made) != len(unique) or not made.finite.all():
+            raise MsmError(
+                f"system '{self.system.name}': its encoder gave {len(made)} rows for {len(unique)} texts, or "
+                "weights that are no numbers",
+                hint="the models process has another model than the index was made with",
+            )
+        clauses = {text: self._clause(made.by_term(n)) for n, text in enumerate(unique)}
+        return [_filtered(clauses[text]) for text in texts]
+
+    def _clause(self, weights: Mapping[str, float]) -> Clause:
+        return sparse.clause(self.system, weights) if weights else {"match_none": {}}
 
 
 def _filtered(clause: Clause) -> Query:

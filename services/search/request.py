@@ -60,12 +60,14 @@ class SparseSpec(_Part):
 
     Attributes:
         system: Which of the served systems.
-        weights: Those of the query, by term; nothing here encodes them yet.
+        weights: Those of the query, by token id, in place of what the system makes of the text.
     """
 
     type: Literal["sparse"]
     system: str
-    weights: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(min_length=1)
+    weights: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] | None = Field(
+        default=None, min_length=1
+    )
 
 
 LegSpec = Annotated[Bm25Spec | DenseSpec | SparseSpec, Field(discriminator="type")]
@@ -88,10 +90,12 @@ class SearchRequest(_Part):
 
     Attributes:
         query: The text; may be empty with `lookup`, whose stored text then counts.
-        mode: Shorthand for legs: `bm25`, `dense` (all that are served), or both as `hybrid`, the default.
+        mode: Shorthand for legs: `bm25`, `dense` or `sparse` (all that are served), or all of these as
+            `hybrid`, the default.
         systems: Served systems that `mode` means; none: all.
         legs: The legs themselves, in place of `mode` and `systems`.
-        lookup: Qid of a stored query: dense legs take its vectors instead of encoding the text.
+        lookup: Qid of a stored query: dense legs take its vectors instead of encoding the text; sparse ones
+            encode its text.
         fusion: Method that makes one ranking of several; None: what was saved for the collection, else the
             default (see `services.search.fusion`).
         params: Its parameters, by name; what is left out has its default.

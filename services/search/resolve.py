@@ -59,7 +59,7 @@ def legs_of(request: SearchRequest, version: Version, stored: Mapping[str, Store
 
     Raises:
         NotFound: the version does not serve a system that is asked, or none of the kind.
-        UsageError: two legs of one name; sparse legs without weights.
+        UsageError: two legs of one name.
     """
     specs = request.legs or _shorthand(request, version)
     legs = tuple(_leg(spec, request, version, stored) for spec in specs)
@@ -74,19 +74,20 @@ def _shorthand(request: SearchRequest, version: Version) -> tuple[LegSpec, ...]:
     mode = request.mode or "hybrid"
     if mode == "bm25":
         return (Bm25Spec(),)
-    names = request.systems or [one.name for one in version.meta.systems.values() if one.kind == "dense"]
-    if mode == "sparse":
-        raise UsageError(
-            "mode sparse: nothing here makes term weights of a text yet",
-            hint='give legs with weights: {"type": "sparse", "system": NAME, "weights": {TERM: WEIGHT}}',
-        )
-    if mode == "dense" and not names:
+    kinds = {system.name: system.kind for system in version.meta.systems.values()}
+    meant = [name for name, kind in kinds.items() if mode in (kind, "hybrid")]
+    if mode != "hybrid" and not (request.systems or meant):
         raise NotFound(
-            f"{version.passages} serves no dense system",
+            f"{version.passages} serves no {mode} system",
             hint=f"`msmctl index build --collection {version.collection} --system SYSTEM`",
         )
-    dense = tuple(DenseSpec(type="dense", system=name) for name in names)
-    return dense if mode == "dense" else (Bm25Spec(), *dense)
+    legs: list[LegSpec] = []
+    for name in request.systems or meant:
+        sparse = mode == "sparse" or (mode == "hybrid" and kinds.get(name) == "sparse")
+        legs.append(
+            SparseSpec(type="sparse", system=name) if sparse else DenseSpec(type="dense", system=name)
+        )
+    return tuple(legs) if mode != "hybrid" else (Bm25Spec(), *legs)
 
 
 def _leg(spec: LegSpec, request: SearchRequest, version: Version, stored: Mapping[str, Stored]) -> Leg:

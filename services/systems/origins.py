@@ -11,12 +11,12 @@ from services.models.sources import Source
 from services.systems.system import System
 
 
-def require_dense(system: System) -> None:
+def require_encoder(system: System) -> None:
     """InputError for a system that has no model to be pulled or verified."""
-    if not system.is_dense:
+    if not system.encodes:
         raise InputError(
             f"system '{system.name}' has no model",
-            hint="only encoders have one: `msmctl systems ls` lists them as dense",
+            hint="only encoders have one: `msmctl systems ls` lists them as dense or sparse",
         )
 
 
@@ -26,7 +26,7 @@ def origin_of(system: System) -> str:
     Raises:
         InputError: the system has no model, or nobody has published it.
     """
-    require_dense(system)
+    require_encoder(system)
     package = package_folder(system)
     if package is not None:
         return str(package)

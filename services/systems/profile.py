@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 from services.errors import InputError
 from services.systems.model_folder import OwnSettings
-from services.systems.system import Pooling, Prompts, Similarity, System
+from services.systems.system import Activation, EncoderKind, Pooling, Prompts, Similarity, System
 
 
 class Profile(BaseModel):
@@ -20,9 +20,24 @@ class Profile(BaseModel):
     query_prompt: str = ""
     passage_prompt: str = ""
 
+    def width(self, own: OwnSettings) -> int:
+        """Width of what is made of a text."""
+        return own.dim
+
+
+class SparseProfile(Profile):
+    """As `Profile`, of term weights. `pooling` is max or sum, over the tokens of a text."""
+
+    activation: Activation
+
+    def width(self, own: OwnSettings) -> int:
+        """The size of the vocabulary."""
+        return own.vocabulary
+
 
 def agree(
     name: str,
+    kind: EncoderKind,
     pooling: Pooling | None,
     similarity: Similarity | None,
     max_length: int | None,
@@ -38,11 +53,14 @@ def agree(
     Raises:
         InputError: they contradict each other, or neither says what must be known.
     """
+    _require_kind(name, kind, own)
     if pooling and own.pooling and pooling != own.pooling:
         raise InputError(
             f"system '{name}': the entry says pooling '{pooling}', the model's own files say '{own.pooling}'",
             hint="this is another model, or the entry is wrong: mend one of them",
         )
+    if kind == "sparse":
+        pooling, similarity = pooling or own.pooling or "max", "dot"
     chosen = {
         "pooling": pooling or own.pooling,
         "similarity": similarity or own.similarity,
@@ -60,17 +78,41 @@ def agree(
         raise InputError(
             f"system '{name}': the model leaves prompts out of its pooling, which is not supported"
         )
-    return Profile.model_validate(
-        {
-            "pooling": chosen["pooling"],
-            "similarity": chosen["similarity"],
-            "max_length": chosen["max-length"],
-            "query_prompt": query or "",
-            "passage_prompt": passage or "",
-        }
-    )
+    agreed = {
+        "pooling": chosen["pooling"],
+        "similarity": chosen["similarity"],
+        "max_length": chosen["max-length"],
+        "query_prompt": query or "",
+        "passage_prompt": passage or "",
+    }
+    if kind == "sparse":
+        return SparseProfile.model_validate(agreed | {"activation": own.activation or "relu"})
+    return Profile.model_validate(agreed)
+
+
+def _require_kind(name: str, kind: EncoderKind, own: OwnSettings) -> None:
+    """InputError where an entry and a folder speak of different kinds of model."""
+    if kind == "dense" and own.kind == "sparse":
+        raise InputError(
+            f"system '{name}': the entry says dense, the model's own files say sparse",
+            hint="`--kind sparse`, or a model that makes vectors",
+        )
+    if kind == "sparse" and own.kind == "dense" and own.pooling is not None:
+        raise InputError(
+            f"system '{name}': the entry says sparse, the model's own files pool token vectors",
+            hint="`--kind dense`, or the folder of a SPLADE model",
+        )
+    if kind == "sparse" and not own.vocabulary:
+        raise InputError(
+            f"system '{name}': a sparse system needs a masked language model, which this is not "
+            "(config.json: architectures)",
+            hint="use the folder of a SPLADE model",
+        )
 
 
 def profile_of(system: System, own: OwnSettings) -> Profile:
     """The profile of a registered system with one of its models."""
-    return agree(system.name, system.pooling, system.similarity, system.max_length, system.prompts, own)
+    if not system.encodes:
+        raise InputError(f"system '{system.name}' has no model")
+    kind: EncoderKind = "sparse" if system.kind == "sparse" else "dense"
+    return agree(system.name, kind, system.pooling, system.similarity, system.max_length, system.prompts, own)

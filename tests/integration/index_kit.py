@@ -23,7 +23,7 @@ from services.search.result import SearchResult
 from services.settings import Settings
 from services.store import Store
 from services.systems.models import add
-from tests.unit.tiny_model import WORDS, tiny_model, with_modules
+from tests.unit.tiny_model import WORDS, masked_language_model, tiny_model, with_modules
 
 KIND = IndexKind()
 QUERIES = {f"q{n}": f"who runs {WORDS[n]} {WORDS[n + 5]}" for n in range(12)}
@@ -83,6 +83,11 @@ class Bench:
         made = tiny_model(self._folder / name, seed=seed)
         folder = with_modules(made, pooling="mean", normalize=normalize)
         return add(self.store, name, str(folder), **({} if normalize else {"similarity": "dot"}))[0].name
+
+    def add_sparse_system(self, name: str = "weighed", *, seed: int = 0) -> str:
+        """A sparse system with a tiny model."""
+        folder = masked_language_model(self._folder / name, seed=seed)
+        return add(self.store, name, str(folder), kind="sparse")[0].name
 
     def make(
         self,

@@ -10,7 +10,7 @@ import pytest
 
 from services.stack.endpoints import endpoints
 from tests.conftest import Stack
-from tests.integration.api_kit import Api, problem
+from tests.integration.api_kit import Api
 from tests.integration.conftest import MODEL, Sample
 from tests.unit.tiny_ce import tiny_ce
 
@@ -124,11 +124,6 @@ def test_tei_s_rerank_gives_scores_best_first(client: httpx.Client, scorer: str,
     assert [one["index"] for one in answer] == sorted(range(4), key=lambda n: -logits[n])
     assert [one["text"] for one in answer] == [TEXTS[one["index"]] for one in answer]
     assert all(0 <= one["score"] <= 1 for one in answer)
-
-
-def test_tei_s_sparse_vectors_are_refused_with_what_there_is(client: httpx.Client) -> None:
-    said = problem(client.post("/embed_sparse", json={"inputs": TEXTS}), 404)
-    assert "/embed" in said["hint"]
 
 
 def test_tei_s_info_tells_models_and_limits(client: httpx.Client, scorer: str) -> None:

@@ -13,7 +13,7 @@ import pytest
 from tiny_model import WORDS, poisoned, tiny_model, with_modules
 
 from services.encoding.blocks import STEP, plan_blocks
-from services.encoding.encoder import Encoder, load_encoder
+from services.encoding.encoder import DenseEncoder, load_dense
 from services.errors import InputError, MsmError
 from services.settings import Settings
 from services.store import Store
@@ -33,9 +33,9 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_model(tmp_path_factory.mktemp("plain"))
 
 
-def encoder_of(store: Store, folder: Path, **stated: Any) -> Encoder:
+def encoder_of(store: Store, folder: Path, **stated: Any) -> DenseEncoder:
     system, _ = add(store, "mine", str(folder), **stated)
-    return load_encoder(store, system, SETTINGS)
+    return load_dense(store, system, SETTINGS)
 
 
 def mixed_texts(count: int = 70) -> list[str]:
@@ -79,7 +79,7 @@ def test_all_minilm_equals_sentence_transformers_from_one_token_to_truncation(st
     peer = SentenceTransformer(str(package.get_model_path()), device="cpu")
     system = Registry.load(store).get("all-MiniLM-L6-v2")
     pull(store, system)
-    ours = load_encoder(store, system, SETTINGS)
+    ours = load_dense(store, system, SETTINGS)
     texts = ["one", "", "The seventh day", "many words " * 20, "far beyond 256 tokens " * 60]
     theirs = peer.encode(texts)
     assert np.abs(ours.encode(texts) - theirs).max() < 1e-6
@@ -228,7 +228,7 @@ def test_a_damaged_model_is_not_loaded(store: Store, plain: Path) -> None:
     file = store.local_path(f"{model.folder}/tokenizer.json")
     file.write_text(file.read_text() + " ")
     with pytest.raises(MsmError, match=r"damaged: tokenizer\.json"):
-        load_encoder(store, system, SETTINGS)
+        load_dense(store, system, SETTINGS)
 
 
 def test_a_length_beyond_the_models_positions_is_refused(store: Store, plain: Path) -> None:
@@ -237,8 +237,8 @@ def test_a_length_beyond_the_models_positions_is_refused(store: Store, plain: Pa
 
 
 def test_bm25_has_no_encoder(store: Store) -> None:
-    with pytest.raises(InputError, match="no encoder"):
-        load_encoder(store, Registry.load(store).get("bm25"), SETTINGS)
+    with pytest.raises(InputError, match="makes no vectors"):
+        load_dense(store, Registry.load(store).get("bm25"), SETTINGS)
 
 
 def test_a_new_checkpoint_is_loaded_anew(store: Store, plain: Path, tmp_path: Path) -> None:
@@ -246,6 +246,6 @@ def test_a_new_checkpoint_is_loaded_anew(store: Store, plain: Path, tmp_path: Pa
     before = encoder_of(store, folder).encode(["cat"])
     tiny_model(folder, seed=7)
     system, _ = add(store, "mine", str(folder), replace=True)
-    after = load_encoder(store, system, SETTINGS).encode(["cat"])
+    after = load_dense(store, system, SETTINGS).encode(["cat"])
     assert installed(store, system) is not None
     assert np.abs(before - after).max() > 1e-3

@@ -239,7 +239,7 @@ class TestAddresses:
         with pytest.raises(
             Conflict, match="answers vectors of 3 dimensions; those of 's' in the index have 2"
         ):
-            require_dims(SYSTEM, np.zeros((1, 3), np.float32))
+            require_dims(SYSTEM, 3)
 
 
 class TestWire:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ from small_collection import make, update
 
 from services.collections.collection import Collection
 from services.encoding.shards import Shard
-from services.encoding.vectors import Vectors, VectorTable
+from services.encoding.vectors import Table, TermWeights, Vectors, VectorTable, WeightTable
+from services.encoding.weights import Weights
 from services.errors import MsmError
 from services.jobs.context import context_for
 from services.jobs.kind import Chunk
@@ -23,6 +25,7 @@ from services.settings import Settings
 from services.systems.registry import Registry
 
 SYSTEM = "msmarco-distilbert-base-tas-b"
+SPARSE = "splade-v3"
 ROWS = 16  # per shard here, so that small collections have several
 DIM = 8
 
@@ -32,31 +35,37 @@ def vector(text: str) -> np.ndarray:
     return np.random.default_rng(zlib.crc32(text.encode())).integers(-3, 4, DIM).astype(np.float32)
 
 
-def table(collection: Collection, name: str, texts: list[str]) -> VectorTable:
-    shards = []
+def table(collection: Collection, name: str, texts: list[str], *, sparse: bool) -> Table:
+    shards, extension = [], "npz" if sparse else "npy"
     for lo in range(0, len(texts), ROWS):
         vectors = np.stack([vector(text) for text in texts[lo : lo + ROWS]])
+        save = Weights.of_dense(vectors.clip(0)).save if sparse else partial(np.save, arr=vectors)
         part = collection.store.write_part(
-            f"made/{name}", lo, lo + len(vectors), len(vectors), "npy",
-            lambda stream, vectors=vectors: np.save(stream, vectors))  # fmt: skip
+            f"made/{name}", lo, lo + len(vectors), len(vectors), extension,
+            lambda stream, save=save: save(stream))  # fmt: skip
         shards.append(Shard(table="passages", texts="", device="cpu", made="", part=part))
-    return VectorTable(collection.store, f"made/{name}", shards, DIM)
+    return (WeightTable if sparse else VectorTable)(collection.store, f"made/{name}", shards, DIM)
 
 
-def target(collection: Collection) -> Target:
-    passages = table(collection, "passages", collection.passage_texts(0, collection.passage_count))
-    texts = collection.read_queries(0, collection.state.query_count)["text"].to_pylist()
-    queries = table(collection, "queries", texts)
-    vectors = Vectors(DIM, "dot", "model", collection.state.fingerprint, ("cpu",), "made", passages, queries)
-    return Target(collection, Registry.load(collection.store).get(SYSTEM), vectors)
+def target(collection: Collection, system: str = SYSTEM) -> Target:
+    sparse = system == SPARSE
+    passages = collection.passage_texts(0, collection.passage_count)
+    queries = collection.read_queries(0, collection.state.query_count)["text"].to_pylist()
+    tables = [table(collection, "passages", passages, sparse=sparse),
+              table(collection, "queries", queries, sparse=sparse)]  # fmt: skip
+    made = TermWeights if sparse else Vectors
+    vectors = made(DIM, "dot", "model", collection.state.fingerprint, ("cpu",), "made", *tables)
+    return Target(collection, Registry.load(collection.store).get(system), vectors)
 
 
 class Run:
     """Mines a collection and makes the run the current one, as the job kind does."""
 
-    def __init__(self, collection: Collection, tmp_path, depth: int, *, refresh: bool) -> None:
+    def __init__(
+        self, collection: Collection, tmp_path, depth: int, *, refresh: bool, system: str = SYSTEM
+    ) -> None:
         context = replace(context_for(Settings(home=tmp_path)), store=collection.store)
-        aim = target(collection)
+        aim = target(collection, system)
         inputs = inputs_of(aim, "train", depth=depth, engine="exact", all_queries=False)
         lists, self.facts = Miner(context, aim, inputs).mine(collection.split_qords("train"), refresh=refresh)
         folder = f"collections/small/runs/train/{aim.system.slug}/{'refreshed' if refresh else 'full'}"
@@ -66,7 +75,8 @@ class Run:
                                     facts=self.facts["source"])  # fmt: skip
 
     def make_current(self, collection: Collection) -> None:
-        make_current(collection.store, target(collection).system.slug, self.manifest)
+        make_current(collection.store, Registry.load(collection.store).get(self.manifest.inputs.system).slug,
+                     self.manifest)  # fmt: skip
 
 
 def passages(lo: int, hi: int) -> dict[str, str]:
@@ -82,7 +92,7 @@ def before(tmp_path) -> Collection:
     return collection
 
 
-@pytest.mark.parametrize(("change", "kept"), [
+CHANGES = pytest.mark.parametrize(("change", "kept"), [
     ({"passages": passages(90, 130)}, 20),
     ({"delete": ["p3", "p40", "p41", "p55"]}, None),
     ({"passages": {"p12": "another text", "p80": "and one more"}}, None),
@@ -90,6 +100,9 @@ def before(tmp_path) -> Collection:
         *((f"q{n}", f"p{n}", 1) for n in range(20)), ("q20", "p5", 1)]}}, 16),
     ({"qrels": {"train": [(f"q{n}", f"p{n + 30}", 1) for n in range(20)]}}, None),
 ], ids=["new passages", "removed", "changed", "new queries", "judgements"])  # fmt: skip
+
+
+@CHANGES
 def test_a_refreshed_run_has_the_bytes_of_a_full_one(tmp_path, before, change, kept):
     after = update(tmp_path, **change)
     refreshed = Run(after, tmp_path, 10, refresh=True)
@@ -97,6 +110,16 @@ def test_a_refreshed_run_has_the_bytes_of_a_full_one(tmp_path, before, change, k
     assert refreshed.part.sha256 == full.part.sha256
     assert refreshed.facts["reused"] > 0
     assert kept is None or refreshed.facts["reused"] == kept
+
+
+@CHANGES
+def test_so_has_one_by_term_weights(tmp_path, before, change, kept):
+    Run(before, tmp_path, 10, refresh=False, system=SPARSE).make_current(before)
+    after = update(tmp_path, **change)
+    refreshed = Run(after, tmp_path, 10, refresh=True, system=SPARSE)
+    full = Run(after, tmp_path, 10, refresh=False, system=SPARSE)
+    assert refreshed.part.sha256 == full.part.sha256
+    assert refreshed.facts["reused"] > 0
 
 
 def test_it_may_go_deeper_than_the_earlier_run(tmp_path, before):

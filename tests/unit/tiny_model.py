@@ -66,6 +66,35 @@ def tiny_model(folder: Path, *, seed: int = 0, config: dict[str, Any] | None = N
     return folder
 
 
+def masked_language_model(folder: Path, *, seed: int = 0) -> Path:
+    """As `tiny_model`, with a head over the vocabulary: what a sparse encoder is made of."""
+    import torch
+    from transformers import BertConfig, BertForMaskedLM
+
+    config = BertConfig.from_pretrained(tiny_model(folder))
+    torch.manual_seed(seed)
+    BertForMaskedLM(config).save_pretrained(folder)
+    return folder
+
+
+def with_terms(folder: Path, *, general: dict[str, Any] | None = None, **settings: str) -> Path:
+    """Add the files by which sentence-transformers knows a SPLADE model."""
+    kinds = {"": "base.modules.transformer.Transformer"}
+    kinds["1_SpladePooling"] = "sparse_encoder.modules.splade_pooling.SpladePooling"
+    (folder / "modules.json").write_text(
+        json.dumps(
+            [
+                {"idx": n, "name": str(n), "path": path, "type": f"sentence_transformers.{kind}"}
+                for n, (path, kind) in enumerate(kinds.items())
+            ]
+        )
+    )
+    (folder / "1_SpladePooling").mkdir(exist_ok=True)
+    (folder / "1_SpladePooling" / "config.json").write_text(json.dumps(settings))
+    (folder / "config_sentence_transformers.json").write_text(json.dumps(general or {}))
+    return folder
+
+
 def with_modules(
     folder: Path, *, pooling: str = "mean", normalize: bool = False, general: dict[str, Any] | None = None
 ) -> Path:
@@ -94,13 +123,28 @@ def with_modules(
     return folder
 
 
-def poisoned(folder: Path, word: str = "poison") -> Path:
-    """Make the model answer NaN for every text with that word."""
+def poisoned(folder: Path, word: str = "poison", name: str = "embeddings.word_embeddings.weight") -> Path:
+    """Make the model answer NaN for every text with that word; `name` is that of its embeddings."""
     import torch
     from safetensors.torch import load_file, save_file
 
     file = folder / "model.safetensors"
     weights = load_file(file)
-    weights["embeddings.word_embeddings.weight"][4 + WORDS.index(word)] = torch.nan
+    weights[name] = weights[name].clone()  # it may be tied to another
+    weights[name][4 + WORDS.index(word)] = torch.nan
     save_file(weights, file, metadata={"format": "pt"})
     return folder
+
+
+def poisoned_head(folder: Path) -> Path:
+    """As `poisoned`, of a masked language model: the head, which is tied to the embeddings, stays whole."""
+    from safetensors.torch import load_file, save_file
+
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"tie_word_embeddings": False}))
+    embeddings, head = "bert.embeddings.word_embeddings.weight", "cls.predictions"
+    weights = load_file(folder / "model.safetensors")
+    weights[f"{head}.decoder.weight"] = weights[embeddings].clone()
+    weights[f"{head}.decoder.bias"] = weights[f"{head}.bias"].clone()
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    return poisoned(folder, name=embeddings)

@@ -53,7 +53,7 @@ def systems(console: Consoled, collection: Collection) -> dict[str, Any]:
     for system in Registry.load(console.store):
         served = system.name in dims or (system.name == "bm25" and now is not None)
         mined = [split for split in sorted(opened.state.splits) if open_run(opened, split, system.name)]
-        there = installed(console.store, system) is not None if system.is_dense else None
+        there = installed(console.store, system) is not None if system.encodes else None
         if there or served or mined:
             rows.append(
                 {

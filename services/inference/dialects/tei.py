@@ -1,10 +1,12 @@
-"""Text Embeddings Inference's `/embed` and `/rerank`: https://huggingface.github.io/text-embeddings-inference.
+"""Text Embeddings Inference's `/embed`, `/embed_sparse` and `/rerank`: https://huggingface.github.io/text-embeddings-inference.
 
 A server of theirs has one model and no name for it in a request; ours takes `model` besides.
 """
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -12,11 +14,12 @@ import numpy as np
 from pydantic import Field
 
 from services.deadline import Deadline
+from services.encoding.weights import Weights
 from services.errors import UsageError
 from services.inference.dialects.shapes import ModelName, Shape, best_first, complete, sigmoid
-from services.inference.models import Embedded, Floats, ModelService, PromptKind
+from services.inference.models import Embedded, Floats, ModelService, PromptKind, Weighed
 
-EMBED, RERANK, INFO = "/embed", "/rerank", "/info"
+EMBED, SPARSE, RERANK, INFO = "/embed", "/embed_sparse", "/rerank", "/info"
 BATCH = 32
 """Texts per request that their servers take unless `/info` says otherwise (`max_client_batch_size`)."""
 
@@ -41,6 +44,21 @@ class EmbedRequest(Shape):
     truncate: bool = False
     truncation_direction: Literal["right", "Right"] = "right"
     dimensions: int | None = Field(None, ge=1)
+
+    @property
+    def texts(self) -> list[str]:
+        """The texts, in order."""
+        return [self.inputs] if isinstance(self.inputs, str) else self.inputs
+
+
+class SparseRequest(Shape):
+    """A request for term weights. Attributes: as of `EmbedRequest`."""
+
+    inputs: str | list[str] = Field(min_length=1)
+    model: ModelName | None = None
+    prompt_name: str | None = None
+    truncate: bool = False
+    truncation_direction: Literal["right", "Right"] = "right"
 
     @property
     def texts(self) -> list[str]:
@@ -79,16 +97,31 @@ async def embed(
     Raises:
         UsageError: an unknown prompt, or dimensions that the model does not have.
     """
-    if request.prompt_name not in _KINDS:
-        known = ", ".join(name for name in _KINDS if name)
-        raise UsageError(f"prompt_name: there is no '{request.prompt_name}'; known: {known}")
     name = request.model or model
-    found = await models.embedded(name, request.texts, _KINDS[request.prompt_name], deadline)
+    found = await models.embedded(name, request.texts, _kind(request.prompt_name), deadline)
     if request.dimensions not in (None, found.vectors.shape[1]):
         raise UsageError(f"dimensions: '{name}' has {found.vectors.shape[1]}, not {request.dimensions}")
     vectors = unit(found.vectors) if request.normalize else found.vectors
     rows: list[list[float]] = vectors.tolist()
     return rows
+
+
+async def embed_sparse(
+    models: ModelService, request: SparseRequest, model: str, deadline: Deadline
+) -> list[list[dict[str, Any]]]:
+    """The answer: per text, token ids and weights, ascending by id. Arguments as of `embed`.
+
+    Raises:
+        UsageError: an unknown prompt.
+    """
+    kind = _kind(request.prompt_name)
+    weights = (await models.weighed(request.model or model, request.texts, kind, deadline)).weights
+    entries = [
+        {"index": index, "value": value}
+        for index, value in zip(weights.terms.tolist(), weights.values.tolist(), strict=True)
+    ]
+    starts = weights.starts.tolist()
+    return [entries[lo:hi] for lo, hi in itertools.pairwise(starts)]
 
 
 async def rerank(
@@ -108,6 +141,13 @@ async def rerank(
     ]
 
 
+def _kind(prompt_name: str | None) -> PromptKind:
+    if prompt_name not in _KINDS:
+        known = ", ".join(name for name in _KINDS if name)
+        raise UsageError(f"prompt_name: there is no '{prompt_name}'; known: {known}")
+    return _KINDS[prompt_name]
+
+
 def unit(vectors: Floats) -> Floats:
     """Rows at length 1; one of zeros stays."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -121,6 +161,11 @@ def unit(vectors: Floats) -> Floats:
 def ask_embed(texts: Sequence[str]) -> dict[str, Any]:
     """What to send for vectors, at their own length, of texts that have their prompts in front."""
     return {"inputs": list(texts), "normalize": False, "truncate": True}
+
+
+def ask_sparse(texts: Sequence[str]) -> dict[str, Any]:
+    """What to send for term weights of texts that have their prompts in front."""
+    return {"inputs": list(texts), "truncate": True}
 
 
 def ask_rerank(query: str, texts: Sequence[str]) -> dict[str, Any]:
@@ -138,6 +183,27 @@ def read_embed(answer: Any, texts: int) -> Embedded:
     if vectors.ndim != 2 or len(vectors) != texts:
         raise ValueError(f"shape {vectors.shape} instead of [{texts}, dims]")
     return Embedded(vectors, 0, "")
+
+
+def read_sparse(answer: Any, texts: int) -> Weighed:
+    """Term weights from an answer; its vocabulary is as large as the greatest id says.
+
+    Raises:
+        ValueError, KeyError, TypeError: it is none.
+    """
+    if not isinstance(answer, list) or len(answer) != texts:
+        raise ValueError(f"not a list of {texts}")
+    rows = [sorted((int(entry["index"]), float(entry["value"])) for entry in row) for row in answer]
+    if any(not 0 <= index < 1 << 31 or not 0 < value < math.inf for row in rows for index, value in row):
+        raise ValueError("an index or a value that is none")
+    terms = np.array([index for row in rows for index, _ in row], np.int32)
+    weights = Weights(
+        np.cumsum([0, *map(len, rows)]).astype(np.int64),
+        terms,
+        np.array([value for row in rows for _, value in row], np.float32),
+        int(terms.max(initial=-1)) + 1,
+    )
+    return Weighed(weights.checked(), 0, "")
 
 
 def read_rerank(answer: Any, texts: int) -> Floats:

@@ -1,4 +1,4 @@
-"""Encode: the vectors of a collection's passages and queries by one system, shard by shard.
+"""Encode: the vectors, or term weights, of a collection's passages and queries by one system, shard by shard.
 
 A chunk is one shard: a range of 4,096 passages or queries. Both tables are numbered in one row of
 numbers: passages first, then, from the next multiple of 4,096 on, queries. A chunk's `lo` therefore says
@@ -8,14 +8,15 @@ which table it is about, whatever the plan left out.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Literal
+from typing import IO, Any, ClassVar, Literal
 
 import numpy as np
 
 from services.collections.collection import Collection
+from services.encoding.backend import Vectors
 from services.encoding.encoder import load_model
 from services.encoding.shards import (
     SHARD_ROWS,
@@ -29,7 +30,8 @@ from services.encoding.shards import (
     texts_fingerprint,
 )
 from services.encoding.survey import survey
-from services.encoding.vectors import open_vectors
+from services.encoding.vectors import open_rows
+from services.encoding.weights import Weights
 from services.errors import Conflict
 from services.jobs.kind import Chunk, Context, DeadRow, Estimate, Kind, Queue, Receipt, Spec
 from services.meter import PeakMemory
@@ -87,7 +89,7 @@ class EncodeKind(Kind[EncodeSpec]):
     def fresh(self, context: Context, spec: EncodeSpec) -> str | None:
         """Vectors for exactly these texts by exactly this model."""
         collection = Collection.open(context.store, spec.collection, spec.collection_version)
-        vectors = open_vectors(collection, Registry.load(context.store).retrieving(spec.system))
+        vectors = open_rows(collection, Registry.load(context.store).retrieving(spec.system))
         if vectors is None:
             return None
         return (
@@ -132,8 +134,7 @@ class EncodeKind(Kind[EncodeSpec]):
             lo,
             hi,
             hi - lo,
-            "npy",
-            lambda stream: np.save(stream, encoded.vectors),
+            *_written(encoded.vectors),
         )
         parts = work.collection.state.passages if table == "passages" else work.collection.state.queries
         shard = Shard(
@@ -162,7 +163,7 @@ class EncodeKind(Kind[EncodeSpec]):
         mine = [receipt for receipt in receipts if receipt.facts["folder"] == work.folder.key]
         if mine:
             work.folder.add([Shard.model_validate(receipt.facts["shard"]) for receipt in mine])
-        vectors = open_vectors(work.collection, work.system)
+        vectors = open_rows(work.collection, work.system)
         if vectors is None:
             raise Conflict(
                 f"the vectors of '{spec.collection}' by '{spec.system}' are not complete: another model "
@@ -211,7 +212,7 @@ class EncodeKind(Kind[EncodeSpec]):
                 "seconds": found.seconds,
                 "startup": startup,
                 "device": device_name(encoder.device),
-                "memory": peak.bytes + SHARD_ROWS * encoder.dim * 4,
+                "memory": peak.bytes + SHARD_ROWS * work.folder.row_bytes("passages"),
                 "device_memory": peak.device_bytes,
             }
         )
@@ -223,10 +224,17 @@ def _counted(work: _Work, todo: Sequence[tuple[TableName, int, int]]) -> Estimat
     return Estimate(
         chunks=len(todo),
         rows=passages + queries,
-        bytes=(passages + queries) * work.folder.model.own.dim * 4,
+        bytes=passages * work.folder.row_bytes("passages") + queries * work.folder.row_bytes("queries"),
         passages=passages,
         queries=queries,
     )
+
+
+def _written(rows: Vectors | Weights) -> tuple[str, Callable[[IO[bytes]], None]]:
+    """The extension of a part that holds these rows, and what writes it."""
+    if isinstance(rows, Weights):
+        return "npz", rows.save
+    return "npy", lambda stream: np.save(stream, rows)
 
 
 def _queries_from(collection: Collection) -> int:

@@ -18,8 +18,9 @@ from services.elastic.provenance import Provenance, text_fingerprint
 from services.elastic.rehearsal import Cost, rehearse
 from services.elastic.settle import settle
 from services.elastic.versions import Version
+from services.encoding.shards import VectorFolder
 from services.encoding.stand_in import stand_ins
-from services.encoding.vectors import Vectors, open_vectors
+from services.encoding.vectors import TermWeights, Vectors, open_rows
 from services.errors import NotFound
 from services.jobs.index_gate import judge, vectors_of
 from services.jobs.kind import Chunk, Context, DeadRow, Estimate, Kind, Receipt, Spec
@@ -37,7 +38,7 @@ class IndexSpec(Spec):
     """Build an index version.
 
     Attributes:
-        systems: Names of the dense systems that it must serve; none: BM25 is enough.
+        systems: Names of the dense and sparse systems that it must serve; none: BM25 is enough.
         vector_index: How Elasticsearch holds vectors.
     """
 
@@ -70,7 +71,7 @@ class IndexSpec(Spec):
         return cls(
             collection=collection.name,
             collection_version=collection.state.version,
-            systems=tuple(one.name for one in map(registry.retrieving, systems) if one.is_dense),
+            systems=tuple(one.name for one in map(registry.retrieving, systems) if one.encodes),
             vector_index=vector_index,
         )
 
@@ -95,11 +96,11 @@ class IndexKind(Kind[IndexSpec]):
     def fresh(self, context: Context, spec: IndexSpec) -> str | None:
         """The served version, if it holds this state and what is asked; for text alone any complete one."""
         client, collection = context.elastic(), _collection(context, spec)
-        asked = dense(context, spec.systems)
+        asked = encoding(context, spec.systems)
         if not asked:
             return versions.fresh_text_index(client, context.settings, collection)
         now = versions.served(client, context.settings, spec.collection)
-        vectors = {system.slug: open_vectors(collection, system) for system in asked}
+        vectors = {system.slug: open_rows(collection, system) for system in asked}
         if now is None or not _holds(now.meta, collection) or now.meta.vector_index != spec.vector_index:
             return None
         held = {slug: system.fingerprint for slug, system in now.meta.systems.items()}
@@ -117,7 +118,7 @@ class IndexKind(Kind[IndexSpec]):
                 collection_version=spec.collection_version,
                 system=system.name,
             )
-            for system in dense(context, spec.systems)
+            for system in encoding(context, spec.systems)
         ]
 
     def plan(self, context: Context, spec: IndexSpec) -> list[Chunk]:
@@ -174,10 +175,13 @@ class IndexKind(Kind[IndexSpec]):
         """Rows, and bytes of the texts and of all systems' vectors, made or not."""
         collection = _collection(context, spec)
         rows = collection.state.live_passages + collection.state.live_queries
-        models = [required(context.store, system) for system in dense(context, spec.systems)]
+        folders = [
+            VectorFolder(context.store, collection.name, system, required(context.store, system))
+            for system in encoding(context, spec.systems)
+        ]
         # Texts weigh about what their parts do; a float32 takes 16/3 bytes in base64.
         size = sum(part.bytes for part in [*collection.state.passages, *collection.state.queries])
-        size += sum(rows * model.own.dim * 16 // 3 for model in models)
+        size += sum(rows * folder.row_bytes("passages") * 4 // 3 for folder in folders)
         return _counted(collection).model_copy(update={"elastic_bytes": size})
 
     def measure(self, context: Context, spec: IndexSpec) -> Estimate:
@@ -186,10 +190,10 @@ class IndexKind(Kind[IndexSpec]):
         client, settings, collection = context.elastic(), context.settings, _collection(context, spec)
         now = versions.served(client, settings, spec.collection)
         asked, kept = _asked_and_kept(context, spec, now)
-        vectors: dict[str, Vectors] = {}
+        vectors: dict[str, Vectors | TermWeights] = {}
         systems = []
         for system in [*asked, *kept]:
-            found = open_vectors(collection, system)
+            found = open_rows(collection, system)
             if found is None and system in kept:
                 continue
             vectors[system.slug] = found or stand_ins(collection, system)
@@ -223,7 +227,7 @@ class IndexKind(Kind[IndexSpec]):
         asked, kept = _asked_and_kept(context, spec, now)
         systems = {}
         for system in [*asked, *kept]:
-            vectors = open_vectors(collection, system)
+            vectors = open_rows(collection, system)
             if vectors is not None:
                 systems[system.slug] = served_system(system, vectors)
             elif system in asked:
@@ -270,8 +274,8 @@ class IndexKind(Kind[IndexSpec]):
         return True
 
 
-def dense(context: Context, systems: Iterable[str], *, known_only: bool = False) -> list[System]:
-    """The dense systems among some names, once each, in order.
+def encoding(context: Context, systems: Iterable[str], *, known_only: bool = False) -> list[System]:
+    """The systems with an encoder among some names, once each, in order.
 
     Raises:
         NotFound: a name that no system has, unless `known_only` asks to leave it out.
@@ -285,12 +289,12 @@ def dense(context: Context, systems: Iterable[str], *, known_only: bool = False)
             if known_only:
                 continue
             raise
-        if system.is_dense:
+        if system.encodes:
             found[system.name] = system
     return list(found.values())
 
 
-def served_system(system: System, vectors: Vectors) -> ServedSystem:
+def served_system(system: System, vectors: Vectors | TermWeights) -> ServedSystem:
     """What a version says about a system that it holds."""
     return ServedSystem(
         name=system.name,
@@ -299,16 +303,17 @@ def served_system(system: System, vectors: Vectors) -> ServedSystem:
         similarity=vectors.similarity,
         fingerprint=vectors.fingerprint,
         model=vectors.model_fingerprint,
+        kind=vectors.kind,
     )
 
 
 def _asked_and_kept(
     context: Context, spec: IndexSpec, now: Version | None
 ) -> tuple[list[System], list[System]]:
-    """The dense systems that are asked for, and the others that are served now."""
-    asked = dense(context, spec.systems)
+    """The systems that are asked for, and the others that are served now."""
+    asked = encoding(context, spec.systems)
     served = [system.name for system in now.meta.systems.values()] if now else []
-    return asked, [one for one in dense(context, served, known_only=True) if one not in asked]
+    return asked, [one for one in encoding(context, served, known_only=True) if one not in asked]
 
 
 def _vector_index(spec: IndexSpec, asked: Sequence[System], now: Version | None) -> VectorIndex:

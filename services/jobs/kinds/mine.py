@@ -10,6 +10,7 @@ from pydantic import Field
 
 from services.collections.collection import Collection, Ords
 from services.elastic.versions import served
+from services.encoding.shards import TERMS
 from services.errors import Conflict, InputError, MsmError, NotFound
 from services.jobs.kind import Chunk, Context, DeadRow, Estimate, Kind, Queue, Receipt, Spec
 from services.meter import PeakMemory
@@ -32,7 +33,7 @@ from services.systems.registry import Registry
 _QUERIES = 1000  # per chunk through Elasticsearch: seconds, or a minute or two on millions of passages
 _PRODUCTS = 2e12  # multiply-adds per chunk of exact products: half a minute on two cores
 _LEAST, _MOST = 256, 4096
-_WIDEST = 1024  # dimensions assumed while there are no vectors to look at
+_WIDEST = 1024  # dimensions assumed while there are no vectors to look at, and of term weights
 _ROW = 8  # bytes of a candidate in a part, about
 _HELD = 48  # and in memory
 
@@ -46,7 +47,7 @@ class MineSpec(Spec):
     """As the registry has it, no alias."""
     depth: int = Field(50, ge=1, le=10_000)
     engine: Engine = "exact"
-    """`exact` or `es` for dense systems; `es` for bm25."""
+    """`exact` or `es` for dense and sparse systems; `es` for bm25."""
     all_queries: bool = False
     refresh: bool = False
 
@@ -73,7 +74,7 @@ class MineSpec(Spec):
                 collection_version=collection.state.version,
                 split=split,
                 system=system.name,
-                engine=engine if system.is_dense else "es",
+                engine=engine if system.encodes else "es",
                 **asked,
             )
             for system in chosen.values()
@@ -114,7 +115,7 @@ class MineKind(Kind[MineSpec]):
         try:
             open_retriever(context, target, spec.engine)
         except NotFound:
-            if not target.system.is_dense:
+            if not target.system.encodes:
                 return [IndexSpec(**pinned)]
             now = served(context.elastic(), context.settings, spec.collection)
             return [
@@ -155,7 +156,7 @@ class MineKind(Kind[MineSpec]):
         if any(receipt.facts["system_fingerprint"] != inputs.system_fingerprint for receipt in receipts):
             raise MsmError(f"{spec.title}: the vectors changed while they were mined", hint="mine again")
         facts = _sources(receipts)
-        if spec.engine == "es" and target.system.is_dense:
+        if spec.engine == "es" and target.system.encodes:
             facts["recall"] = measured_recall(context, target, _queries(target, spec), spec.depth)
             context.log(f"recall@{spec.depth} against exact products: {facts['recall']:.4f}")
         totals = {
@@ -203,7 +204,8 @@ class MineKind(Kind[MineSpec]):
         estimate = _probed(context, target, spec)
         if target.vectors is not None:
             at_once = min(estimate.rows, _chunk_size(target, spec))
-            held = at_once * (4 * target.vectors.dim + _HELD * spec.depth)
+            row = 4 * target.vectors.dim if target.system.is_dense else 8 * TERMS["queries"]
+            held = at_once * (row + _HELD * spec.depth)
         else:
             held = 0
         return estimate.model_copy(update={"memory": peak.bytes + held, "device_memory": peak.device_bytes})
@@ -258,7 +260,8 @@ def _parts_folder(context: Context, target: Target, spec: MineSpec) -> str:
 def _chunk_size(target: Target, spec: MineSpec) -> int:
     if spec.engine == "es":
         return _QUERIES
-    products = max(1, target.collection.passage_count) * (target.vectors.dim if target.vectors else _WIDEST)
+    width = _WIDEST if target.vectors is None or target.system.kind == "sparse" else target.vectors.dim
+    products = max(1, target.collection.passage_count) * width
     return int(min(max(_PRODUCTS / products // _LEAST * _LEAST, _LEAST), _MOST))
 
 

@@ -37,7 +37,7 @@ def _prepare(arguments: Arguments, sources: Sources) -> Arguments:
         return arguments
     system = sources.registry.retrieving(arguments["score"].removeprefix(COSINE))
     if not system.is_dense or system.similarity != "cosine":
-        how = "a dot product, which has no upper bound" if system.is_dense else "BM25"
+        how = "a dot product, which has no upper bound" if system.encodes else "BM25"
         raise ValueError(f"'{system.name}' compares by {how}: name a system that compares by cosine")
     return {**arguments, "score": f"{COSINE}{system.name}"}
 
