@@ -10,33 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from services.errors import MsmError
+from services.mining.blocks import Block, Blocks, Floats
 from services.mining.ranking import Ords, Ranked
 from services.mining.topk import RunningTopK
 
 QUERY_BLOCK = 256
 PASSAGE_BLOCK = 4096
 _QUERIES_PER_PASS = 4096
-
-Floats = npt.NDArray[np.float32]
-Block = tuple[int, int, Floats]
-R_co = TypeVar("R_co", covariant=True)
-
-
-class Blocks(Protocol[R_co]):
-    """Vectors (float32 [rows, dim]), or term weights, by position."""
-
-    def blocks(self) -> Iterable[tuple[int, int, R_co]]:
-        """`(lo, hi, rows)` in ascending order."""
-
-    def take(self, positions: Ords) -> R_co:
-        """Some rows, in the order given."""
 
 
 def compute_device(name: str) -> torch.device:

@@ -12,7 +12,7 @@ from services.elastic import knn, sparse
 from services.elastic.msearch import MAX_DEPTH
 from services.elastic.versions import Version, versions
 from services.encoding.weights import Weights
-from services.mining.dense import Blocks, Floats, R_co
+from services.mining.blocks import Blocks, Floats, R_co
 from services.mining.ranking import Ords, Ranked, Retriever
 
 if TYPE_CHECKING:

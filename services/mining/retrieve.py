@@ -11,8 +11,8 @@ from services.elastic.provenance import text_fingerprint
 from services.elastic.versions import fresh_text_index
 from services.encoding.vectors import TermWeights, Vectors, open_rows
 from services.errors import InputError, NotFound
+from services.mining.blocks import Blocks, R_co
 from services.mining.bm25 import Bm25Retriever
-from services.mining.dense import Blocks, DenseRetriever, R_co, compute_device
 from services.mining.knn import KnnRetriever, TermRetriever, vector_version
 from services.mining.ranking import Candidates, Ords, Retriever
 from services.mining.runs import Engine, Shard
@@ -163,6 +163,9 @@ def exact_retriever(
         return SparseRetriever(
             found.queries, _some(found.passages, within), live, beat=lambda: context.checkpoint(0)
         )
+    # Here: torch takes seconds to load, and whoever only plans or awaits such a job needs none of it.
+    from services.mining.dense import DenseRetriever, compute_device
+
     return DenseRetriever(
         found.queries,
         _some(found.passages, within),

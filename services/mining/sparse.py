@@ -15,7 +15,7 @@ from scipy.sparse import csr_array
 
 from services.encoding.weights import Weights
 from services.errors import MsmError
-from services.mining.dense import Blocks
+from services.mining.blocks import Blocks
 from services.mining.ranking import Ords, Ranked
 
 _BATCH = 1024

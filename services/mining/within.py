@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Generic
 
-from services.mining.dense import Blocks, R_co
+from services.mining.blocks import Blocks, R_co
 from services.mining.ranking import Ords
 
 

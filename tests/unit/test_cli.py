@@ -105,6 +105,19 @@ def test_help_imports_nothing_heavy() -> None:
     assert "cli.mine" not in done.stderr.split(), "commands are imported when they are called"
 
 
+def test_who_submits_a_job_or_waits_for_one_loads_no_torch() -> None:
+    """Seconds, and half a gigabyte: for every command, and for as long as the dispatcher runs."""
+    program = (
+        "import sys; from services.jobs import registry\n"
+        "for name in registry._KINDS: registry.kind_named(name)\n"
+        "import workers.dispatcher\n"
+        "print(*sorted(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    assert loaded.isdisjoint({"torch", "transformers", "sentence_transformers", "datasets", "matplotlib"})
+
+
 # -- help ----------------------------------------------------------------------------------------------
 
 

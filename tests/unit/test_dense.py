@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from services.errors import MsmError
-from services.mining.dense import PASSAGE_BLOCK, Block, DenseRetriever, Floats, top_k
+from services.mining.blocks import Block, Floats
+from services.mining.dense import PASSAGE_BLOCK, DenseRetriever, top_k
 from services.mining.ranking import Ords
 from services.mining.topk import RunningTopK, pack, unpack
 
