@@ -67,12 +67,12 @@ def _device(task: Task) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _model(task: Task, method: Any, device: str) -> Any:
-    """The checkpoint's model, or the base's with what is fresh in it drawn from the seed."""
+def _model(task: Task, folder: str | None, method: Any, device: str) -> Any:
+    """The model of a folder, or the base's with what is fresh in it drawn from the seed."""
     import torch
 
-    if task.checkpoint is not None:
-        return method.reopened(task.checkpoint, device)
+    if folder is not None:
+        return method.reopened(folder, device)
     torch.manual_seed(task.recipe.seed)
     return method.model(task.base, task.recipe, device)
 
@@ -89,7 +89,7 @@ def _train(task: Task, tell: _Teller) -> None:
 
     method = method_named(task.recipe.method)
     device = _device(task)
-    model = _model(task, method, device)
+    model = _model(task, task.checkpoint, method, device)
     trainer_type, arguments_type = method.trainer()
     steps = Steps(task, tell)
     trainer = in_pieces(trainer_type, method, task, tell)(
@@ -140,10 +140,12 @@ def _score(task: Task, tell: _Teller) -> None:
     from services.training.methods import method_named
 
     method = method_named(task.recipe.method)
-    model = _model(task, method, _device(task))
+    device = _device(task)
     pairs = pq.read_table(task.data)
-    found = scores(method, model, pairs["query"].to_pylist(), pairs["passage"].to_pylist(), tell)
-    tell(Scored(scores=found.tolist()))
+    queries, passages = pairs["query"].to_pylist(), pairs["passage"].to_pylist()
+    for folder in task.models:
+        found = scores(method, _model(task, folder, method, device), queries, passages, tell)
+        tell(Scored(scores=found.tolist()))
 
 
 def _out_of_memory(error: BaseException, task: Task) -> Failed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +34,12 @@ def measures(run: Run, model: Path) -> dict[str, Any]:
     if not run.plan.counts["held_out_queries"]:
         return {}
     fresh_head = run.method.makes == "cross-encoder" and run.base.makes != "cross-encoder"
-    return {"before": None if fresh_head else _reranked(run, None), "after": _reranked(run, model)}
+    *before, after = _reranked(run, [str(model)] if fresh_head else [None, str(model)])
+    return {"before": before[0] if before else None, "after": after}
 
 
-def _reranked(run: Run, model: Path | None) -> dict[str, Any]:
-    """The held-out lists reranked by a model; None: by the base."""
+def _reranked(run: Run, models: Sequence[str | None]) -> list[dict[str, Any]]:
+    """The held-out lists reranked by each of some models, in one process; None: by the base."""
     rows = run.rows(run.plan.held_out)
     with tempfile.TemporaryDirectory(prefix="msmctl-train-") as scratch:
         columns = {
@@ -50,11 +52,11 @@ def _reranked(run: Run, model: Path | None) -> dict[str, Any]:
             recipe=run.recipe,
             base=run.base,
             scratch=scratch,
-            checkpoint=None if model is None else str(model),
+            models=tuple(models),
             data=str(Path(scratch) / "data.parquet"),
             precision=run.plan.precision,
             threads=run.plan.threads,
             device=run.context.settings.device,
         )
-        (scored,) = (event for event in run.events(task, 0) if isinstance(event, Scored))
-    return reranked(rows, np.array(scored.scores, np.float32))
+        scored = [event for event in run.events(task, 0) if isinstance(event, Scored)]
+    return [reranked(rows, np.array(one.scores, np.float32)) for one in scored]

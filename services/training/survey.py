@@ -12,8 +12,8 @@ _BLOCKS = 4
 """Blocks of queries whose examples are made."""
 _FORWARD = 1 / 3
 """Share of a step's time that computing takes without learning from it."""
-_PROCESSES = 3
-"""Training processes besides those of the chunks: one measures, two score the held-out lists."""
+_PROCESSES = 2
+"""Training processes besides those of the chunks: one measures, one scores the held-out lists."""
 
 
 @dataclass(frozen=True)

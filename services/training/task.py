@@ -19,9 +19,10 @@ class Task(_Message):
 
     Attributes:
         work: `train` the steps `lo` to `hi` and save; `measure` the seconds that a step takes, saving
-            nothing; `score` the pairs of `data`.
+            nothing; `score` the pairs of `data` with one model after the other.
         scratch: Folder for checkpoints, the child's to remove when its parent dies.
         checkpoint: Where to go on from; None: from the base.
+        models: Folders of those that score; None: the base.
         data: Parquet file with the columns that the trainer reads, in the order of the steps.
         sizes: Examples of each step.
         total: Steps of the whole run, which the learning rate spans.
@@ -34,6 +35,7 @@ class Task(_Message):
     base: Base
     scratch: str
     checkpoint: str | None = None
+    models: tuple[str | None, ...] = ()
     data: str
     sizes: tuple[int, ...] = ()
     lo: int = 0
@@ -80,7 +82,7 @@ class Saved(_Message):
 
 
 class Scored(_Message):
-    """The scores of all pairs."""
+    """The scores of all pairs by one model."""
 
     event: Literal["scored"] = "scored"
     scores: list[float]
