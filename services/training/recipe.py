@@ -85,7 +85,7 @@ class Recipe(_Section):
         schedule: How it falls afterwards, over the whole run.
         precision: `auto`: bf16 where a measured product is faster for it, else fp32.
         snapshots: Shares of the run at which the model is kept besides the last one.
-        chunk_steps: Steps from one checkpoint to the next; None: about two minutes.
+        chunk_steps: Steps from one checkpoint to the next; None: about two minutes, all of a few steps.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$")

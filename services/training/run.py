@@ -33,6 +33,8 @@ _CURVES = 200
 """A curve is drawn for every step of so many, of twice as many for every other one, and so on."""
 _WARM, _MEASURED = 2, 6
 """Steps that are run to measure one: the first ones, which are slower, do not count."""
+_SHORT = 5 * (_WARM + _MEASURED)
+"""So many steps are one chunk, and not worth measuring: its process ends in time whatever a step takes."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ class Run:
         made = data.make(opened, self.method, self.recipe, self.context.checkpoint)
         precision, threads = self.precision()
         seconds = None
-        if self.recipe.steps is None or self.recipe.chunk_steps is None:
+        if self.recipe.steps is None or self._chunk_steps is None:
             seconds = self.measure(made, precision, threads).step
             self.context.log(f"{seconds:.3f} s per step of {self.recipe.batch} examples, {precision}")
             costs.remember_speed(self.context.store, self.recipe, self.base, seconds)
@@ -146,7 +148,13 @@ class Run:
     def lengths(self, step: float) -> tuple[int, int]:
         """Steps of the run and of a chunk, where one takes so many seconds."""
         steps = self.recipe.steps or max(1, round((self.recipe.minutes or 0) * 60 / step))
-        return steps, self.recipe.chunk_steps or max(1, round(CHUNK_SECONDS / step))
+        return steps, self._chunk_steps or max(1, round(CHUNK_SECONDS / step))
+
+    @property
+    def _chunk_steps(self) -> int | None:
+        """Steps from one checkpoint to the next, where no measurement decides that."""
+        steps = self.recipe.steps
+        return self.recipe.chunk_steps or (steps if steps is not None and steps <= _SHORT else None)
 
     def measure(self, made: data.Made, precision: Any, threads: int) -> Pace:
         """What steps take: the mean of some, after a few that warm up."""

@@ -5,18 +5,23 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
+from services.collections.collection import Collection
 from services.errors import Conflict, InputError, MsmError, NotFound, UsageError
 from services.jobs.kind import Context
 from services.jobs.submit import submit
 from services.store import Store
 from services.training import checkpoints, chunk, costs, process
+from services.training.plan import TrainingPlan
+from services.training.run import Run
 from services.training.task import Step, Task
 from services.training.trained import TrainedModel, all_trained, the_trained
 from tests.unit import training_kit as kit
@@ -134,6 +139,25 @@ def test_a_process_ends_with_a_checkpoint_when_its_time_is_up(
     assert row is not None
     assert (row.attempt, row.tries) == (2, 0)
     assert [step[0] for step in curve(context, the_trained(context.store, "slow"))] == ["step", "1", "2"]
+
+
+def test_minutes_become_steps_by_a_measurement_and_a_few_steps_need_none(context: Context) -> None:
+    def fixed(length: str) -> tuple[TrainingPlan, list[psutil.Process]]:
+        asked = (length, "chunk_steps=null")
+        recipe = kit.spec(context, "ce-bce", *asked, small=SHORT).recipe
+        seen: list[psutil.Process] = []
+        watched = replace(context, checkpoint=lambda rows: seen.extend(kit.children()))
+        collection = Collection.open(context.store, "small")
+        return Run(watched, collection, "train", recipe, f"training/plan-{length}").fix_plan(), seen
+
+    short, processes = fixed("steps=40")
+    assert (short.seconds_per_step, short.chunk_steps, processes) == (None, 40, [])
+    measured, processes = fixed("minutes=5")
+    assert processes
+    each = measured.seconds_per_step
+    assert each is not None
+    assert measured.steps == round(300 / each)
+    assert measured.chunk_steps == min(round(120 / each), measured.steps)
 
 
 def test_it_learns_and_the_folder_is_a_cross_encoder_whose_scores_are_logits(
