@@ -89,7 +89,7 @@ def test_a_worker_killed_in_the_middle_changes_nothing_of_the_result(
     orphan = killed_worker(stack, sample, job)
     sample.msmctl("jobs", "watch", job)
     assert not orphan.is_running()
-    sample.msmctl(*arguments(sample, base, "ce-bce", f"calm-{base}"), "--local")
+    sample.msmctl(*arguments(sample, base, "ce-bce", f"calm-{base}"), "--set", "chunk_steps=12", "--local")
     killed, calm = shown(sample, f"killed-{base}"), shown(sample, f"calm-{base}")
     assert curve(killed) == curve(calm)
     assert len(curve(calm)) == 13
@@ -102,7 +102,7 @@ def test_a_trained_bi_encoder_is_served_besides_what_is_served(
     stack: Stack, sample: Sample, base: str
 ) -> None:
     name = f"served-{base}"
-    sample.msmctl(*arguments(sample, base, "mnrl", name))
+    sample.msmctl(*arguments(sample, base, "mnrl", name), "--set", "chunk_steps=12")
     promised = sample.run("models", "promote", name, "--collection", sample.name, "--dry-run", "--json")
     validate("jobs-plan", json.loads(promised.stdout))
     planned = {row["title"]: row for row in json.loads(promised.stdout)}
