@@ -118,16 +118,18 @@ print(hashlib.sha256(encoder.engine.encode(mixed_texts()).vectors.tobytes()).hex
 @pytest.mark.slow
 def test_the_same_texts_give_the_same_bytes_in_every_process(store: Store, plain: Path) -> None:
     add(store, "mine", str(plain), pooling="mean", similarity="cosine")
-    shas = {
-        subprocess.run(
+    processes = [
+        subprocess.Popen(
             [sys.executable, "-c", _PRINT_SHA, store.url, str(Path(__file__).parent), threads],
-            check=True,
-            capture_output=True,
+            stdout=subprocess.PIPE,
             text=True,
-        ).stdout
+        )
         for threads in ("1", "2")
-    }
+    ]
+    shas = {process.communicate()[0] for process in processes}
+    assert [process.returncode for process in processes] == [0, 0]
     assert len(shas) == 1
+    assert shas != {""}
 
 
 def test_blocks_are_sorted_by_length_and_their_shape_follows_from_it() -> None:

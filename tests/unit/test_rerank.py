@@ -350,12 +350,18 @@ main()
 """
 
 
-def test_killed_it_goes_on_behind_the_last_whole_batch(msmctl: Msmctl, small: Collection) -> None:
+def test_killed_it_goes_on_behind_the_last_whole_batch(
+    msmctl: Msmctl, small: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
     Path("given.trec").write_text("".join(f"q{q} Q0 p{p} 1 {-p} x\n" for q in range(5) for p in range(4)))
     command = [sys.executable, "-c", SCRIPT, "rerank", "--run", "given.trec", "--ce", "tiny-ce", "-o"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     options = {"env": environment, "stderr": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
-    subprocess.run([*command, "whole.trec", "-c", "small", "fast"], check=True, **options)  # type: ignore[call-overload]
+    monkeypatch.setattr("services.reranking.pairs.BATCH", 2)
+    assert (
+        msmctl("rerank", "--run", "given.trec", "--ce", "tiny-ce", "-o", "whole.trec", "-c", "small").code
+        == 0
+    )
     process = subprocess.Popen([*command, "out.trec", "-c", "small", "slow"], **options)  # type: ignore[call-overload]
     progress = Path(".out.trec.progress")
     until = time.monotonic() + 60
