@@ -13,6 +13,7 @@ from services.settings import load
 from services.stack import control
 from services.stack.layout import Layout
 from tests.chaos.chaos_stack import HOME, SEED, Chaos
+from tests.conftest import starts_quickly
 
 
 @pytest.fixture(scope="package")
@@ -23,6 +24,7 @@ def chaos_stack(_own_environment: None) -> Iterator[Chaos]:
     shutil.rmtree(Layout.of(settings).elastic, ignore_errors=True)
     shutil.rmtree(HOME, ignore_errors=True)
     HOME.parent.mkdir(exist_ok=True)
+    starts_quickly(settings)
     chaos = Chaos(settings, None, random.Random(SEED))  # type: ignore[arg-type] # opened below
     try:
         chaos.up()

@@ -23,7 +23,7 @@ from services.settings import Settings
 from services.stack import probes, secrets
 from services.stack.endpoints import endpoints
 from services.stack.layout import Layout
-from tests.conftest import Cli, Stack
+from tests.conftest import Cli, Stack, starts_quickly
 
 NAMES = ["supervisor", "elasticsearch", "redis", "dispatcher", "worker", "models", "api", "gateway"]
 
@@ -274,6 +274,7 @@ def eventually(true: Callable[[], bool], seconds: float = 60) -> None:
 def own(stack: Stack, cli: Cli) -> Iterator[Own]:
     folder = Path(tempfile.mkdtemp(prefix="msm-closed-"))  # mode 0700
     own = Own(folder / "home", cli)
+    starts_quickly(own.settings)
     try:
         own("up")
         yield own
