@@ -39,7 +39,7 @@ def serve(ctx: click.Context, host: str, port: int | None) -> None:
 
 @gateway.command("set")
 @click.argument("alias")
-@click.argument("mode", type=click.Choice(["hybrid", "dense"]))
+@click.argument("mode", type=click.Choice(["hybrid", "dense", "sparse"]))
 @click.option("--fusion", help="Method; default: as a search without one.")
 @click.option("--rerank", metavar="NAME", help="Let this cross-encoder order the head.")
 @click.option("--window", type=click.IntRange(1, 1000), help="How many hits it scores. Default: 50.")

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     type=click.Choice(["exact", "es"]),
     default="exact",
     show_default=True,
-    help="Dense systems: exact products, or Elasticsearch's kNN with its recall measured.",
+    help="Encoders: exact products, or the index (kNN, term weights) with its recall measured.",
 )
 @click.option("--all-queries", is_flag=True, help="Also queries without a positive.")
 @click.option("--refresh", is_flag=True, help="Ask again only what an update can have changed.")

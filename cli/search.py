@@ -60,7 +60,9 @@ def _request_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--leg", "legs", multiple=True, metavar="LEG",
             help="A leg, in place of --mode: bm25, bm25:title^2,text, or a SYSTEM; repeat.",
         ),
-        click.option("--lookup", metavar="QID", help="Take this stored query's vectors; encode nothing."),
+        click.option(
+            "--lookup", metavar="QID", help="Take this stored query's vectors; its text is not encoded."
+        ),
         click.option(
             "--fusion", help="How the legs' rankings become one. Default: as saved (`tune`), else surprisal."
         ),

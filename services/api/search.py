@@ -24,7 +24,7 @@ router = APIRouter(route_class=StrictRoute, tags=["search"])
 
 _EXAMPLES: Any = {
     "plain": {
-        "summary": "BM25 and all served dense systems",
+        "summary": "BM25 and all served systems",
         "value": {"query": "when did the oil crisis begin"},
     },
     "reranked": {

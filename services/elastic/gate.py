@@ -17,7 +17,7 @@ from elasticsearch import Elasticsearch
 from services.collections.collection import Collection, Ords
 from services.collections.text import passage_text
 from services.elastic import documents, knn, msearch, sparse
-from services.elastic.errors import translated
+from services.elastic.errors import TooManyTerms, translated
 from services.elastic.mapping import ServedSystem
 from services.elastic.provenance import PROBE, PROBE_TERMS
 from services.elastic.settle import shape
@@ -193,7 +193,11 @@ class Gate:
         wanted = sum(len(truth.ords) for truth in exact)
         recall = min(1.0, hits / wanted) if wanted else 1.0
         queries = bool(self.collection.state.live_queries)
-        how = ", ".join(f"{name} {value}" for name, value in setting.items() if value is not None)
+        how = (
+            "every term"
+            if system.kind == "sparse"
+            else f"{self.version.meta.vector_index}, num_candidates {setting['num_candidates']}"
+        )
         words = f"recall@{_DEPTH} {recall:.4f} on {len(exact)} {'queries' if queries else 'passages'}"
         return Check(
             search_of(system),
@@ -221,8 +225,13 @@ class Gate:
             weights = (vectors.queries if len(queries) else vectors.passages).take(places)
             return (
                 products.top_k(weights, vectors.passages, live, _DEPTH, beat),
-                sparse.search(self.client, index, system, weights, _DEPTH, self.senders),
-                {"pruned": "no"},
+                [
+                    (np.empty(0, np.int32), np.empty(0, np.float32))
+                    if isinstance(hits, TooManyTerms)
+                    else hits
+                    for hits in sparse.search(self.client, index, system, weights, _DEPTH, self.senders)
+                ],
+                {},
             )
         probes = (vectors.queries if len(queries) else vectors.passages).take(places)
         how = self.version.meta.vector_index

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from elasticsearch import Elasticsearch
 
 from services.elastic import msearch
+from services.elastic.errors import TooManyTerms
 from services.elastic.mapping import ServedSystem
 from services.elastic.msearch import Hits
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 def search(
     client: Elasticsearch, index: str, system: ServedSystem, weights: Weights, k: int, senders: int
-) -> list[Hits]:
+) -> list[Hits | TooManyTerms]:
     """The k best passages for each row of query weights; a passage that shares no term is none.
 
     Args:
@@ -29,13 +30,15 @@ def search(
         senders: Parallel requests.
 
     Returns:
-        Per query: ords int32, scores float32, sorted by (-score, ord). Elasticsearch keeps nine significant
-        bits of a passage's weight, so that scores are within .4 % of the product.
+        Per query: ords int32, scores float32, sorted by (-score, ord); or why the node refuses this one.
+        Elasticsearch keeps nine significant bits of a passage's weight, so that scores are within .4 % of
+        the product.
     """
     nothing: dict[str, Any] = {"match_none": {}}
     queries = [weights.by_term(n) for n in range(len(weights))]
     bodies = [msearch.trimmed(clause(system, query) if query else nothing, k) for query in queries]
-    return msearch.search(client, index, bodies, k, senders)
+    found = msearch.outcomes(client, index, bodies, k, senders)
+    return [item if isinstance(item, TooManyTerms) else msearch.hits_of(item) for item in found]
 
 
 def clause(system: ServedSystem, weights: Mapping[str, float]) -> dict[str, Any]:

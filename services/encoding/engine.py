@@ -120,8 +120,7 @@ class Engine(Generic[R]):
             if isinstance(made, str):
                 dead[int(some[0])] = made
                 continue
-            finite = gathering.put(some, made)
-            dead |= {int(n): "the model's output is not a number" for n in some[~finite]}
+            dead |= gathering.put(some, made)
         return dead
 
     def _forward(self, rows: list[list[int]], block: Block) -> R:

@@ -13,15 +13,19 @@ Floats = npt.NDArray[np.float32]
 Positions = npt.NDArray[np.int64]
 R = TypeVar("R")
 
+NO_NUMBER = "the model's output is not a number"
+MOST_TERMS = 4_096
+"""Of a text, beyond which nothing is kept: trained sparse encoders give some hundred."""
+
 
 class Gathering(Protocol[R]):
     """Rows of a known number of texts. Those that never come are empty: zeros, or no term."""
 
-    def put(self, positions: Positions, rows: R) -> npt.NDArray[np.bool_]:
+    def put(self, positions: Positions, rows: R) -> dict[int, str]:
         """Take rows in; those behind `positions` fill a block up and do not count.
 
         Returns:
-            Per position, whether the row holds numbers only. Others are not taken.
+            Why some are not taken, by position.
         """
 
     def result(self) -> R:
@@ -34,12 +38,12 @@ class DenseGathering:
     def __init__(self, count: int, dim: int) -> None:
         self._rows = np.zeros((count, dim), np.float32)
 
-    def put(self, positions: Positions, rows: Floats) -> npt.NDArray[np.bool_]:
+    def put(self, positions: Positions, rows: Floats) -> dict[int, str]:
         """See `Gathering`."""
         rows = rows[: len(positions)]
-        finite: npt.NDArray[np.bool_] = np.asarray(np.isfinite(rows).all(axis=1))
+        finite = np.isfinite(rows).all(axis=1)
         self._rows[positions[finite]] = rows[finite]
-        return finite
+        return dict.fromkeys(positions[~finite].tolist(), NO_NUMBER)
 
     def result(self) -> Floats:
         """See `Gathering`."""
@@ -55,13 +59,18 @@ class SparseGathering:
         self._positions: list[Positions] = []
         self._rows: list[Weights] = []
 
-    def put(self, positions: Positions, rows: Weights) -> npt.NDArray[np.bool_]:
+    def put(self, positions: Positions, rows: Weights) -> dict[int, str]:
         """See `Gathering`."""
         rows = rows.part(0, len(positions))
-        finite = rows.finite
-        self._positions.append(positions[finite])
-        self._rows.append(rows.take(np.flatnonzero(finite)))
-        return finite
+        finite, few = rows.finite, rows.lengths <= MOST_TERMS
+        good = np.flatnonzero(finite & few)
+        self._positions.append(positions[good])
+        self._rows.append(rows.take(good))
+        many = {
+            position: f"{length:,} terms, more than {MOST_TERMS:,}: was the model trained to give few?"
+            for position, length in zip(positions[~few].tolist(), rows.lengths[~few].tolist(), strict=True)
+        }
+        return many | dict.fromkeys(positions[~finite].tolist(), NO_NUMBER)
 
     def result(self) -> Weights:
         """See `Gathering`."""

@@ -21,8 +21,8 @@ from services.models.torch_runtime import BLOCK_TOKENS, loaded, memory_errors, p
 from services.systems.model_folder import OwnSettings
 from services.systems.profile import SparseProfile
 
-_SMALLER = 4
-"""A token's logits are some 30,000 numbers: blocks have so many times fewer tokens than those of vectors."""
+_WIDTH = 7_500
+"""Numbers per token for which blocks are as long as those of vectors; logits are some 30,000, and more."""
 
 
 class SpladeBackend:
@@ -36,7 +36,7 @@ class SpladeBackend:
     ) -> None:
         self._device = prepared(device, threads)
         self.device = self._device.type
-        self.block_tokens = BLOCK_TOKENS[self.device] // _SMALLER
+        self.block_tokens = max(1, BLOCK_TOKENS[self.device] * _WIDTH // max(_WIDTH, own.vocabulary))
         again = "msmctl systems pull NAME --from FOLDER"
         model, missing = loaded(AutoModelForMaskedLM, folder / own.transformer, again)
         if missing:
@@ -56,7 +56,7 @@ class SpladeBackend:
             tokens = torch.from_numpy(ids).to(self._device)
             attention = torch.from_numpy(mask).to(self._device)
             logits: Tensor = self._model(input_ids=tokens, attention_mask=attention).logits
-            weights = pool_logits(logits, attention, self._profile)
+            weights = greatest(pool_logits(logits, attention, self._profile), self._profile.most_terms)
             return Weights.of_dense(np.asarray(weights.cpu().numpy(), dtype=np.float32))
 
     def gathering(self, count: int) -> SparseGathering:
@@ -76,6 +76,14 @@ def pool_logits(logits: Tensor, attention: Tensor, profile: SparseProfile) -> Te
     if profile.pooling == "max":  # the logarithm grows with its argument: the greatest first is less work
         return _activated(positive.amax(dim=1), profile)
     return _activated(positive, profile).sum(dim=1)
+
+
+def greatest(weights: Tensor, most: int | None) -> Tensor:
+    """The greatest weights of each row, the others 0; all where there is no limit."""
+    if most is None or most >= weights.shape[1]:
+        return weights
+    kept = weights.topk(most, dim=1)
+    return torch.zeros_like(weights).scatter_(1, kept.indices, kept.values)
 
 
 def _activated(positive: Tensor, profile: SparseProfile) -> Tensor:

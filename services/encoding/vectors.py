@@ -63,7 +63,7 @@ class Table(ABC, Generic[R]):
 
     @abstractmethod
     def _read(self, path: Path) -> R:
-        """The rows of a part. OSError, ValueError or KeyError where it is none."""
+        """The rows of a part. OSError or ValueError where it is none."""
 
     @abstractmethod
     def _said(self, rows: R) -> str:
@@ -93,7 +93,7 @@ class Table(ABC, Generic[R]):
                     f"{self._store.location(key)}: {size} bytes instead of {shard.part.bytes}", hint=hint
                 )
             rows = self._read(path)
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError) as error:
             raise MsmError(f"{self._store.location(key)}: cannot be read: {error}", hint=hint) from error
         found, wanted = self._said(rows), f"float32[{shard.part.rows}, {self.dim}]"
         if found != wanted:

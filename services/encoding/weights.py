@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +22,7 @@ class Weights:
     Attributes:
         starts: int64 [rows + 1], the first is 0.
         terms: Token ids, int32, ascending in each row.
-        values: float32, none of them 0; those of a sparse encoder are positive.
+        values: float32, positive; NaN only where a model gave it.
         dim: Size of the vocabulary; terms are below it.
     """
 
@@ -53,26 +55,34 @@ class Weights:
         """What `save` wrote.
 
         Raises:
-            OSError, ValueError, KeyError: it is something else.
+            OSError, ValueError: it is something else.
         """
-        with np.load(path, allow_pickle=False) as read:
-            starts, terms, values = (read[name] for name in ("starts", "terms", "values"))
-            found = cls(starts, terms, values, int(read["dim"]))
+        try:
+            with np.load(path, allow_pickle=False) as read:
+                starts, terms, values = (read[name] for name in ("starts", "terms", "values"))
+                found = cls(starts, terms, values, int(read["dim"]))
+        # What numpy and zipfile raise where bytes are not those that were written.
+        except (BadZipFile, EOFError, KeyError, NotImplementedError, TypeError, zlib.error) as error:
+            raise ValueError(f"no part of term weights: {error}") from error
         return found.checked()
 
     def checked(self) -> Weights:
         """The same, which came from outside. ValueError where it is not what it should be."""
-        kinds = [str(array.dtype) for array in (self.starts, self.terms, self.values)]
-        if kinds != ["int64", "int32", "float32"] or self.starts.ndim != 1 or not len(self.starts):
+        kinds = [f"{array.dtype}[{array.ndim}]" for array in (self.starts, self.terms, self.values)]
+        if kinds != ["int64[1]", "int32[1]", "float32[1]"] or not len(self.starts):
             raise ValueError(f"its arrays are {', '.join(kinds)}")
-        if (
-            self.starts[0]
-            or (self.lengths < 0).any()
-            or not self.starts[-1] == len(self.terms) == len(self.values)
-        ):
+        rows = self.lengths
+        if self.starts[0] or (rows < 0).any() or not self.starts[-1] == len(self.terms) == len(self.values):
             raise ValueError("its rows do not fit its terms")
         if len(self.terms) and not 0 <= self.terms.min() <= self.terms.max() < self.dim:
             raise ValueError(f"a term is beyond the vocabulary of {self.dim}")
+        ascends = np.diff(self.terms) > 0
+        firsts = self.starts[1:-1]
+        ascends[firsts[(firsts > 0) & (firsts < len(self.terms))] - 1] = True  # of another row
+        if not ascends.all():
+            raise ValueError("the terms of a row do not ascend")
+        if not ((self.values > 0) & (self.values < np.inf)).all():
+            raise ValueError("a weight is not positive")
         return self
 
     def save(self, stream: IO[bytes]) -> None:

@@ -91,14 +91,16 @@ class StoredQueries:
 
     async def embed(self, system: ServedSystem, texts: Sequence[str], deadline: Deadline) -> Floats:
         """See `Models`."""
-        vectors = open_vectors(self.collection, Registry.load(self.context.store).get(system.name))
+        known = Registry.load(self.context.store).get(system.name)
+        vectors = open_vectors(self.collection, known) if known.is_dense else None
         if vectors is None or vectors.fingerprint != system.fingerprint:
             return await self.others.embed(system, texts, deadline)
         return vectors.queries.take(self._places(texts))
 
     async def weigh(self, system: ServedSystem, texts: Sequence[str], deadline: Deadline) -> Weights:
         """See `Models`."""
-        found = open_weights(self.collection, Registry.load(self.context.store).get(system.name))
+        known = Registry.load(self.context.store).get(system.name)
+        found = open_weights(self.collection, known) if known.kind == "sparse" else None
         if found is None or found.fingerprint != system.fingerprint:
             return await self.others.weigh(system, texts, deadline)
         return found.queries.take(self._places(texts))

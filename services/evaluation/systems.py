@@ -48,7 +48,7 @@ def needed(context: Context, collection: Collection, systems: Sequence[str], eng
     """The jobs whose results the systems need; whoever submits them skips what is fresh.
 
     Raises:
-        NotFound: `hybrid` is asked, no version of the index serves a dense system, and none is asked with it.
+        NotFound: `hybrid` is asked, no version of the index serves an encoder, and none is asked with it.
     """
     from services.jobs.kinds.encode import EncodeSpec
     from services.jobs.kinds.index import IndexSpec
@@ -77,7 +77,7 @@ def _served_index(context: Context, collection: Collection, asked: tuple[str, ..
     names = tuple(dict.fromkeys((*held, *asked)))
     if not names:
         raise NotFound(
-            f"the index of collection '{collection.name}' serves no dense system, so there is no hybrid",
+            f"the index of collection '{collection.name}' serves BM25 alone, so there is no hybrid",
             hint=f"`msmctl index build --collection {collection.name} --system SYSTEM` adds one",
         )
     return IndexSpec(

@@ -25,7 +25,7 @@ PERIOD = 3.0
 """Seconds between two looks at what is saved."""
 _FOLDER = "gateway"
 _NEVER = frozenset(' ,"*\\<>|?/#:')
-Mode = Literal["hybrid", "dense"]
+Mode = Literal["hybrid", "dense", "sparse"]
 
 
 class Saved(BaseModel):

@@ -182,10 +182,13 @@ class LocalModels:
         self._tokeniser.close()
 
     async def _warm(self, name: str, optional: bool) -> None:
-        """Load the system and the cross-encoder of that name, whichever there is."""
+        """Load the system, dense or sparse, and the cross-encoder of that name, whichever there is."""
         self.failed.pop(name, None)
         outcomes = await asyncio.gather(
-            self.shelf.encoder(name), self.shelf.scorer(name), return_exceptions=True
+            self.shelf.encoder(name),
+            self.shelf.sparse(name),
+            self.shelf.scorer(name),
+            return_exceptions=True,
         )
         for outcome in outcomes:
             if isinstance(outcome, BaseException) and not isinstance(outcome, MsmError):

@@ -9,6 +9,7 @@ import numpy as np
 
 from services.collections.collection import Collection
 from services.elastic import knn, sparse
+from services.elastic.errors import TooManyTerms
 from services.elastic.msearch import MAX_DEPTH
 from services.elastic.versions import Version, versions
 from services.encoding.weights import Weights
@@ -79,7 +80,12 @@ class TermRetriever(_OfVersion[Weights]):
         """The best `k` of each query, as far as Elasticsearch's rounding of weights keeps them apart."""
         index, weights = self._version.passages, self._queries.take(qords)
         found = sparse.search(self._client, index, self._system, weights, k, self._senders)
-        return [Ranked(*hits) for hits in found]
+        return [
+            Ranked(np.empty(0, np.int32), np.empty(0, np.float32), hits.message)
+            if isinstance(hits, TooManyTerms)
+            else Ranked(*hits)
+            for hits in found
+        ]
 
     def facts(self) -> dict[str, Any]:
         """The index asked."""

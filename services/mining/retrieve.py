@@ -158,10 +158,15 @@ def exact_retriever(
         NotFound: there are no fresh vectors.
     """
     settings, live = context.settings, target.collection.live
+    memory_mb = max(64, int(settings.memory_mb * context.batch_scale))
     found = target.present
     if isinstance(found, TermWeights):
         return SparseRetriever(
-            found.queries, _some(found.passages, within), live, beat=lambda: context.checkpoint(0)
+            found.queries,
+            _some(found.passages, within),
+            live,
+            memory_mb=memory_mb,
+            beat=lambda: context.checkpoint(0),
         )
     # Here: torch takes seconds to load, and whoever only plans or awaits such a job needs none of it.
     from services.mining.dense import DenseRetriever, compute_device
@@ -171,7 +176,7 @@ def exact_retriever(
         _some(found.passages, within),
         live,
         device=compute_device(settings.device),
-        memory_mb=max(64, int(settings.memory_mb * context.batch_scale)),
+        memory_mb=memory_mb,
         beat=lambda: context.checkpoint(0),
     )
 

@@ -13,12 +13,15 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
 
+from services.encoding.shards import SHARD_ROWS
 from services.encoding.weights import Weights
 from services.errors import MsmError
 from services.mining.blocks import Blocks
 from services.mining.ranking import Ords, Ranked
 
 _BATCH = 1024
+_PAIR = 24
+"""Bytes that a query and a passage with a common term take in a product, about."""
 _NONE = Ranked(np.empty(0, np.int32), np.empty(0, np.float32))
 
 
@@ -29,10 +32,9 @@ class SparseRetriever:
         queries: Query weights by qord.
         passages: Passage weights by ord.
         live: bool [passages], False for tombstones, which are never returned.
+        memory_mb: What one product may take, in MiB.
         beat: Called between shards, so that a long pass shows life and can be stopped.
     """
-
-    batch = _BATCH
 
     def __init__(
         self,
@@ -40,8 +42,10 @@ class SparseRetriever:
         passages: Blocks[Weights],
         live: npt.NDArray[np.bool_],
         *,
+        memory_mb: int = 512,
         beat: Callable[[], None] = lambda: None,
     ) -> None:
+        self.batch = min(_BATCH, max(1, (memory_mb << 20) // (SHARD_ROWS * _PAIR)))
         self._queries = queries
         self._passages = passages
         self._live = live

@@ -19,7 +19,7 @@ class Choice(BaseModel):
 
     Attributes:
         mode: Which legs.
-        systems: Dense systems; none: all that are served.
+        systems: Served systems that `mode` means; none: all.
         fusion: The method; None where one leg answers alone.
         params: Its parameters.
         split, measure, labels, queries: What it was chosen by.
@@ -29,7 +29,7 @@ class Choice(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    mode: Literal["hybrid", "bm25", "dense"]
+    mode: Literal["hybrid", "bm25", "dense", "sparse"]
     systems: tuple[str, ...] = ()
     fusion: str | None = None
     params: dict[str, float] = {}

@@ -55,6 +55,9 @@ class Leg(ABC):
     lists_all: ClassVar[bool] = True
     """Whether a list that is shorter than it might be holds every passage that matches."""
 
+    is_sampled: ClassVar[bool] = True
+    """Whether its scores mean something only against those of random passages."""
+
     @property
     @abstractmethod
     def column(self) -> Column:
@@ -89,6 +92,8 @@ class Lexical(Leg):
 
     fields: Mapping[str, float] = field(default_factory=lambda: {"text": 1.0})
     clause: Clause | None = None
+
+    is_sampled: ClassVar[bool] = False  # its terms are weighed by how rare they are
 
     @property
     def column(self) -> Column:
@@ -161,10 +166,12 @@ class Sparse(Leg):
     Attributes:
         system: Whose passages' weights.
         weights: Of the query, by token id, all positive; None: what the system makes of the text.
+        stored: Text of a stored query, in place of the text that is asked.
     """
 
     system: ServedSystem
     weights: Mapping[str, float] | None = None
+    stored: str | None = None
 
     @property
     def column(self) -> Column:
@@ -180,6 +187,8 @@ class Sparse(Leg):
         """See `Leg`. Every different text is encoded once; one without a term finds nothing."""
         if self.weights is not None:
             return [_filtered(sparse.clause(self.system, self.weights))] * len(texts)
+        if self.stored is not None:
+            texts = [self.stored] * len(texts)
         unique = list(dict.fromkeys(texts))
         async with asyncio.timeout(deadline.timeout):
             made = await tools.models.weigh(self.system, unique, deadline)

@@ -103,6 +103,6 @@ def _leg(spec: LegSpec, request: SearchRequest, version: Version, stored: Mappin
             hint=f"`msmctl index build --collection {version.collection} --system {spec.system}`",
         )
     if isinstance(spec, SparseSpec):
-        return Sparse(system, spec.weights)
+        return Sparse(system, spec.weights, stored[request.lookup].text if request.lookup else None)
     qid = spec.lookup or request.lookup
     return Dense(system, version.meta.vector_index, (stored[qid].index, qid) if qid else None)

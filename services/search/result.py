@@ -78,7 +78,7 @@ def answer(
     kinds = list(dict.fromkeys(_KIND[leg.scale] for leg in answered))
     notes = list(ranked.notes)
     if not (request.legs or ask.chosen) and request.mode in (None, "hybrid") and len(ask.legs) == 1:
-        notes.append("no dense system is served: this is BM25 alone")
+        notes.append("no other system is served: this is BM25 alone")
     ords = ranked.ords.tolist()
     there = [(n, sources[o]) for n, o in enumerate(ords) if o in sources]
     degraded = list(ranked.degraded)

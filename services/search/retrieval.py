@@ -164,12 +164,15 @@ class _Place:
         asked = np.isin(ords, self.missing)
         put(found.table, self.column, self.missing, np.full(len(self.missing), leg.unmatched))
         put(found.table, self.column, ords[asked], scores[asked])
-        return scores[np.isin(ords, self.sampled)].astype(np.float64)
+        sampled = scores[np.isin(ords, self.sampled)].astype(np.float64)
+        if leg.lists_all:  # those that do not match have a score all the same
+            return np.pad(sampled, (0, len(self.sampled) - len(sampled)), constant_values=leg.unmatched)
+        return sampled
 
 
 def _sampled(sample: Sample | None, leg: Leg) -> npt.NDArray[np.int32]:
-    """Ords of the sample that a leg is asked for: similarities alone, as terms have a zero of their own."""
-    return np.empty(0, np.int32) if sample is None or leg.lists_all else sample.ords
+    """Ords of the sample that a leg is asked for."""
+    return sample.ords if sample is not None and leg.is_sampled else np.empty(0, np.int32)
 
 
 def is_final(ask: Ask) -> bool:

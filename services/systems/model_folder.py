@@ -42,6 +42,7 @@ class OwnSettings(BaseModel):
         dim: Width of a vector.
         kind: `sparse` where the model ends in a SpladePooling module; `pooling` is then that of its terms.
         activation: What becomes of a logit there.
+        most_terms: How many of a text's terms are kept, the greatest; None: all.
         vocabulary: Width of the masked language model's logits; 0: the model has no such head.
     """
 
@@ -59,6 +60,7 @@ class OwnSettings(BaseModel):
     dim: int
     kind: EncoderKind = "dense"
     activation: Activation | None = None
+    most_terms: int | None = None
     vocabulary: int = 0
 
 
@@ -91,11 +93,13 @@ def own_settings(folder: Path) -> OwnSettings:
         passage_prompt=prompts.get("passage"),
         dim=_dim(config),
         vocabulary=_vocabulary(config),
-        **pooled(folder, parts, stated),
+        **pooled(folder, parts, stated, general),
     )
 
 
-def _pooled(folder: Path, parts: Mapping[str, str], similarity: Similarity | None) -> dict[str, Any]:
+def _pooled(
+    folder: Path, parts: Mapping[str, str], similarity: Similarity | None, general: ConfigFile
+) -> dict[str, Any]:
     """The settings of a model that makes vectors."""
     pools = "Pooling" in parts
     config = ConfigFile.read(folder / parts.get("Pooling", "") / "config.json", required=pools)
@@ -106,17 +110,22 @@ def _pooled(folder: Path, parts: Mapping[str, str], similarity: Similarity | Non
     }
 
 
-def _splade(folder: Path, parts: Mapping[str, str], similarity: Similarity | None) -> dict[str, Any]:
+def _splade(
+    folder: Path, parts: Mapping[str, str], similarity: Similarity | None, general: ConfigFile
+) -> dict[str, Any]:
     """The settings of a model that makes term weights."""
-    if similarity == "cosine" or "Pooling" in parts:
+    others = sorted({"Pooling", "Normalize"} & parts.keys())
+    if similarity == "cosine" or others:
+        what = f"followed by {others[0]}" if others else "compared by cosine"
         raise InputError(
-            f"{folder}: term weights that are "
-            + ("pooled twice" if "Pooling" in parts else "compared by cosine")
-            + " are not supported",
+            f"{folder}: term weights that are {what} are not supported",
             hint="use a SPLADE model whose weights are compared by dot product",
         )
     config = ConfigFile.read(folder / parts["SpladePooling"] / "config.json")
-    settings: dict[str, Any] = {"kind": "sparse", "similarity": "dot"}
+    most = general.get("max_active_dims", int)
+    if most is not None and most < 1:
+        general.refuse("max_active_dims", f"is {most}")
+    settings: dict[str, Any] = {"kind": "sparse", "similarity": "dot", "most_terms": most}
     for name, key, known in (
         ("pooling", "pooling_strategy", SPARSE_POOLINGS),
         ("activation", "activation_function", ACTIVATIONS),

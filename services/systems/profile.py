@@ -26,9 +26,10 @@ class Profile(BaseModel):
 
 
 class SparseProfile(Profile):
-    """As `Profile`, of term weights. `pooling` is max or sum, over the tokens of a text."""
+    """As `Profile`, of term weights: `pooling` max or sum over the tokens, the greatest `most_terms` kept."""
 
     activation: Activation
+    most_terms: int | None = None
 
     def width(self, own: OwnSettings) -> int:
         """The size of the vocabulary."""
@@ -60,6 +61,8 @@ def agree(
             hint="this is another model, or the entry is wrong: mend one of them",
         )
     if kind == "sparse":
+        if similarity == "cosine":
+            raise InputError(f"system '{name}': term weights are compared by dot, not by cosine")
         pooling, similarity = pooling or own.pooling or "max", "dot"
     chosen = {
         "pooling": pooling or own.pooling,
@@ -86,7 +89,9 @@ def agree(
         "passage_prompt": passage or "",
     }
     if kind == "sparse":
-        return SparseProfile.model_validate(agreed | {"activation": own.activation or "relu"})
+        return SparseProfile.model_validate(
+            agreed | {"activation": own.activation or "relu", "most_terms": own.most_terms}
+        )
     return Profile.model_validate(agreed)
 
 

@@ -19,7 +19,7 @@ GRID: dict[str, tuple[float, ...]] = {
     "convex-minmax": (0.3, 0.5, 0.7),
     "weighted-rrf": (0.3, 0.5, 0.7),
 }
-"""Shares of the dense legs that are tried."""
+"""Shares of all legs but BM25 that are tried."""
 
 
 @dataclass(frozen=True)

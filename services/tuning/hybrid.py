@@ -14,7 +14,7 @@ from services.collections.collection import Collection
 from services.errors import UsageError
 from services.evaluation.measures import Measure
 from services.search.choice import Choice
-from services.search.fusion import Candidates, fusion_named
+from services.search.fusion import Candidates, Leg, fusion_named
 from services.tuning.arms import Arm, alone, fused
 from services.tuning.choose import Verdict, choose
 from services.tuning.intervals import difference
@@ -78,19 +78,17 @@ class Tuned:
         if self.verdict.hybrid:
             return f"use hybrid, {self.best.name}"
         leg = self.better.leg
-        return "use bm25 alone" if leg is None or leg.scale == "bm25" else f"use dense alone ({leg.name})"
+        mode = _mode(leg)
+        return "use bm25 alone" if leg is None or mode == "bm25" else f"use {mode} alone ({leg.name})"
 
     def choice(self) -> Choice:
         """The recommendation as a collection keeps it."""
-        leg, gain = self.better.leg, self.verdict.gain
-        lexical = leg is None or leg.scale == "bm25"
-        hybrid, dense = (
-            self.verdict.hybrid,
-            sum(arm.leg is not None and arm.leg.scale != "bm25" for arm in self.alone),
-        )
+        leg, gain, hybrid = self.better.leg, self.verdict.gain, self.verdict.hybrid
+        mode = _mode(leg)
+        alike = sum(_mode(arm.leg) == mode for arm in self.alone)
         return Choice(
-            mode="hybrid" if hybrid else "bm25" if lexical else "dense",
-            systems=(leg.name,) if leg and not (hybrid or lexical) and dense > 1 else (),
+            mode="hybrid" if hybrid else mode,
+            systems=(leg.name,) if leg and not hybrid and mode != "bm25" and alike > 1 else (),
             fusion=self.best.fusion if hybrid else None,
             params=fusion_named(self.best.fusion or "", self.best.params)[1] if hybrid else {},
             split=self.asked.split,
@@ -170,6 +168,13 @@ def tune(
 def count(legs: int) -> int:
     """How many arms there are."""
     return legs + len(fused())
+
+
+def _mode(leg: Leg | None) -> Literal["bm25", "dense", "sparse"]:
+    """The mode in which a leg answers alone."""
+    if leg is None or leg.scale == "bm25":
+        return "bm25"
+    return "sparse" if leg.scale == "sparse" else "dense"
 
 
 def _row(arm: Arm, worth: Floats, against: Floats, *, alone: bool) -> dict[str, Any]:

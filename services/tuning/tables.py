@@ -33,7 +33,7 @@ def tables(
         advance: Called with the number of queries that are done.
 
     Raises:
-        NotFound: no version of the index is served, or it serves no dense system.
+        NotFound: no version of the index is served, or it serves BM25 alone.
         MsmError: an answer is not whole.
     """
     texts = collection.read_queries(0, collection.state.query_count, ["text"])["text"]
@@ -44,7 +44,7 @@ def tables(
         ask = runner.run(engine.resolved(request, version, Deadline()))
         if len(ask.legs) < 2:
             raise NotFound(
-                f"{version.passages} serves no dense system: there is nothing to fuse",
+                f"{version.passages} serves BM25 alone: there is nothing to fuse",
                 hint=f"`msmctl index build --collection {collection.name} --system SYSTEM` adds one",
             )
         for lo in range(0, len(qords), _BATCH):

@@ -21,7 +21,7 @@ import pytest
 import torch
 from sentence_transformers import CrossEncoder, SentenceTransformer
 from tiny_ce import SENTENCES, tiny_ce
-from tiny_model import tiny_model, with_modules
+from tiny_model import masked_language_model, tiny_model, with_modules
 
 from services.cross_encoders.models import add as add_cross_encoder
 from services.deadline import Deadline
@@ -49,6 +49,7 @@ class Server:
     encoder: Path
     scorer: Path
     system: ServedSystem
+    sparse: ServedSystem
     process: subprocess.Popen[bytes] | None = field(default=None)
 
     @property
@@ -125,13 +126,18 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     scorer = tiny_ce(home / "scorer", "bert")
     _, model = add_system(store, "tiny", str(encoder), pooling="mean", similarity="cosine", max_length=32)
     add_cross_encoder(store, "ranker", str(scorer))
+    _, weighed = add_system(store, "weighed", str(masked_language_model(home / "masked")), kind="sparse")
+    sparse = ServedSystem(
+        name="weighed", slug="weighed", dims=37, similarity="dot", fingerprint="s",
+        model=weighed.fingerprint, kind="sparse",
+    )  # fmt: skip
     system = ServedSystem(
         name="tiny", slug="tiny", dims=32, similarity="cosine", fingerprint="f", model=model.fingerprint
     )
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    made = Server(home, port, encoder, scorer, system)
+    made = Server(home, port, encoder, scorer, system, sparse)
     made.running()
     yield made
     if made.process is not None:
@@ -194,6 +200,31 @@ class TestAnswers:
             for url in (server.url, f"{dialect}+{server.url}")
         )
         np.testing.assert_allclose(foreign, ours, atol=1e-5)
+
+    @pytest.mark.parametrize("url", ["tei+{}", "local"])
+    def test_term_weights_are_the_same_whoever_makes_them(self, server: Server, url: str) -> None:
+        server.running()
+        texts = [f"{text} {n}" for n, text in enumerate(TEXTS * 20)]
+        ours, other = (
+            server.asked(lambda client: client.weigh(server.sparse, texts, NEVER), embed=where)
+            for where in (server.url, url.format(server.url))
+        )
+        assert (ours.values > 0).all()
+        assert ours.starts.tolist() == other.starts.tolist()
+        assert ours.terms.tolist() == other.terms.tolist()
+        np.testing.assert_allclose(ours.values, other.values, atol=1e-5)
+
+    def test_term_weights_of_another_checkpoint_or_dialect_are_refused(self, server: Server) -> None:
+        server.running()
+        other = server.sparse.model_copy(update={"model": "0" * 64})
+        with pytest.raises(Conflict, match="another checkpoint of 'weighed'"):
+            server.asked(lambda client: client.weigh(other, TEXTS, NEVER))
+        with pytest.raises(NotFound, match="has no term weights"):
+            server.asked(
+                lambda client: client.weigh(server.sparse, TEXTS, NEVER), embed=f"openai+{server.url}"
+            )
+        with pytest.raises(NotFound, match="system 'tiny' makes no term weights"):
+            server.asked(lambda client: client.weighed("tiny", TEXTS, "query", NEVER))
 
     @pytest.mark.parametrize("dialect", ["tei", "cohere"])
     def test_scores_by_a_foreign_dialect_are_the_same(self, server: Server, dialect: str) -> None:

@@ -146,7 +146,7 @@ def test_without_served_systems_hybrid_is_bm25_and_says_so(ask: Asked, unique: s
     ask.bench.build(ask.bench.make(unique, passages(20)), job=7)
     answer = ask.result({"query": "number 3"}, collection=unique)
     assert (answer.mode, answer.fusion) == ("bm25", None)
-    assert "no dense system is served" in answer.notes[0]
+    assert "no other system is served" in answer.notes[0]
     with pytest.raises(NotFound, match="serves no dense system"):
         ask.result({"query": "number 3", "mode": "dense"}, collection=unique)
 

@@ -11,10 +11,11 @@ import pytest
 from pydantic import ValidationError
 
 from services.deadline import Deadline
+from services.encoding.weights import Weights
 from services.errors import TooLate, UsageError
 from services.inference.dialects import cohere, openai, tei
 from services.inference.dialects.shapes import logits, refused, sigmoid
-from services.inference.models import Embedded, Reranked
+from services.inference.models import Embedded, Reranked, Weighed
 
 NEVER = Deadline()
 
@@ -29,6 +30,14 @@ class Models:
     async def embedded(self, model: str, texts: list[str], kind: str, deadline: Deadline) -> Embedded:
         self.asked.append((model, texts, kind))
         return Embedded(np.array([[len(text), 3] for text in texts], np.float32), 5, "fp")
+
+    async def weighed(self, model: str, texts: list[str], kind: str, deadline: Deadline) -> Weighed:
+        self.asked.append((model, texts, kind))
+        rows = np.zeros((len(texts), 9), np.float32)
+        for n, text in enumerate(texts):
+            if text:
+                rows[n, len(text)], rows[n, 7] = 1.5, len(text)
+        return Weighed(Weights.of_dense(rows), 5, "fp")
 
     async def reranked(self, model: str, query: str, texts: list[str], deadline: Deadline) -> Reranked:
         self.asked.append((model, query, texts))
@@ -148,6 +157,29 @@ class TestTei:
         assert tei.read_embed(vectors, 3).vectors.tolist() == [[2, 3], [4, 3], [1, 3]]
         with pytest.raises(ValueError, match=r"instead of \[2, dims\]"):
             tei.read_embed(vectors, 2)
+
+    def test_term_weights_are_read_as_they_were_written(self) -> None:
+        texts = ["aa", "", "aaaa"]
+        rows = answer(tei.embed_sparse, tei.SparseRequest, tei.ask_sparse(texts), "m")
+        assert rows == [[{"index": 2, "value": 1.5}, {"index": 7, "value": 2.0}], [],
+                        [{"index": 4, "value": 1.5}, {"index": 7, "value": 4.0}]]  # fmt: skip
+        read = tei.read_sparse([list(reversed(row)) for row in rows], 3).weights
+        assert [read.by_term(n) for n in range(3)] == [{"2": 1.5, "7": 2}, {}, {"4": 1.5, "7": 4}]
+
+    @pytest.mark.parametrize("entry", [
+        {"index": -1, "value": 1}, {"index": 1 << 31, "value": 1}, {"index": 1.5, "value": 1},
+        {"index": True, "value": 1}, {"index": "1", "value": 1}, {"index": 1, "value": 0},
+        {"index": 1, "value": -1}, {"index": 1, "value": "nan"}, {"index": 1, "value": 1e-60},
+        {"index": 1, "value": None}, {"index": 1}, 5, None,
+    ])  # fmt: skip
+    def test_term_weights_that_are_none_are_refused(self, entry: Any) -> None:
+        with pytest.raises((ValueError, KeyError, TypeError)):
+            tei.read_sparse([[entry]], 1)
+        with pytest.raises((ValueError, KeyError, TypeError)):
+            tei.read_sparse([[{"index": 1, "value": 1}, {"index": 1, "value": 2}]], 1)
+        for wrong in ([], {}, [[]] * 2, None):
+            with pytest.raises((ValueError, KeyError, TypeError)):
+                tei.read_sparse(wrong, 1)
 
 
 def test_logits_survive_the_sigmoid_and_stay_finite_where_it_does_not() -> None:

@@ -113,3 +113,15 @@ def test_a_leg_that_lists_nothing_says_nothing() -> None:
         np.array([[0.0, 0.9], [0.0, 0.1]]),
     )  # fmt: skip
     assert evidence(empty)[:, 0].tolist() == [0.0, 0.0]
+
+
+def test_where_nothing_is_sampled_a_lone_match_has_evidence_and_what_does_not_match_has_none() -> None:
+    candidates = Candidates(
+        (Leg("terms", "sparse"),),
+        np.arange(3, dtype=np.int32),
+        np.array([[1], [0], [0]], np.int32),
+        np.array([[4.0], [0.0], [0.0]]),
+    )
+    found = evidence(candidates)[:, 0]
+    assert found[0] > 0
+    assert found[1:].tolist() == [0.0, 0.0]

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 from httpx import Response
 from starlette.testclient import TestClient
+from tiny_model import masked_language_model
 
 from services.inference import app, warmth, wire
 from services.settings import Settings
 from services.store import Store
+from services.systems.models import add
 
 
 def client(home: Path, **settings: object) -> TestClient:
@@ -92,6 +94,16 @@ def test_a_model_that_is_to_be_warm_and_cannot_be_is_why_it_is_not_ready(tmp_pat
         assert answer.status_code == 503
         assert answer.json() == {"status": "failed", "reasons": ["nobody: no system 'nobody'"]}
         assert served.get("/livez").json() == {"status": "alive"}
+
+
+def test_a_sparse_system_is_made_warm_and_is_the_one_that_is_meant(tmp_path: Path) -> None:
+    store = Store(Settings(home=tmp_path).store_url)
+    add(store, "weighed", str(masked_language_model(tmp_path / "model")), kind="sparse")
+    with client(tmp_path, warm="weighed", device="cpu") as served:
+        assert settled(served).status_code == 200
+        [row] = served.post("/embed_sparse", json={"inputs": "the cat"}).json()
+        assert row
+        assert served.post("/embed", json={"inputs": "the cat"}).status_code == 400
 
 
 def test_another_model_that_cannot_be_warm_is_told_and_holds_up_nobody(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from contextlib import suppress
 from typing import Any
 
+import numpy as np
 import pytest
 from elastic_transport import ApiResponseMeta, HttpHeaders, NodeConfig
 from elasticsearch import ApiError
@@ -13,9 +14,10 @@ from elasticsearch import ApiError
 from services.deadline import Deadline
 from services.elastic.mapping import ServedSystem
 from services.errors import InputError, MsmError, NotFound, Overloaded, Unavailable
-from services.search.legs import Lexical, Sparse
+from services.search.legs import Dense, Lexical, Sparse
 from services.search.pace import Pace, Pulse, Reserve
-from services.search.retrieval import Found, Ready, _found, second_trip
+from services.search.retrieval import Found, Ready, _found, _Place, _sampled, second_trip
+from services.search.sample import Sample
 from services.search.trips import Trips
 
 SPLADE = ServedSystem(
@@ -50,6 +52,26 @@ def test_what_a_leg_ranked_until_its_time_was_over_counts_and_is_told() -> None:
     assert told(one) == ["bm25:partial"]
     assert str(one.table.scores[1, 0]) == "nan", "it did not see all"
     assert told(found(item((1, 2.0), _shards={"failed": 1}), item((2, 3.0)))) == ["bm25:partial"]
+
+
+def test_a_sampled_passage_that_a_sparse_leg_does_not_match_scores_nothing_rather_than_being_unknown() -> (
+    None
+):
+    one = found(item((1, 2.0)), item((2, 3.0), (3, 1.0)))
+    place = _Place(0, 1, np.array([1], np.int32), np.array([2, 5, 8, 9], np.int32))
+    background = place.put(one, item((8, 0.5), (2, 3.0)))
+    assert sorted(background.tolist()) == [0.0, 0.0, 0.5, 3.0]
+    assert one.table.scores[:, 1].tolist() == [0.0, 3.0, 1.0]
+
+
+def test_dense_and_sparse_legs_are_sampled_and_bm25_is_not() -> None:
+    sample = Sample(10, np.array([4, 7], np.int32))
+    dense = Dense(SPLADE.model_copy(update={"kind": "dense"}), "hnsw")
+    assert [_sampled(sample, leg).tolist() for leg in (Lexical(), Sparse(SPLADE), dense)] == [
+        [],
+        [4, 7],
+        [4, 7],
+    ]
 
 
 def test_a_leg_that_found_nothing_in_time_is_left_out() -> None:

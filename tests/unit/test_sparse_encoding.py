@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from tiny_model import masked_language_model, poisoned_head, tiny_model, with_modules, with_terms
 
 from services.encoding.encoder import load_dense, load_encoder, vectors_fingerprint
+from services.encoding.gathering import MOST_TERMS, SparseGathering
 from services.encoding.weights import Weights
 from services.errors import InputError
 from services.settings import Settings
@@ -115,6 +117,7 @@ def test_the_activation_is_part_of_what_weights_are_known_by(store: Store, tmp_p
         ({"kind": "dense", "pooling": "mean", "similarity": "dot"}, "own files say sparse"),
         ({"pooling": "sum"}, "the entry says pooling 'sum'"),
         ({"pooling": "mean"}, "the entry says pooling 'mean'"),
+        ({"similarity": "cosine"}, "compared by dot, not by cosine"),
     ],
 )
 def test_an_entry_that_contradicts_a_sparse_folder_is_refused(
@@ -161,6 +164,29 @@ def test_a_pooling_that_we_do_not_have_is_named(
 ) -> None:
     folder = with_terms(masked_language_model(tmp_path / "model"), **settings)
     with pytest.raises(InputError, match=message):
+        add(store, "mine", str(folder))
+
+
+@pytest.mark.slow
+def test_only_so_many_terms_as_the_folder_says_are_kept(store: Store, masked: Path, tmp_path: Path) -> None:
+    from sentence_transformers import SparseEncoder
+    from sentence_transformers.base.modules import Transformer
+    from sentence_transformers.sparse_encoder.modules import SpladePooling
+
+    body = Transformer(str(masked), transformer_task="fill-mask")
+    peer = SparseEncoder(modules=[body, SpladePooling()], device="cpu", max_active_dims=4)
+    peer.save_pretrained(str(tmp_path / "saved"))
+    ours = weights_of(store, tmp_path / "saved")
+    assert ours.lengths.max() == 4
+    assert np.abs(ours.dense() - peer.encode_document(TEXTS).to_dense().numpy()).max() < 1e-5
+
+
+def test_weights_that_are_normalised_are_refused(store: Store, tmp_path: Path) -> None:
+    folder = with_terms(masked_language_model(tmp_path / "model"), general={"similarity_fn_name": "dot"})
+    modules = json.loads((folder / "modules.json").read_text())
+    more = {"idx": 2, "name": "2", "path": "2_Normalize", "type": "sentence_transformers.models.Normalize"}
+    (folder / "modules.json").write_text(json.dumps([*modules, more]))
+    with pytest.raises(InputError, match="followed by Normalize"):
         add(store, "mine", str(folder))
 
 
@@ -215,6 +241,13 @@ def test_a_part_is_read_as_it_was_written(tmp_path: Path) -> None:
         ({"starts": np.array([0, 3, 2, 3, 5], np.int64)}, "do not fit"),
         ({"starts": np.array([], np.int64)}, "arrays are"),
         ({"values": np.array([1], np.float32)}, "do not fit"),
+        ({"values": np.array([1, 0, 1, 1, 1], np.float32)}, "not positive"),
+        ({"values": np.array([1, -1, 1, 1, 1], np.float32)}, "not positive"),
+        ({"values": np.array([1, 1, np.nan, 1, 1], np.float32)}, "not positive"),
+        ({"terms": np.array([4, 1, 5, 0, 5], np.int32)}, "do not ascend"),
+        ({"terms": np.array([1, 1, 5, 0, 5], np.int32)}, "do not ascend"),
+        ({"terms": np.array([[1, 4, 5, 0, 5]], np.int32)}, "arrays are"),
+        ({"dim": np.array([6, 6])}, "no part of term weights"),
         ({"terms": np.array([None] * 5, object)}, "allow_pickle|pickle"),
     ],
 )
@@ -224,6 +257,32 @@ def test_a_part_that_is_damaged_is_refused(tmp_path: Path, change: dict[str, Any
     np.savez(tmp_path / "part.npz", **(whole | change))
     with pytest.raises(ValueError, match=message):
         Weights.load(tmp_path / "part.npz")
+
+
+def test_a_part_of_which_a_byte_was_changed_is_refused_or_read_as_it_is(tmp_path: Path) -> None:
+    stream, path = io.BytesIO(), tmp_path / "part.npz"
+    some().save(stream)
+    whole, refused = stream.getvalue(), 0
+    for at in range(0, len(whole), 3):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0x5A]) + whole[at + 1 :])
+        try:
+            Weights.load(path)
+        except (OSError, ValueError):
+            refused += 1
+    assert refused > len(whole) // 12
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match="no part of term weights"):
+        Weights.load(path)
+
+
+def test_more_terms_than_a_trained_model_gives_are_not_kept() -> None:
+    many = np.zeros((3, MOST_TERMS + 10), np.float32)
+    many[0, :5] = many[1] = many[2, 7] = 1
+    gathering = SparseGathering(3, many.shape[1])
+    [(place, reason)] = gathering.put(np.array([2, 0, 1]), Weights.of_dense(many)).items()
+    assert place == 0
+    assert reason.startswith("4,106 terms, more than 4,096")
+    assert gathering.result().lengths.tolist() == [0, 1, 5]
 
 
 def _system(store: Store) -> Any:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from collection_kit import run_main
 from safetensors.torch import load_file
-from tiny_model import tiny_model, with_modules
+from tiny_model import masked_language_model, tiny_model, with_modules
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = ROOT / "tests" / "samples"
@@ -23,6 +23,7 @@ def write_models(folder: Path) -> None:
     with_modules(tiny_model(folder / "my-encoder"), pooling="mean", normalize=True)
     tiny_model(folder / "tas-b", config={"max_position_embeddings": 64})
     tiny_model(folder / "plain-bert")
+    masked_language_model(folder / "masked-lm")
     old = tiny_model(folder / "old-model")
     torch.save(load_file(old / "model.safetensors"), old / "pytorch_model.bin")
     (old / "model.safetensors").unlink()

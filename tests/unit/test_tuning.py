@@ -17,10 +17,11 @@ from services.search.request import SearchRequest
 from services.store import Store
 from services.tuning.arms import Arm, alone, default, fused
 from services.tuning.choose import FEWEST, choose
+from services.tuning.hybrid import Asked, Tuned
 from services.tuning.intervals import difference
 from services.tuning.values import values
 
-BM25, DENSE = Leg("bm25", "bm25"), Leg("dense", "cosine")
+BM25, DENSE, SPARSE = Leg("bm25", "bm25"), Leg("dense", "cosine"), Leg("sparse", "sparse")
 PASSAGES = 2_000
 
 
@@ -98,6 +99,28 @@ def test_the_best_of_many_arms_that_are_all_chance_is_not_taken_for_a_gain() -> 
         values_ = np.random.default_rng(seed).normal(0.5, 0.2, (26, 50))
         recommended += choose(values_[:2], values_[2:], seed).hybrid
     assert recommended <= 4  # two-sided 95 %: one in forty by chance, on one side
+
+
+@pytest.mark.parametrize(("legs", "best", "mode", "systems", "words"), [
+    ([BM25, DENSE], 1, "dense", (), "use dense alone (dense)"),
+    ([BM25, SPARSE], 1, "sparse", (), "use sparse alone (sparse)"),
+    ([BM25, DENSE, SPARSE], 2, "sparse", (), "use sparse alone (sparse)"),
+    ([BM25, Leg("other", "dot"), DENSE], 2, "dense", ("dense",), "use dense alone (dense)"),
+    ([BM25, Leg("other", "sparse"), SPARSE], 2, "sparse", ("sparse",), "use sparse alone (sparse)"),
+    ([BM25, DENSE], 0, "bm25", (), "use bm25 alone"),
+])  # fmt: skip
+def test_a_leg_that_is_best_alone_is_kept_as_a_mode_that_answers_by_it(
+    legs: list[Leg], best: int, mode: str, systems: tuple[str, ...], words: str
+) -> None:
+    single = alone(legs)
+    worth = np.zeros((len(single) + len(fused()), 60))
+    worth[best] = 1
+    asked = Asked(None, "test", parse_measure("nDCG@10"), "qrels")  # type: ignore[arg-type]
+    verdict = choose(worth[: len(single)], worth[len(single) :])
+    tuned = Tuned(asked, 60, 1.0, single, fused(), worth, verdict)
+    assert (tuned.choice().mode, tuned.choice().systems) == (mode, systems)
+    assert tuned.recommendation == words
+    assert tuned.choice().applied(SearchRequest(query="a")).mode == mode
 
 
 def test_too_few_queries_are_refused() -> None:

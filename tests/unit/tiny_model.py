@@ -77,7 +77,7 @@ def masked_language_model(folder: Path, *, seed: int = 0) -> Path:
     return folder
 
 
-def with_terms(folder: Path, *, general: dict[str, Any] | None = None, **settings: str) -> Path:
+def with_terms(folder: Path, *, general: dict[str, Any] | None = None, **settings: Any) -> Path:
     """Add the files by which sentence-transformers knows a SPLADE model."""
     kinds = {"": "base.modules.transformer.Transformer"}
     kinds["1_SpladePooling"] = "sparse_encoder.modules.splade_pooling.SpladePooling"

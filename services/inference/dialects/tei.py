@@ -6,7 +6,6 @@ A server of theirs has one model and no name for it in a request; ours takes `mo
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -22,6 +21,8 @@ from services.inference.models import Embedded, Floats, ModelService, PromptKind
 EMBED, SPARSE, RERANK, INFO = "/embed", "/embed_sparse", "/rerank", "/info"
 BATCH = 32
 """Texts per request that their servers take unless `/info` says otherwise (`max_client_batch_size`)."""
+
+_LARGE = float(np.finfo(np.float32).max)
 
 _KINDS: dict[str | None, PromptKind] = {
     None: "passage", "query": "query", "passage": "passage", "document": "passage", "corpus": "passage",
@@ -193,14 +194,14 @@ def read_sparse(answer: Any, texts: int) -> Weighed:
     """
     if not isinstance(answer, list) or len(answer) != texts:
         raise ValueError(f"not a list of {texts}")
-    rows = [sorted((int(entry["index"]), float(entry["value"])) for entry in row) for row in answer]
-    if any(not 0 <= index < 1 << 31 or not 0 < value < math.inf for row in rows for index, value in row):
-        raise ValueError("an index or a value that is none")
+    rows = [sorted((entry["index"], float(entry["value"])) for entry in row) for row in answer]
+    if not all(type(index) is int and 0 <= index < 1 << 31 for row in rows for index, _ in row):
+        raise ValueError("an index that is none")
     terms = np.array([index for row in rows for index, _ in row], np.int32)
     weights = Weights(
         np.cumsum([0, *map(len, rows)]).astype(np.int64),
         terms,
-        np.array([value for row in rows for _, value in row], np.float32),
+        np.array([value for row in rows for _, value in row]).clip(-_LARGE, _LARGE).astype(np.float32),
         int(terms.max(initial=-1)) + 1,
     )
     return Weighed(weights.checked(), 0, "")

@@ -179,9 +179,14 @@ class IndexKind(Kind[IndexSpec]):
             VectorFolder(context.store, collection.name, system, required(context.store, system))
             for system in encoding(context, spec.systems)
         ]
-        # Texts weigh about what their parts do; a float32 takes 16/3 bytes in base64.
+        # Texts weigh about what their parts do; a float32 takes 16/3 bytes in base64, a weight and its
+        # token id about three times what they take in a part.
         size = sum(part.bytes for part in [*collection.state.passages, *collection.state.queries])
-        size += sum(rows * folder.row_bytes("passages") * 4 // 3 for folder in folders)
+        for folder in folders:
+            if folder.system.is_dense:
+                size += rows * folder.row_bytes("passages") * 4 // 3
+            else:
+                size += collection.state.live_passages * folder.row_bytes("passages") * 3
         return _counted(collection).model_copy(update={"elastic_bytes": size})
 
     def measure(self, context: Context, spec: IndexSpec) -> Estimate:

@@ -41,7 +41,7 @@ class Surprisal(Fusion):
 
     name = "surprisal"
     help = "sum of the legs' evidence: how far a score is beyond that of the best of as many random passages"
-    params = {"dense": Param(0.5, 0, 1, "weight of the dense legs together; BM25 has the rest")}  # noqa: RUF012
+    params = {"dense": Param(0.5, 0, 1, "weight of all legs but BM25 together; BM25 has the rest")}  # noqa: RUF012
     needs_scores = True
     needs_background = True
 
@@ -100,4 +100,5 @@ def _by_the_list(scores: Floats, ranks: Ranks) -> Floats:
         return np.full(len(scores), -np.inf)
     excess = scores - listed.min()
     mean = float(excess[ranks > 0].mean())
-    return (excess / mean if mean > 0 else np.zeros(len(scores))) - math.log(len(listed))
+    beyond = excess / mean if mean > 0 else np.where(excess < 0, -np.inf, 0.0)
+    return beyond - math.log(len(listed))

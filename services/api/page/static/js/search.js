@@ -12,6 +12,7 @@ const LONGEST = 320;
 const WAYS = {
   bm25: { label: "BM25", body: { mode: "bm25" } },
   dense: { label: "dense", body: { mode: "dense" } },
+  sparse: { label: "sparse", body: { mode: "sparse" } },
   hybrid: { label: "hybrid", body: { mode: "hybrid" } },
   rerank: { label: "hybrid + rerank", body: { mode: "hybrid" } },
 };
@@ -32,7 +33,7 @@ export async function show(view, { collection, values, about, signal: left }) {
   };
   const boxes = Object.entries(WAYS).map(([name, way]) => h("label", { class: "check" },
     h("input", { type: "checkbox", name: "way", value: name, disabled: name === "rerank" && !models.length,
-      checked: ways.length ? ways.includes(name) : name !== "rerank" || models.length > 0 }), way.label));
+      checked: ways.length ? ways.includes(name) : name !== "sparse" && (name !== "rerank" || models.length > 0) }), way.label));
   const results = h("div", { class: "columns", "aria-live": "polite" });
   const snippets = h("div");
   const form = h("form", { class: "query panel", role: "search", onsubmit: (event) => { event.preventDefault(); run(); } },
