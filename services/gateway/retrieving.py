@@ -21,7 +21,7 @@ from services.gateway.page import Matches, Source, Wanted
 from services.gateway.params import Params
 from services.gateway.retriever import Compound, Leaf, Reranker, Rrf, Tree
 from services.inference.models import ModelService
-from services.search.failures import Failure
+from services.search.failures import Failure, nothing_left
 from services.search.served import ServedVersions
 
 Clause = dict[str, Any]
@@ -77,10 +77,11 @@ class Retrieval:
             )
         asked = zip(retriever.leaves(tree), retriever.windows(tree), strict=True)
         pairs = [(ready, window) for leaf, window in asked if (ready := await self._encoded(leaf))]
-        if not pairs:
-            raise natural(self.failures[0].error)
+        if not pairs and (error := nothing_left(self.failures, alive=True)):
+            raise natural(error)
         leaves = [leaf for leaf, _ in pairs]
-        items = await self.node.msearch([self._search(leaf, window) for leaf, window in pairs])
+        searches = [self._search(leaf, window) for leaf, window in pairs]
+        items = await self.node.msearch(searches) if searches else []
         found = {leaf.name: _found(leaf, item) for leaf, item in zip(leaves, items, strict=True)}
         ranking = await self._rank(tree, found)
         shown = ranking[self.body.start : self.body.start + self.body.size]
