@@ -56,7 +56,7 @@ def make(
         blocks: Only the first so many blocks of queries, for a look at what there will be.
 
     Raises:
-        CheckFailed: there is not a single example, or not one batch.
+        CheckFailed: there is not a single example, or no negative.
     """
     candidates = opened.candidates
     held = _some(candidates.qords, recipe.evaluation.queries, (recipe.seed, _HELD_OUT), most=0.1)
@@ -86,6 +86,14 @@ def make(
     return Made(Examples(examples, apart), lists, counts)
 
 
+def told(counts: dict[str, int]) -> str:
+    """What there is to learn from, in words: a filter may leave next to nothing of a split."""
+    return (
+        f"{counts['examples']:,} examples of {counts['queries']:,} queries; "
+        f"{counts['queries_left_out']:,} have too few negatives left"
+    )
+
+
 def _check(counts: dict[str, int], examples: Rows, opened: Opened, recipe: Recipe) -> None:
     name, split = opened.candidates.collection.name, opened.candidates.split
     mine = f"`msmctl mine --collection {name} --split {split} --system … --depth …` mines more"
@@ -109,7 +117,10 @@ def _some(qords: Ords, count: int, seed: Sequence[int], most: float = 1.0) -> Or
 
 
 def _lists(block: CandidateBlock, kept: Mask, held: Ords, depth: int) -> Rows:
-    """Per held-out query its positives (label 1) and its best ranked negatives (label 0)."""
+    """Per held-out query its positives (label 1) and its best ranked negatives (label 0).
+
+    A query of which no negative is kept would be ranked without a fault by any model: it is left out.
+    """
     pairs = block.merged(kept)
     query = block.pairs.query[pairs]
     pairs = pairs[np.arange(len(pairs)) - np.searchsorted(query, query) < depth]
@@ -120,7 +131,7 @@ def _lists(block: CandidateBlock, kept: Mask, held: Ords, depth: int) -> Rows:
         "ord": np.concatenate([positives.ords, block.pairs.ords[pairs]]),
         "label": np.repeat([1, 0], [len(positives.ords), len(pairs)]),
     }
-    inside = np.isin(rows["qord"], held)
+    inside = np.isin(rows["qord"], np.intersect1d(held, block.qords[block.pairs.query[pairs]]))
     return {name: column[inside].astype(np.int32) for name, column in rows.items()}
 
 

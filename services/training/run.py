@@ -114,6 +114,7 @@ class Run:
         opened = self.opened()
         self.context.status("making examples")
         made = data.make(opened, self.method, self.recipe, self.context.checkpoint)
+        self.context.log(data.told(made.counts))
         precision, threads = self.precision()
         seconds = None
         if self.recipe.steps is None or self._chunk_steps is None:

@@ -116,6 +116,26 @@ def test_held_out_queries_are_in_no_example(tmp_path: Path) -> None:
     assert Counter(found.held_out["label"].tolist()) == {1: 3, 0: 15}
 
 
+def test_a_held_out_query_without_negatives_is_not_counted_as_ranked_without_a_fault(tmp_path: Path) -> None:
+    pids = [f"p{n}" for n in range(40)]
+    narrow = small_collection.make(
+        tmp_path,
+        passages={pid: f"text of {pid}" for pid in pids},
+        queries={"train": {f"q{n}": f"question {n}" for n in range(40)}},
+        qrels={"train": [(f"q{n}", f"p{n}", 1) for n in range(40)]},
+    )
+    save_run(narrow, "bm25", {f"q{n}": pids if n < 20 else [f"p{n}"] for n in range(40)})
+    found = made(narrow, Mnrl(), "evaluation.queries=4", "negatives=2")
+    held = found.held_out["qord"]
+    assert set(held.tolist()) <= set(range(20))
+    assert found.counts["held_out_queries"] == len(set(held.tolist())) < 4
+    assert data.told(found.counts) == (
+        f"{found.counts['examples']:,} examples of {found.counts['queries']:,} queries; "
+        f"{found.counts['queries_left_out']:,} have too few negatives left"
+    )
+    assert found.counts["queries_left_out"] >= 16
+
+
 # -- order -----------------------------------------------------------------------------------------
 
 

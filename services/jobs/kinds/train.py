@@ -215,6 +215,7 @@ def _result(context: Context, model: TrainedModel) -> dict[str, Any]:
         "makes": model.makes,
         "folder": context.store.location(model.folder),
         **{key: model.training[key] for key in ("steps", "examples", "seconds", "first_loss", "last_loss")},
+        **{key: model.data[key] for key in ("queries", "queries_left_out")},
         "before": model.measures.get("before"),
         "after": model.measures.get("after"),
     }
