@@ -54,7 +54,7 @@ def _request_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--system", "systems", multiple=True, type=CommaList(), callback=flat,
-            help="Dense systems to ask; default: all that the index serves.",
+            help="Dense or sparse systems to ask; default: all that the index serves.",
         ),
         click.option(
             "--leg", "legs", multiple=True, metavar="LEG",

@@ -191,14 +191,18 @@ class Gate:
             if len(truth.scores)
         )
         wanted = sum(len(truth.ords) for truth in exact)
-        recall = min(1.0, hits / wanted) if wanted else 1.0
+        empty = not wanted and bool(self.collection.state.live_passages)
+        recall = 0.0 if empty else min(1.0, hits / wanted) if wanted else 1.0
         queries = bool(self.collection.state.live_queries)
         how = (
             "every term"
             if system.kind == "sparse"
             else f"{self.version.meta.vector_index}, num_candidates {setting['num_candidates']}"
         )
-        words = f"recall@{_DEPTH} {recall:.4f} on {len(exact)} {'queries' if queries else 'passages'}"
+        asked = f"{len(exact)} {'queries' if queries else 'passages'}"
+        words = f"recall@{_DEPTH} {recall:.4f} on {asked}"
+        if empty:
+            words = f"none of {asked} finds a passage: were they encoded?"
         return Check(
             search_of(system),
             recall >= RECALL,

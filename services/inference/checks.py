@@ -11,7 +11,7 @@ def require_checkpoint(system: ServedSystem, found: str) -> None:
     if found != system.model:
         raise Conflict(
             f"the index holds vectors of another checkpoint of '{system.name}' than the one that answers",
-            hint=f"`msmctl index build --system {system.name}` indexes the present one",
+            hint=f"`msmctl index build --collection … --system {system.name}` indexes the present one",
         )
 
 

@@ -65,9 +65,7 @@ class SparseSpec(_Part):
 
     type: Literal["sparse"]
     system: str
-    weights: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] | None = Field(
-        default=None, min_length=1
-    )
+    weights: dict[str, Annotated[float, Field(ge=1e-6, le=1e6)]] | None = Field(default=None, min_length=1)
 
 
 LegSpec = Annotated[Bm25Spec | DenseSpec | SparseSpec, Field(discriminator="type")]

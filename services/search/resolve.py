@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 
 from services.deadline import Deadline
+from services.elastic.mapping import ServedSystem
 from services.elastic.versions import Version
 from services.errors import NotFound, UsageError
 from services.search.ask import Ask, Rerank
@@ -15,6 +17,7 @@ from services.search.request import Bm25Spec, DenseSpec, LegSpec, SearchRequest,
 from services.search.stored import Stored
 
 DEFAULT_FUSION = "surprisal"
+_TOKEN_ID = re.compile(r"0|[1-9][0-9]{0,8}")
 
 
 def resolved(
@@ -96,13 +99,29 @@ def _leg(spec: LegSpec, request: SearchRequest, version: Version, stored: Mappin
     there = {system.name: system for system in version.meta.systems.values()}
     kind = "sparse" if isinstance(spec, SparseSpec) else "dense"
     system = there.get(spec.system)
-    if system is None or system.kind != kind:
+    if system is not None and system.kind != kind:
+        raise NotFound(
+            f"{version.passages} does not serve '{spec.system}' as {kind} system",
+            hint=f"it is {system.kind}: mode {system.kind}, or a leg of type {system.kind}",
+        )
+    if system is None:
         able = ", ".join(name for name, one in there.items() if one.kind == kind) or "none"
         raise NotFound(
             f"{version.passages} does not serve '{spec.system}' as {kind} system (it serves: {able})",
             hint=f"`msmctl index build --collection {version.collection} --system {spec.system}`",
         )
     if isinstance(spec, SparseSpec):
+        _require_token_ids(system, spec.weights or {})
         return Sparse(system, spec.weights, stored[request.lookup].text if request.lookup else None)
     qid = spec.lookup or request.lookup
     return Dense(system, version.meta.vector_index, (stored[qid].index, qid) if qid else None)
+
+
+def _require_token_ids(system: ServedSystem, weights: Mapping[str, float]) -> None:
+    """UsageError for a term that no passage can have. Of an index that is not ours, terms may be anything."""
+    for term in weights if system.dims else ():
+        if not (_TOKEN_ID.fullmatch(term) and int(term) < system.dims):
+            raise UsageError(
+                f"weights: {term[:40]!r} is no token id of '{system.name}', which are 0 to {system.dims - 1}",
+                hint="leave weights out to have the text weighed, or take them from POST /embed_sparse",
+            )

@@ -73,7 +73,8 @@ def agree(
         if value is None:
             raise InputError(
                 f"system '{name}': neither the entry nor the model's files say its {option}",
-                hint=f"state it: `msmctl systems add … --{option} …`",
+                hint=f"state it: `msmctl systems add … --{option} …`"
+                + ("; a sparse encoder (SPLADE) is added with `--kind sparse`" if own.vocabulary else ""),
             )
     query = own.query_prompt if prompts.query is None else prompts.query
     passage = own.passage_prompt if prompts.passage is None else prompts.passage

@@ -13,7 +13,8 @@ from services.collections.collection import Collection
 from services.elastic import versions
 from services.encoding.encoder import load_encoder
 from services.encoding.weights import Weights
-from services.errors import NotFound
+from services.errors import CheckFailed, NotFound, UsageError
+from services.jobs.kinds.encode import EncodeKind, EncodeSpec
 from services.jobs.kinds.index import IndexKind
 from services.jobs.kinds.mine import MineKind, MineSpec
 from services.mining.retrieve import Target, exact_retriever, open_retriever
@@ -125,8 +126,9 @@ def test_a_stored_query_is_weighed_by_its_text(bench: Bench, collection: Collect
 def test_a_dense_leg_of_a_sparse_system_is_refused_with_what_there_is(
     bench: Bench, collection: Collection
 ) -> None:
-    with pytest.raises(NotFound, match="does not serve 'weighed' as dense system"):
+    with pytest.raises(NotFound, match="does not serve 'weighed' as dense system") as refused:
         asked(bench, collection, legs=[{"type": "dense", "system": "weighed"}])
+    assert refused.value.hint == "it is sparse: mode sparse, or a leg of type sparse"
     with pytest.raises(NotFound, match="does not serve 'tiny' as sparse system"):
         asked(bench, collection, mode="sparse", systems=["tiny"])
 
@@ -136,6 +138,21 @@ def test_where_nothing_sparse_is_served_mode_sparse_says_so(bench: Bench, unique
     bench.build(plain, job=7)
     with pytest.raises(NotFound, match="serves no sparse system"):
         asked(bench, plain, mode="sparse")
+
+
+@pytest.mark.parametrize("term", ["salt", "-1", "1.5", "01", " 1", "1_0", "١", "", "37", "9" * 5000])
+def test_own_weights_are_by_token_id(bench: Bench, collection: Collection, term: str) -> None:
+    leg = {"type": "sparse", "system": "weighed", "weights": {"5": 1.0, term: 1.0}}
+    with pytest.raises(UsageError, match="is no token id of 'weighed', which are 0 to 36"):
+        asked(bench, collection, legs=[leg])
+
+
+@pytest.mark.parametrize("weight", [0, -1, 1e-300, 3.4e38, 1e308, float("inf"), float("nan")])
+def test_own_weights_are_neither_nothing_nor_without_bound(
+    bench: Bench, collection: Collection, weight: float
+) -> None:
+    with pytest.raises(UsageError, match=r"weights\.5"):
+        asked(bench, collection, legs=[{"type": "sparse", "system": "weighed", "weights": {"5": weight}}])
 
 
 # -- the index --------------------------------------------------------------------------------------
@@ -165,6 +182,18 @@ def test_a_text_that_cannot_be_encoded_is_found_by_its_words(
     late = asked(bench, made, "poison")  # nor can the query be encoded: BM25 answers alone
     assert [hit["pid"] for hit in late["hits"]] == ["1"]
     assert late["degraded"] == ["encode:poisoned:error"]
+
+
+def test_an_index_in_which_no_text_was_encoded_is_not_served(
+    bench: Bench, tmp_path: Path, unique: str
+) -> None:
+    folder = poisoned_head(masked_language_model(tmp_path / "model", seed=1))
+    system, _ = add(bench.store, "mute", str(folder), kind="sparse")
+    made = bench.make(unique, [{"pid": str(n), "text": "poison"} for n in range(3)], fields={})
+    with pytest.raises(CheckFailed, match="terms mute: none of 12 queries finds a passage"):
+        bench.build(made, system.name, job=14)
+    spec = EncodeSpec(collection=unique, collection_version=1, system="mute")
+    assert "but for 3 that cannot be encoded" in str(EncodeKind().fresh(bench.context, spec))
 
 
 # -- mining -----------------------------------------------------------------------------------------

@@ -92,8 +92,10 @@ class EncodeKind(Kind[EncodeSpec]):
         vectors = open_rows(collection, Registry.load(context.store).retrieving(spec.system))
         if vectors is None:
             return None
+        dead = sum(shard.dead for shard in (*vectors.passages.shards, *vectors.queries.shards))
         return (
             f"{vectors.passages.count:,} passages and {vectors.queries.count:,} queries have vectors already"
+            + (f", but for {dead:,} that cannot be encoded" if dead else "")
         )
 
     def requires(self, context: Context, spec: EncodeSpec) -> list[Spec]:
