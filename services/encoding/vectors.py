@@ -138,7 +138,7 @@ class WeightTable(Table[Weights]):
 
 
 @dataclass(frozen=True)
-class Encoded(Generic[R]):
+class EncodedCollection(Generic[R]):
     """All that one system makes of one state of a collection: vectors, or term weights.
 
     Attributes:
@@ -162,14 +162,14 @@ class Encoded(Generic[R]):
     queries: Table[R]
 
 
-class Vectors(Encoded[Floats]):
-    """See `Encoded`: vectors."""
+class Vectors(EncodedCollection[Floats]):
+    """See `EncodedCollection`: vectors."""
 
     kind: ClassVar[EncoderKind] = "dense"
 
 
-class TermWeights(Encoded[Weights]):
-    """See `Encoded`: term weights."""
+class TermWeights(EncodedCollection[Weights]):
+    """See `EncodedCollection`: term weights."""
 
     kind: ClassVar[EncoderKind] = "sparse"
 
@@ -202,7 +202,7 @@ def open_rows(collection: Collection, system: System) -> Vectors | TermWeights |
 def _open(
     collection: Collection, system: System, kind: Callable[[Store, str, list[Shard], int], Table[R]]
 ) -> dict[str, Any] | None:
-    """What `Encoded` is made with."""
+    """What `EncodedCollection` is made with."""
     folder = VectorFolder.of(collection.store, collection.name, system)
     if folder is None or folder.missing(collection):
         return None

@@ -99,7 +99,8 @@ def test_triples_have_all_their_negatives_or_are_left_out_and_counted(collection
     assert found.counts["queries_left_out"] == 1
 
 
-def test_held_out_queries_are_in_no_example(tmp_path: Path) -> None:
+def forty(tmp_path: Path, *, listed: int) -> Collection:
+    """Forty queries, a positive each; the run lists all passages for the first ones, else that one alone."""
     pids = [f"p{n}" for n in range(40)]
     wide = small_collection.make(
         tmp_path,
@@ -107,7 +108,12 @@ def test_held_out_queries_are_in_no_example(tmp_path: Path) -> None:
         queries={"train": {f"q{n}": f"question {n}" for n in range(40)}},
         qrels={"train": [(f"q{n}", f"p{n}", 1) for n in range(40)]},
     )
-    save_run(wide, "bm25", {f"q{n}": pids for n in range(40)})
+    save_run(wide, "bm25", {f"q{n}": pids if n < listed else [f"p{n}"] for n in range(40)})
+    return wide
+
+
+def test_held_out_queries_are_in_no_example(tmp_path: Path) -> None:
+    wide = forty(tmp_path, listed=40)
     found = made(wide, CeBce(), "evaluation.queries=3", "evaluation.depth=5", "data.queries=20")
     held = set(found.held_out["qord"].tolist())
     assert len(held) == found.counts["held_out_queries"] == 3
@@ -117,14 +123,7 @@ def test_held_out_queries_are_in_no_example(tmp_path: Path) -> None:
 
 
 def test_a_held_out_query_without_negatives_is_not_counted_as_ranked_without_a_fault(tmp_path: Path) -> None:
-    pids = [f"p{n}" for n in range(40)]
-    narrow = small_collection.make(
-        tmp_path,
-        passages={pid: f"text of {pid}" for pid in pids},
-        queries={"train": {f"q{n}": f"question {n}" for n in range(40)}},
-        qrels={"train": [(f"q{n}", f"p{n}", 1) for n in range(40)]},
-    )
-    save_run(narrow, "bm25", {f"q{n}": pids if n < 20 else [f"p{n}"] for n in range(40)})
+    narrow = forty(tmp_path, listed=20)
     found = made(narrow, Mnrl(), "evaluation.queries=4", "negatives=2")
     held = found.held_out["qord"]
     assert set(held.tolist()) <= set(range(20))

@@ -29,42 +29,35 @@ _KINDS: dict[str | None, PromptKind] = {
 }  # fmt: skip
 
 
-class EmbedRequest(Shape):
-    """A request for vectors.
+class SparseRequest(Shape):
+    """A request for term weights.
 
     Attributes:
-        normalize: To unit length, whatever the model's own is.
         prompt_name: Which of the system's prompts is put in front; None: the one for passages.
         truncate: Too long a text is always cut at its end, as the index was made; it need not be asked for.
     """
 
     inputs: str | list[str] = Field(min_length=1)
     model: ModelName | None = None
+    prompt_name: str | None = None
+    truncate: bool = False
+    truncation_direction: Literal["right", "Right"] = "right"
+
+    @property
+    def texts(self) -> list[str]:
+        """The texts, in order."""
+        return [self.inputs] if isinstance(self.inputs, str) else self.inputs
+
+
+class EmbedRequest(SparseRequest):
+    """A request for vectors.
+
+    Attributes:
+        normalize: To unit length, whatever the model's own is.
+    """
+
     normalize: bool = True
-    prompt_name: str | None = None
-    truncate: bool = False
-    truncation_direction: Literal["right", "Right"] = "right"
     dimensions: int | None = Field(None, ge=1)
-
-    @property
-    def texts(self) -> list[str]:
-        """The texts, in order."""
-        return [self.inputs] if isinstance(self.inputs, str) else self.inputs
-
-
-class SparseRequest(Shape):
-    """A request for term weights. Attributes: as of `EmbedRequest`."""
-
-    inputs: str | list[str] = Field(min_length=1)
-    model: ModelName | None = None
-    prompt_name: str | None = None
-    truncate: bool = False
-    truncation_direction: Literal["right", "Right"] = "right"
-
-    @property
-    def texts(self) -> list[str]:
-        """The texts, in order."""
-        return [self.inputs] if isinstance(self.inputs, str) else self.inputs
 
 
 class RerankRequest(Shape):
