@@ -26,6 +26,7 @@ from tests.conftest import Stack
 from tests.integration.api_kit import Api
 from tests.integration.conftest import Sample
 from tests.integration.index_kit import QUERIES, Bench, passages
+from tests.integration.test_inference import eventually
 from tests.unit.tiny_model import masked_language_model, poisoned_head, with_terms
 
 QUERY = "who runs the red river"
@@ -256,7 +257,8 @@ def test_tei_s_sparse_vectors_are_the_encoder_s(
     with api.client(api.key("embed")) as client:
         answer = client.post("/embed_sparse", json={"inputs": texts, "model": name})
         wrong = client.post("/embed", json={"inputs": texts, "model": name})
-        assert name in client.get("/info").json()["sparse_systems"]
+        # The list of what is installed is kept for some seconds.
+        eventually(lambda: name in client.get("/info").json()["sparse_systems"])
     assert answer.status_code == 200, answer.text
     store = Store(stack.settings.store_url)
     own = load_encoder(store, Registry.load(store).get(name), stack.settings).encode(texts, "passage")
