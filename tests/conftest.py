@@ -49,6 +49,17 @@ class Answer:
 Cli = Callable[..., Answer]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What stays in one process where there are several (`make test`): what shares a stack, else a file.
+
+    So no two tests ask the same stack at a time, and what a file has set up is set up once.
+    """
+    for item in items:
+        folder = item.path.relative_to(ROOT / "tests").parts[0]
+        group = item.path.name if folder == "unit" else folder
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_environment() -> Iterator[None]:
     """No MSM_* setting of the person's shell reaches a test."""

@@ -2,8 +2,9 @@
 
 Left out of a query's negatives are its positives, what was judged with any grade above zero, exact and
 near copies of a positive (`shingles.py`), and passages that have been removed since. Judgements of
-every split count: what is known to be relevant is no negative, whichever split says so. Two passages
-with the same text that is no positive's both stay: they are different passages.
+every split count: what is known to be relevant is no negative, whichever split says so; nor is what was
+judged for another query with the same text. Two passages with the same text that is no positive's both
+stay: they are different passages.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ import numpy as np
 import numpy.typing as npt
 
 from services.collections.collection import Collection
+from services.distinct import distinct
 from services.mining.ranking import Candidates, Ords, pair_keys
 from services.mining.shingles import THRESHOLD, WORDS, near_copies
 from services.mining.sketches import Sketched, Sketches
+from services.mining.twins import twins
 
 _BATCH = 1 << 17  # passages whose sketches are in memory at a time: about 1 KB each of a hundred words
 
@@ -40,7 +43,7 @@ class Reason(IntEnum):
 
 def rule() -> dict[str, Any]:
     """What decides, for manifests: another rule makes another run."""
-    return {"version": 1, "grade_above": 0, "copies": {"words": WORDS, "jaccard": THRESHOLD}}
+    return {"version": 2, "grade_above": 0, "copies": {"words": WORDS, "jaccard": THRESHOLD}}
 
 
 class Judgements:
@@ -60,6 +63,7 @@ class Judgements:
         above_zero = first & (grades > 0)
         self._qords, self._ords = qords[above_zero], ords[above_zero]
         self._positive = grades[above_zero] >= collection.state.min_rel
+        self._twins = twins(collection)
 
     def overlaid(self, qords: Ords, ords: Ords, positive: npt.NDArray[np.bool_]) -> Judgements:
         """These judgements with the word of people, which counts for more, on some pairs.
@@ -87,10 +91,26 @@ class Judgements:
     def pairs(self, qords: Ords) -> tuple[Ords, Ords, npt.NDArray[np.bool_]]:
         """All that was judged above zero for some queries: by pair its query, passage, whether positive."""
         wanted = np.isin(self._qords, qords)
-        return self._qords[wanted], self._ords[wanted], self._positive[wanted]
+        of, ords, positive = [self._qords[wanted]], [self._ords[wanted]], [self._positive[wanted]]
+        for qord in self._twins.keys() & qords.tolist():
+            others = np.setdiff1d(self.of(qord)[1], self._own(qord)[1])
+            of.append(np.full(len(others), qord, np.int32))
+            ords.append(others)
+            positive.append(np.zeros(len(others), np.bool_))
+        return np.concatenate(of), np.concatenate(ords), np.concatenate(positive)
 
     def of(self, qord: int) -> tuple[Ords, Ords]:
-        """A query's positives, and all that was judged above zero (positives included), ascending."""
+        """A query's positives, and all that was judged above zero (positives included), ascending.
+
+        What was judged for another query with the same text counts as judged, and not as positive.
+        """
+        positives, above_zero = self._own(qord)
+        if qord in self._twins:
+            every = [self._own(other)[1] for other in self._twins[qord].tolist()]
+            above_zero = distinct(np.concatenate(every))
+        return positives, above_zero
+
+    def _own(self, qord: int) -> tuple[Ords, Ords]:
         lo, hi = np.searchsorted(self._qords, [qord, qord + 1])
         return self._ords[lo:hi][self._positive[lo:hi]], self._ords[lo:hi]
 

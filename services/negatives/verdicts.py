@@ -50,7 +50,7 @@ _OF_REASON = np.array(
 )
 _WHY = {
     Reason.POSITIVE: "positive in the qrels",
-    Reason.JUDGED: "judged above zero, but below a positive",
+    Reason.JUDGED: "judged above zero, but no positive of this query",
     Reason.REMOVED: "removed from the collection",
     Reason.EXACT_COPY: "has the text of a positive",
     Reason.NEAR_COPY: "has nearly the text of a positive",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -19,6 +20,8 @@ from services.search.trips import WHOLE, Item, Trips
 
 Floats = npt.NDArray[np.float64]
 
+_FIRST = 64
+"""Passages of the first block where there is a deadline."""
 GRACE_MS = 5.0
 """What an answer that was ready by the deadline may need to arrive."""
 
@@ -47,7 +50,7 @@ async def heads(
     deadline: Deadline,
     last: Deadline,
 ) -> list[Head]:
-    """Each text's head, scored: one trip for the passages' texts, one call of the model per text.
+    """Each text's head, scored block by block: the texts' first blocks are fetched in one trip.
 
     Args:
         ask: With `rerank`.
@@ -66,29 +69,58 @@ async def heads(
     wanted = [one.ords[: rerank.window].tolist() for one in fused]
     if not any(wanted):
         return [Head()] * len(texts)
-    bodies = [sources.body(ords, fields) for ords in wanted]
-    try:
-        items = await trips.send(bodies, deadline, rerank.window, WHOLE)
-    except MsmError as error:
-        return [Head(failure=Failure.of("rerank", error))] * len(texts)
+
+    async def fetched(lists: Sequence[list[int]], deadline: Deadline) -> list[Item]:
+        try:
+            bodies = [sources.body(ords, fields) for ords in lists]
+            return await trips.send(bodies, deadline, max(map(len, lists)), WHOLE)
+        except MsmError as error:
+            return [error] * len(lists)
+
+    [(_, end), *_] = _blocks(rerank.window, deadline)
+    items = await fetched([ords[:end] for ords in wanted], deadline)
     gate = asyncio.Semaphore(trips.senders)
 
     async def one(text: str, ranking: Fused, ords: list[int], item: Item) -> Head:
-        if isinstance(item, MsmError):
-            return Head(failure=Failure.of("rerank", item))
-        known = sources.by_ord(item)
-        arrived = [o in known for o in ords]
-        ce = np.full(len(ords), np.nan)
+        ce, known, failure = np.full(len(ords), np.nan), dict[int, Source](), None
+        shown = min(ask.start + ask.size, len(ranking.ords))
         async with gate:
-            passages = [str(known[o].get(rerank.field, "")) for o in ords if o in known]
-            page = min(ask.start + ask.size, len(ranking.ords))
-            whole = bool(ask.source) and all(arrived) and len(ords) >= page
-            ce[arrived], failure = await logits(rerank, text, passages, models, last if whole else deadline)
-        if failure is None and not all(arrived):
-            failure = Failure.partial("rerank", f"{sum(arrived)} of {len(ords)} passages could be fetched")
+            for lo, hi in _blocks(len(ords), deadline):
+                if lo:
+                    [item] = await fetched([ords[lo:hi]], deadline)
+                if isinstance(item, MsmError):
+                    failure = Failure.of("rerank", item)
+                    break
+                known |= sources.by_ord(item)
+                arrived = [lo + n for n, o in enumerate(ords[lo:hi]) if o in known]
+                passages = [str(known[ords[n]].get(rerank.field, "")) for n in arrived]
+                whole = bool(ask.source) and hi >= shown and len(known) == hi
+                by = last if whole else deadline
+                ce[arrived], failure = await logits(rerank, text, passages, models, by)
+                if failure is None and len(arrived) < hi - lo:
+                    failure = Failure.partial("rerank", "not all passages could be fetched")
+                if failure:
+                    break
+        reached = int((~np.isnan(ce)).sum())
+        if failure and reached and failure.reason in ("partial", "timeout"):
+            failure = Failure.partial("rerank", f"{reached} of {len(ords)} passages were reached")
         return Head(ce, known, failure)
 
     return await asyncio.gather(*map(one, texts, fused, wanted, items))
+
+
+def _blocks(count: int, deadline: Deadline) -> list[tuple[int, int]]:
+    """What is fetched and scored at a time, from and to: all of it, but for somebody who waits no longer.
+
+    Then most of a deep window would be fetched in vain, and the time that takes be lost to all requests.
+    Each block is twice as long as the one before, so that a quick model does not wait for many trips.
+    """
+    if deadline.timeout is None:
+        return [(0, count)]
+    ends = [0]
+    while ends[-1] < count:
+        ends.append(min(count, 2 * ends[-1] + _FIRST))
+    return list(itertools.pairwise(ends))
 
 
 async def logits(

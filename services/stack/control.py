@@ -23,6 +23,7 @@ from services.stack.supervisor import read_state, stop_all
 
 Say = Callable[[str], None]
 PATIENCE = 240.0
+QUIET = 15.0  # after which it is told what is waited for
 GIVE_UP_AFTER = 3  # starts of one process within one `up`
 
 
@@ -134,6 +135,7 @@ def _wait(settings: Settings, layout: Layout, say: Say) -> list[ProcessStatus]:
     """Until all are ready; fails early when a process keeps dying."""
     begun = time.monotonic()
     reported: set[str] = set()
+    told: dict[str, str | None] = {}
     before = {name: entry["starts"] for name, entry in read_state(layout).get("processes", {}).items()}
     while True:
         present = status(settings)
@@ -145,6 +147,11 @@ def _wait(settings: Settings, layout: Layout, say: Say) -> list[ProcessStatus]:
         waiting = [process for process in present if not process.ready]
         if not waiting:
             return present
+        if time.monotonic() - begun > QUIET:
+            for process in waiting:
+                if told.get(process.name) != process.reason:
+                    told[process.name] = process.reason
+                    say(f"{process.name:<14} not ready yet: {process.reason}")
         starts = {name: entry["starts"] for name, entry in read_state(layout).get("processes", {}).items()}
         dying = [
             process

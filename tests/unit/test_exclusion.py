@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_collection import make, update
 
-from services.mining.exclusion import Exclusion, Reason, depth_cut, judged_lists
+from services.mining.exclusion import Exclusion, Judgements, Reason, depth_cut, judged_lists
 from services.mining.ranking import Candidates
 from services.mining.shingles import THRESHOLD, Shingled, near_copies, sketch, words
 from services.mining.sketches import Sketched
@@ -69,6 +69,41 @@ def test_a_positive_of_any_split_is_no_negative(tmp_path):
         qrels={"train": [("q", "a", 1)], "test": [("q", "b", 1)]},
     )
     assert reasons(collection, [0, 1, 2]) == ["POSITIVE", "POSITIVE", "KEPT"]
+
+
+def test_what_was_judged_for_another_query_with_the_same_text_is_no_negative_and_no_positive(tmp_path):
+    collection = make(
+        tmp_path,
+        passages={name: f"{name} is about {name}" for name in ("a", "b", "c", "d")},
+        queries={
+            "train": {"q": "who?", "twin": "who?", "new": "who?", "other": "who"},
+            "test": {"t": "who?"},
+        },
+        qrels={
+            "train": [("q", "a", 1), ("twin", "b", 1), ("other", "d", 1)],
+            "test": [("t", "c", 1)],
+        },
+    )
+    q, twin, new, other = (int(qord) for qord in collection.qords_of(["q", "twin", "new", "other"]))
+    assert reasons(collection, range(4), q) == ["POSITIVE", "JUDGED", "JUDGED", "KEPT"]
+    assert reasons(collection, range(4), twin) == ["JUDGED", "POSITIVE", "JUDGED", "KEPT"]
+    assert reasons(collection, range(4), new) == ["JUDGED", "JUDGED", "JUDGED", "KEPT"]
+    assert reasons(collection, range(4), other) == ["KEPT", "KEPT", "KEPT", "POSITIVE"]
+    pairs = zip(
+        *(column.tolist() for column in Judgements(collection).pairs(np.array([q, other]))), strict=True
+    )
+    assert sorted(pairs) == [(q, 0, True), (q, 1, False), (q, 2, False), (other, 3, True)]
+
+
+def test_a_query_whose_text_was_changed_is_no_twin_any_more(tmp_path):
+    make(
+        tmp_path,
+        passages={"a": "one two three", "b": "four five six"},
+        queries={"train": {"q": "x", "twin": "x"}},
+        qrels={"train": [("q", "a", 1), ("twin", "b", 1)]},
+    )
+    collection = update(tmp_path, queries={"train": {"twin": "y"}})
+    assert reasons(collection, [0, 1]) == ["POSITIVE", "KEPT"]
 
 
 def test_a_query_without_judgements_keeps_everything(tmp_path):

@@ -122,6 +122,52 @@ def test_a_reranker_has_the_time_of_a_fetch_that_is_not_needed(
     assert until == [times[by]]
 
 
+class Shelves:
+    """A client that has every passage, and counts those of each search."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    def options(self, **_: Any) -> Shelves:
+        return self
+
+    async def msearch(self, *, searches: Sequence[Any], **_: Any) -> dict[str, Any]:
+        bodies = [search["query"]["terms"]["ord"] for search in searches[1::2]]
+        self.asked += map(len, bodies)
+        return {"responses": [{"hits": {"hits": [hit(o, "x" * o) for o in ords]}} for ords in bodies]}
+
+
+class Tired(Lengths):
+    """Reaches two passages fewer than asked for."""
+
+    async def rerank(self, model: str, query: str, texts: Sequence[str], deadline: Deadline) -> Any:
+        found = await super().rerank(model, query, texts, deadline)
+        found[-2:] = np.nan
+        return found
+
+
+@pytest.mark.parametrize(
+    ("models", "seconds", "asked", "reached", "note"),
+    [
+        (Lengths(), None, [300], 300, ""),
+        (Lengths(), 60, [64, 128, 108], 300, ""),
+        (Tired(), 60, [64], 62, "rerank:partial: 62 of 300 passages were reached"),
+    ],
+    ids=["no deadline", "time enough", "no time for more"],
+)
+def test_texts_of_a_deep_window_are_fetched_as_far_as_there_is_time(
+    models: Any, seconds: float | None, asked: list[int], reached: int, note: str
+) -> None:
+    node, deadline = Shelves(), Deadline.after(seconds and 1000 * seconds)
+    ask = replace(ASK, rerank=Rerank("ce", 300))
+    trips = Trips(node, "index", 1, Pulse())  # type: ignore[arg-type]
+    [head] = asyncio.run(heads(ask, ["text"], [fused(*range(400))], trips, models, deadline, deadline))
+    assert node.asked == asked
+    np.testing.assert_array_equal(head.ce[:reached], np.arange(reached))
+    assert np.isnan(head.ce[reached:]).tolist() == [True] * (300 - reached)
+    assert (head.failure.note if head.failure else "") == note
+
+
 def test_a_node_without_room_for_the_fetch_leaves_hits_out() -> None:
     full = {"error": {"type": "es_rejected_execution_exception", "reason": "queue"}, "status": 429}
     found, lost = asyncio.run(

@@ -34,11 +34,11 @@ def test_queries_with_one_text_are_told_apart_by_their_positives(
     """Squad asks twice where the Rhine begins; the answer to one is a candidate of the other."""
     collection = make(
         tmp_path,
-        passages={"a": MOON, "b": SALT, "c": ICE},
+        passages={"a": MOON, "b": SALT, "c": ICE, "d": "Bees dance."},
         queries={"train": {"q1": "why?", "q2": "why?"}},
         qrels={"train": [("q1", "a", 1), ("q2", "b", 1)]},
     )
-    save_run(collection, "bm25", {"q1": ["b", "c"], "q2": ["a", "c"]})
+    save_run(collection, "bm25", {"q1": ["b", "c", "d"], "q2": ["a", "c", "d"]})
     export(collection, name, tmp_path / "out", options=options)
     assert found(tmp_path / "out", collection) == {}
 
