@@ -37,6 +37,10 @@ class Deadline:
         """So many milliseconds before this one: room for what comes after."""
         return Deadline(self.at - milliseconds / 1000)
 
+    def no_earlier(self, seconds: float) -> Deadline:
+        """This one, or so many seconds from now where that is later."""
+        return Deadline(max(self.at, time.monotonic() + seconds))
+
     def within(self, share: float) -> Deadline:
         """A share of what is left; never where there is no end."""
         return self if math.isinf(self.at) else Deadline(time.monotonic() + share * self.left)

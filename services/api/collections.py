@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path
+from fastapi import APIRouter, Depends, Path, Request
 from pydantic import BaseModel, Field
 
 from services.api.authentication import Serving, allowed
 from services.api.keys.key import Key
 from services.api.problems import responses
-from services.api.service import Service
+from services.api.service import Service, in_time
 from services.elastic import names
 from services.elastic.errors import translated
 from services.elastic.mapping import VectorIndex
@@ -42,10 +42,13 @@ class Collections(BaseModel):
     collections: list[Described]
 
 
-@router.get("/v1/collections", responses=responses())
-async def list_collections(service: Serving, key: Annotated[Key, Depends(allowed("search"))]) -> Collections:
+@router.get("/v1/collections", responses=responses(504))
+async def list_collections(
+    request: Request, service: Serving, key: Annotated[Key, Depends(allowed("search"))]
+) -> Collections:
     """The collections that are served and that the key may ask."""
-    served, _ = await serving(service)
+    async with in_time(request):
+        served, _ = await serving(service)
     return Collections(collections=[one for one in served if key.reaches(one.name)])
 
 

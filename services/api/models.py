@@ -122,9 +122,9 @@ async def rerank(
 
 
 @router.get(tei.INFO)
-async def info(service: Serving) -> dict[str, Any]:
+async def info(request: Request, service: Serving) -> dict[str, Any]:
     """Models and limits; names as text-embeddings-inference has them where it has them."""
-    names = await service.served.installed.names()
+    names = await service.served.installed.names(deadline_of(request))
     return {
         "model_id": names.systems[0] if len(names.systems) == 1 else "",
         "systems": names.systems,

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from services.api.authentication import Serving, allowed, require
 from services.api.keys.key import Key
 from services.api.problems import responses
-from services.api.service import deadline_of
+from services.api.service import deadline_of, in_time
 from services.api.strict_json import StrictRoute
 from services.elastic.versions import served_async
 from services.search.adhoc_queries import ID_FORM, KEPT_DAYS, MOST_DAYS, AdhocQueries, AdhocQuery
@@ -44,6 +44,9 @@ async def put_query(
     `lookup` holds, by system, what `knn.query_vector_builder.lookup` takes.
     """
     require(service, key, given.collection)
-    version = await served_async(service.client, service.settings, given.collection)
     queries = AdhocQueries(service.client, service.settings, service.models)
-    return await queries.put(version, given.text, deadline_of(request), identity=given.id, days=given.days)
+    async with in_time(request):
+        version = await served_async(service.client, service.settings, given.collection)
+        return await queries.put(
+            version, given.text, deadline_of(request), identity=given.id, days=given.days
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,9 +16,11 @@ from services.api.limits import LONGEST_MS
 from services.api.metrics import Metrics
 from services.deadline import Deadline
 from services.elastic.client import connect_async
+from services.errors import TooLate
 from services.inference.choose import models
 from services.inference.models import ModelService
 from services.search.engine import Engine
+from services.search.failures import SEE_STATUS
 from services.search.served import ServedVersions
 from services.searches.log import SearchLog
 from services.settings import Settings
@@ -71,6 +74,16 @@ def service_of(request: Request) -> Service:
     """The service that answers a request; a dependency."""
     found: Service = request.state.service
     return found
+
+
+@asynccontextmanager
+async def in_time(request: Request) -> AsyncIterator[None]:
+    """TooLate where the block does not end by the request's deadline."""
+    try:
+        async with asyncio.timeout(deadline_of(request).timeout):
+            yield
+    except TimeoutError:
+        raise TooLate(f"no answer within {LONGEST_MS / 1000:g} seconds", hint=SEE_STATUS) from None
 
 
 def deadline_of(request: Request, budget_ms: float | None = None) -> Deadline:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +26,8 @@ from services.visible import visible_files
 
 _IDS = 1 << 20  # ids looked up at a time
 _SYSTEMS = 1000  # counted one by one; the reference file has 13
+_LINE_BITS = 40
+_SHARD = re.compile(r"-\d+-of-\d+")
 _OF_REASON = {
     Reason.POSITIVE: "positives",
     Reason.JUDGED: "judged",
@@ -61,21 +66,23 @@ def verify(
     changed = dict(changed_files(file))
     for path, how in changed.items():
         report.add("changed", 0, path=str(path), what=how)
-    for one in files:
-        report.part = str(one.relative_to(file)) if one != file else None
-        try:
-            claims = open_claims(
-                one, lambda ids: float((collection.ords_of(ids) >= 0).mean()), _after(done, read)
-            )
-        except InputError as error:
-            if one.absolute() not in changed:
-                raise
-            report.add("malformed", 0, what=error.message)
-            continue
-        if claims.format not in report.formats:
-            report.formats.append(claims.format)
-        check.all(claims)
-        done += one.stat().st_size
+    for _, shards in groupby(files, lambda one: (one.parent, _SHARD.sub("", one.name))):
+        with check.table():
+            for one in shards:
+                report.part = str(one.relative_to(file)) if one != file else None
+                try:
+                    claims = open_claims(
+                        one, lambda ids: float((collection.ords_of(ids) >= 0).mean()), _after(done, read)
+                    )
+                except InputError as error:
+                    if one.absolute() not in changed:
+                        raise
+                    report.add("malformed", 0, what=error.message)
+                    continue
+                if claims.format not in report.formats:
+                    report.formats.append(claims.format)
+                check.all(claims)
+                done += one.stat().st_size
     if not report.lines and not changed:
         raise InputError(f"{file}: there is no line in it but blank ones", hint="check how it was made")
     return report
@@ -104,21 +111,26 @@ class _Check:
         self._labels = labels
         self._sketches = Sketches(collection)
         self._texts = TextIndex(collection, labels)
-        self._seen = np.zeros(collection.state.query_count, np.int64)  # its line
-        self._whole = True
+        self._seen = np.zeros(collection.state.query_count, np.int64)  # where: file and line
+        self._parts: list[str | None] = []
 
-    def all(self, claims: Claims) -> None:
-        """Check all that a file claims."""
+    @contextmanager
+    def table(self) -> Iterator[None]:
+        """The files checked in the block are one table: what two of them have is there twice."""
         self._seen[:] = 0
-        self._whole = claims.whole
+        self._parts.clear()
         with SeenPairs(self._collection.state.query_count) as self._pairs:
-            self._entries(claims)
-            for qord, ord_, line in self._pairs.repeats():
+            yield
+            for qord, ord_, at in self._pairs.repeats():
+                self._report.part = self._parts[(at >> _LINE_BITS) - 1]
                 (pid,) = self._collection.pids_of(np.array([ord_], np.int32))
+                line = at & ((1 << _LINE_BITS) - 1)
                 self._report.add("repeats", line, qid=self._collection.qids[qord], pid=pid)
 
-    def _entries(self, claims: Claims) -> None:
-        self._once = claims.pairs
+    def all(self, claims: Claims) -> None:
+        """Check all that a file claims; inside `table`."""
+        self._parts.append(self._report.part)
+        self._whole, self._once = claims.whole, claims.pairs
         entries: list[Entry] = []
         size = 0
         for entry in claims.entries:
@@ -146,7 +158,7 @@ class _Check:
         qords = self._collection.qords_of([entry.qid or "" for entry in entries]).tolist()
         if self._once:
             self._pairs.add(
-                (qord, known[pid], entry.line)
+                (qord, known[pid], self._at(entry.line))
                 for entry, qord in zip(entries, qords, strict=True)
                 for pid in entry.other
             )
@@ -177,10 +189,10 @@ class _Check:
             pass
         elif qord < 0:
             report.add("unknown_qids", line, qid=entry.qid)
-        elif self._whole and self._seen[qord] not in (0, line):
+        elif self._whole and self._seen[qord] not in (0, self._at(line)):
             report.add("repeats", line, qid=entry.qid)
         else:
-            self._seen[qord] = line
+            self._seen[qord] = self._at(line)
         for name, ids in entry.neg.items():
             if name in report.systems or len(report.systems) < _SYSTEMS:
                 report.systems.setdefault(name, SystemLists(report.required)).add(len(ids))
@@ -194,6 +206,10 @@ class _Check:
                 seen.add(pid)
                 if known[pid] < 0:
                     report.add("unknown_pids", line, qid=entry.qid, pid=pid, list=name)
+
+    def _at(self, line: int) -> int:
+        """A line of the present file, told apart from those of the table's other files; never 0."""
+        return len(self._parts) << _LINE_BITS | line
 
     def _reasons(
         self, entry: Entry, name: str, ids: list[str], known: dict[str, int], reasons: dict[int, int]

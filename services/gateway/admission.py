@@ -5,6 +5,7 @@ What the engine looks up (served versions, field names, models) it looks up unde
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import time
 from collections.abc import Mapping
@@ -12,13 +13,15 @@ from typing import Any
 
 import orjson
 
-from services.gateway.native import Refused
+from services.gateway.native import Refused, unreachable
 from services.gateway.node import Node, Search, written
 
 Clause = dict[str, Any]
 
 FRESH = 5.0
 """Seconds that the node's yes counts."""
+_PATIENCE = 5.0
+"""Seconds for the node's answer; none of a search's other steps has begun then."""
 _MOST = 4_096
 """Callers and indices that are remembered."""
 _NOWHERE = {"index": "*,-*"}
@@ -44,13 +47,17 @@ class Admission:
             body: What belongs to it: a `pit`.
 
         Raises:
-            Refused: the node refuses a search without hits, in its own words.
+            Refused: the node refuses a search without hits, in its own words, or does not answer in time.
         """
         search = header, {**body, "query": {"match_none": {}}, "size": 0, "track_total_hits": False}
         key = _key(node.caller, search)
         if self._until.get(key, 0.0) > time.monotonic():
             return
-        await node.msearch([search])
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await node.msearch([search])
+        except TimeoutError:
+            raise unreachable(f"no answer within {_PATIENCE:g} seconds") from None
         self._remember(key)
 
     async def knows(self, node: Node) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ from services.deadline import Deadline
 from services.elastic import names
 from services.elastic.terms import match_async
 from services.elastic.versions import Version
-from services.errors import MsmError, UsageError
+from services.errors import MsmError, TooLate, Unavailable, UsageError
 from services.gateway import page, question
 from services.gateway.body import SearchBody
 from services.gateway.native import bad, malformed, natural
@@ -19,7 +20,8 @@ from services.gateway.node import Node
 from services.gateway.page import Matches, Source, Wanted
 from services.gateway.params import Params
 from services.search.ask import Ask, Ranked
-from services.search.engine import Engine
+from services.search.engine import LAST_WAIT_MS, Engine
+from services.search.failures import SEE_STATUS, Failure
 from services.search.legs import Lexical
 from services.search.request import SearchRequest
 
@@ -82,6 +84,8 @@ class Hybrid:
     async def answer(self) -> tuple[Clause, Ranked]:
         """The answer in native shape but for `took`, and what it was made of.
 
+        Hits that a caller with a budget would wait too long for are left out, and that is told.
+
         Raises:
             Refused: in the node's words where the node refused.
         """
@@ -92,8 +96,32 @@ class Hybrid:
             clause = await self._clause(ask)
         except MsmError as error:
             raise natural(error) from error
-        ords, began = ranked.ords.tolist()[: self.body.size], time.monotonic()
-        answer = await page.complete(
+        pace, began = self.engine.pace, time.monotonic()
+        try:
+            with pace.pulse.asking():
+                async with asyncio.timeout(self._patience):
+                    answer = await self._page(ask, ranked, clause)
+            pace.fetch.took((time.monotonic() - began) * 1000)
+        except TimeoutError:
+            pace.fetch.missed((time.monotonic() - began) * 1000)
+            late = TooLate(f"reading the hits of {self.index}: no answer in time")
+            if not pace.pulse.alive:
+                raise natural(Unavailable(late.message, hint=SEE_STATUS)) from None
+            answer, failure = page.nothing(len(ranked.fused.rows)), Failure.of("fetch", late)
+            degraded, notes = (*ranked.degraded, str(failure)), (*ranked.notes, failure.note)
+            ranked = replace(ranked, degraded=degraded, notes=notes)
+        timed_out = any(entry.endswith(":timeout") for entry in ranked.degraded)
+        return {"timed_out": timed_out, **answer}, ranked
+
+    @property
+    def _patience(self) -> float | None:
+        """Seconds for the hits and what is counted; None where the caller set no limit."""
+        limited = self.request.budget_ms is not None or self.body.timeout_ms is not None
+        return max(self.deadline.left, LAST_WAIT_MS / 1000) if limited else None
+
+    async def _page(self, ask: Ask, ranked: Ranked, clause: Clause) -> Clause:
+        ords = ranked.ords.tolist()[: self.body.size]
+        return await page.complete(
             self.node,
             [Wanted(o, float(ranked.scores[n]), self._why(ranked, n)) for n, o in enumerate(ords)],
             Source(
@@ -108,9 +136,6 @@ class Hybrid:
             _best(ranked),
             typed_keys=self.params.form.typed_keys,
         )
-        self.engine.pace.fetch.took((time.monotonic() - began) * 1000)
-        late = any(entry.endswith(":timeout") for entry in ranked.degraded)
-        return {"timed_out": late, **answer}, ranked
 
     @property
     def _post(self) -> list[Clause]:
@@ -130,14 +155,14 @@ class Hybrid:
             replace(leg, clause=scored) if scored and isinstance(leg, Lexical) else leg for leg in ask.legs
         )
         filters = (*ask.filters, *question.conditions(self.body.query))
-        return replace(ask, index=self.index, legs=legs, filters=filters)
+        return replace(ask, index=self.index, version=version.passages, legs=legs, filters=filters)
 
     async def _clause(self, ask: Ask) -> Clause:
         """The lexical leg's query, which counts and highlights; without that leg, the text's terms."""
         lexical = next((leg for leg in ask.legs if isinstance(leg, Lexical)), Lexical())
         if lexical.clause is not None:
             return lexical.clause
-        return await match_async(self.engine.client, ask.index, ask.text, lexical.fields)
+        return await match_async(self.engine.served.client, ask.version, ask.text, lexical.fields)
 
     def _why(self, ranked: Ranked, place: int) -> Mapping[str, Any] | None:
         if not self.request.explain:

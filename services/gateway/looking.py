@@ -149,7 +149,7 @@ class Looking:
         query = b"&".join(
             part
             for part in exchange.query.split(b"&")
-            if part.partition(b"=")[0] not in (b"filter_path", b"pretty")
+            if part.partition(b"=")[0] not in (b"filter_path", b"format", b"pretty")
         )
         status, answer = await node.forward(exchange.path, query, b"".join(left))
         if status != 200:

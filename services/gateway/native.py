@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
 from elasticsearch import ApiError
 
 from services.errors import (
@@ -18,6 +17,7 @@ from services.errors import (
     Unavailable,
     UsageError,
 )
+from services.gateway import json_text
 from services.search import failures
 
 
@@ -37,7 +37,7 @@ class Answer:
 
     def encoded(self, *, pretty: bool = False) -> bytes:
         """The body as JSON."""
-        return orjson.dumps(self.body, option=orjson.OPT_INDENT_2 if pretty else 0)
+        return json_text.write(self.body, pretty=pretty)
 
 
 class Refused(Exception):

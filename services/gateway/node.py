@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from services.gateway import json_text
 from services.gateway.headers import Raw, media_type, of_caller
 from services.gateway.native import Refused, bad
 from services.gateway.upstream import Upstream
@@ -76,8 +77,8 @@ class Node:
         """
         status, answer = await self.upstream.call(path, query, self.headers, body)
         try:
-            return status, orjson.loads(answer)
-        except orjson.JSONDecodeError:
+            return status, json_text.read(answer)
+        except ValueError:
             raise Refused(502, {"error": answer.decode("utf-8", "replace")[:500], "status": 502}) from None
 
 

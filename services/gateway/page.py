@@ -15,6 +15,7 @@ Clause = dict[str, Any]
 
 FIELD = "msmctl"
 """Of `fields`: how a hit came about."""
+_TELLING = frozenset({"_name", "inner_hits"})
 
 
 @dataclass(frozen=True)
@@ -105,12 +106,37 @@ async def complete(
     }
 
 
+def nothing(matches: int) -> Clause:
+    """The same, of a node that did not tell in time: so many matches at least, none of them shown."""
+    return {
+        "_shards": {"total": 0, "successful": 0, "skipped": 0, "failed": 0},
+        "hits": {"total": {"value": matches, "relation": "gte"}, "max_score": None, "hits": []},
+    }
+
+
 def _fetch(wanted: Sequence[Wanted], source: Source, body: SearchBody, highlighted: Clause | None) -> Clause:
     fetch = dict(body.fetch)
     highlight = fetch.get("highlight")
     if isinstance(highlight, dict) and highlighted and "highlight_query" not in highlight:
         fetch["highlight"] = {**highlight, "highlight_query": highlighted}
-    return {**source.body, **fetch, "query": source.query, "size": len(wanted), "track_total_hits": False}
+    query, asked = source.query, body.query or highlighted
+    if asked and _tells_of_hits(asked):
+        query = {"bool": {"filter": [query], "should": [asked]}}
+    return {**source.body, **fetch, "query": query, "size": len(wanted), "track_total_hits": False}
+
+
+def _tells_of_hits(clause: Clause) -> bool:
+    """Whether a query has hits say more than their score: `matched_queries`, `inner_hits`."""
+    waiting: list[Any] = [clause]
+    while waiting:
+        present = waiting.pop()
+        if isinstance(present, dict):
+            if not _TELLING.isdisjoint(present):
+                return True
+            waiting += present.values()
+        elif isinstance(present, list):
+            waiting += present
+    return False
 
 
 def _count(matches: Matches, body: SearchBody) -> Clause:

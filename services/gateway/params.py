@@ -13,6 +13,7 @@ Body = dict[str, Any]
 
 _LONGEST_FILTER = 4_096
 """Characters of `filter_path`: the node itself reads no more of a URL (http.max_initial_line_length)."""
+_JSON = ("json", "application/json")
 
 
 def _flag(text: str) -> bool:
@@ -55,7 +56,7 @@ _WITHOUT_EFFECT = frozenset(
     {
         "batched_reduce_size", "ccs_minimize_roundtrips", "max_concurrent_shard_requests",
         "max_concurrent_searches", "min_compatible_shard_node", "pre_filter_shard_size", "error_trace",
-        "human", "format", "include_named_queries_score", "force_synthetic_source", "keep_alive",
+        "human", "include_named_queries_score", "force_synthetic_source", "keep_alive",
         "keep_on_completion",
         "wait_for_completion_timeout", "analyzer", "analyze_wildcard", "default_operator", "df", "lenient",
     }
@@ -122,4 +123,6 @@ def parse(query: bytes) -> Params:
     if patterns:
         body["_source"] = patterns | ({"includes": body["_source"]} if "_source" in body else {})
     index = {name: given.pop(name) for name in _AT_INDEX if name in given}
+    if given.get("format") in _JSON:
+        del given["format"]
     return Params(body, index, form, tuple(name for name in given if name not in _WITHOUT_EFFECT))

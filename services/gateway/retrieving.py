@@ -28,6 +28,8 @@ Clause = dict[str, Any]
 
 _PASSED_ON = frozenset({"pit", "runtime_mappings", "indices_boost"})
 OWN = _PASSED_ON | {"retriever"}
+MOST_HITS = 100_000
+"""Of all leaves together: they are in memory until they are fused."""
 _LIMITING = frozenset({"min_score", "terminate_after", "collapse", "search_after", "sort"})
 
 
@@ -75,7 +77,10 @@ class Retrieval:
                 f"[{self.name}] requires [rank_window_size: {tree.window}]"
                 f" be greater than or equal to [size: {self.body.size}]"
             )
-        asked = zip(retriever.leaves(tree), retriever.windows(tree), strict=True)
+        windows = list(retriever.windows(tree))
+        if sum(windows) > MOST_HITS:
+            raise bad(f"the retrievers rank {sum(windows)} hits together; at most {MOST_HITS} are read")
+        asked = zip(retriever.leaves(tree), windows, strict=True)
         pairs = [(ready, window) for leaf, window in asked if (ready := await self._encoded(leaf))]
         if not pairs and (error := nothing_left(self.failures, alive=True)):
             raise natural(error)
@@ -112,7 +117,8 @@ class Retrieval:
     def _search(self, leaf: Leaf, window: int) -> Search:
         body = {"retriever": leaf.body, "size": window, "_source": False, "track_total_hits": False}
         post = {"post_filter": self.body.post_filter} if self.body.post_filter else {}
-        return self.header, {**self._passed_on, **post, **body}
+        limit = {"timeout": f"{max(1, int(self.deadline.left * 1000))}ms"} if self.body.timeout_ms else {}
+        return self.header, {**self._passed_on, **post, **limit, **body}
 
     async def _encoded(self, leaf: Leaf) -> Leaf | None:
         """The leaf with a vector where it has a text for a model of ours; other models are the node's.

@@ -138,6 +138,7 @@ class Searches:
         one = not _PATTERN & set(index)
         collection = saved.collection if saved else self.engine.served.collection_of(index) if one else None
         if collection is None:
+            body.read({key: value for key, value in given.items() if key != "ext"}, asked.params, EXT)
             alias = self.engine.settings.index("COLLECTION")
             raise bad(
                 f"[{EXT}] searches one index of msmctl, and [{index or '_all'}] is none: "

@@ -66,8 +66,10 @@ class Upstream:
         """Where a path of the gateway lies at the node, byte for byte.
 
         Raises:
-            Refused: it is not UTF-8, or would leave the path in front.
+            Refused: it is no path, not UTF-8, or would leave the path in front.
         """
+        if not path.startswith(b"/"):
+            raise bad("the target of the request is no path")
         if self._prefix and b".." in _SEPARATOR.split(unquote_to_bytes(path)):
             raise bad("the path holds a segment [..]")
         try:

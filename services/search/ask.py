@@ -58,6 +58,7 @@ class Ask:
         chosen: Whether the choice that is saved for the collection filled in what the request left open.
         failures: What the answer lacks whatever the legs bring: the store did not tell it.
         deadline: For the whole request.
+        version: The concrete index, whose analyzer counts; empty: `index` is it.
     """
 
     index: str
@@ -75,6 +76,7 @@ class Ask:
     chosen: bool = False
     failures: tuple[Failure, ...] = ()
     deadline: Deadline = Deadline()  # noqa: RUF009 - frozen
+    version: str = ""
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ from services.settings import Settings
 
 _ENCODING = {True: 0.5, False: 0.8}
 """Share of the time that query vectors may take, by whether something answers without them."""
-_LAST_WAIT_MS = 10.0
+LAST_WAIT_MS = 10.0
 """For the hits' sources when the deadline has passed already: a node that has time answers within it."""
 
 
@@ -100,8 +100,17 @@ class Engine:
             UsageError: an unknown filter field, fusion method or parameter; no default reranker.
         """
         choice, lost = await self._choice(version.collection, request, deadline)
-        given, request = request, choice.applied(request) if choice else request
-        chosen = request is not given
+        filled = choice.applied(request) if choice else request
+        if filled is not request:
+            try:
+                return replace(await self._resolved(filled, version, deadline, lost), chosen=True)
+            except (NotFound, UsageError) as error:  # of an index that serves something else by now
+                lost = [Failure.of("choice", error)]
+        return await self._resolved(request, version, deadline, lost)
+
+    async def _resolved(
+        self, request: SearchRequest, version: Version, deadline: Deadline, lost: Sequence[Failure]
+    ) -> Ask:
         stored = await stored_queries(self.client, self.settings, version, request.lookups, deadline)
         if request.lookup and not request.query:
             request = request.model_copy(update={"query": stored[request.lookup].text})
@@ -109,7 +118,7 @@ class Engine:
         if unranked:
             request = request.model_copy(update={"rerank": None})
         ask = resolved(request, version, deadline, ce, stored)
-        ask = replace(ask, chosen=chosen, failures=(*lost, *unranked))
+        ask = replace(ask, failures=(*lost, *unranked))
         if not ask.fusion.needs_background or len(ask.legs) == 1:
             return ask
         return replace(ask, sample=await self.served.sample(version, deadline))
@@ -141,7 +150,7 @@ class Engine:
         deadline = last if is_final(ask) else self.pace.before_end(ask.deadline, fetch=True)
         with watch.step("encode"):
             share = _ENCODING[any(isinstance(leg, Lexical) for leg in ask.legs)]
-            tools = Tools(self.client, ask.index, self.models)
+            tools = Tools(self.served.client, ask.version or ask.index, self.models)
             ready, unready = await prepare(ask.legs, texts, tools, self.pace.for_encoding(deadline, share))
         with watch.step("legs"):
             found = await first_trip(ask, ready, len(texts), depth_for(ask), trips, deadline)
@@ -183,7 +192,7 @@ class Engine:
             return known, None
         began, by = time.monotonic(), ask.deadline
         if by.timeout is not None:
-            by = Deadline.after(max(by.left * 1000, _LAST_WAIT_MS))
+            by = Deadline.after(max(by.left * 1000, LAST_WAIT_MS))
         [item] = await self._trips(ask).send([sources.body(wanted, fields)], by, len(wanted), WHOLE)
         took = (time.monotonic() - began) * 1000
         if isinstance(item, TooLate | Overloaded) and self.pace.pulse.alive:

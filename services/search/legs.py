@@ -36,8 +36,8 @@ class Tools:
     """What legs make their queries with.
 
     Attributes:
-        client: Whose rights decide what is read.
-        index: Where is searched.
+        client: May analyse texts with the index.
+        index: Whose analyzer counts; a concrete one.
         models: Encoders.
     """
 

@@ -102,8 +102,9 @@ async def heads(
                 if failure:
                     break
         reached = int((~np.isnan(ce)).sum())
-        if failure and reached and failure.reason in ("partial", "timeout"):
-            failure = Failure.partial("rerank", f"{reached} of {len(ords)} passages were reached")
+        if failure and reached:
+            why = "" if failure.reason in ("partial", "timeout") else f": {failure.error.message}"
+            failure = Failure.partial("rerank", f"{reached} of {len(ords)} passages were reached{why}")
         return Head(ce, known, failure)
 
     return await asyncio.gather(*map(one, texts, fused, wanted, items))

@@ -14,7 +14,7 @@ from services.elastic import names, versions
 from services.elastic.versions import Version
 from services.errors import NotFound, Unavailable
 from services.search.choice import Choice, load
-from services.search.failures import in_time
+from services.search.failures import SEE_STATUS
 from services.search.installed import Installed
 from services.search.kept import Kept
 from services.search.sample import Sample, sample_of
@@ -25,6 +25,8 @@ FRESH = 2.0
 """Seconds that an answer counts as new."""
 USABLE = 20.0
 """Seconds that it may still be given while a new one is fetched."""
+PATIENCE = 2.0
+"""Seconds that anybody waits for what nothing can be answered without: then Elasticsearch is lost."""
 _SAMPLING = 0.2
 """Of the time, what the first search of a version may give to its sample."""
 
@@ -34,7 +36,7 @@ class ServedVersions:
     """The served version of collections. Belongs to one event loop.
 
     Attributes:
-        client: May read the metadata of the indices.
+        client: May read the metadata of the indices, and analyse texts with them.
         settings: The prefix counts.
         store: Where models and a collection's choices lie.
         installed: Models of the store.
@@ -55,6 +57,9 @@ class ServedVersions:
     async def of(self, collection: str, deadline: Deadline) -> Version:
         """The served version of a collection; who asks while it is being asked waits for the same answer.
 
+        What was known is given where Elasticsearch does not tell in time; the first who ask wait for two
+        seconds at least, whatever their deadline is.
+
         Raises:
             NotFound: none is served.
             Unavailable: Elasticsearch is lost, or did not answer in time.
@@ -70,8 +75,14 @@ class ServedVersions:
             asking.add_done_callback(_seen)
         if known is not None and age < USABLE:
             return known
-        async with in_time(deadline, f"looking for the index of '{collection}'"):
-            return await asyncio.shield(asking)
+        try:
+            async with asyncio.timeout((deadline if known else deadline.no_earlier(PATIENCE)).timeout):
+                return await asyncio.shield(asking)
+        except TimeoutError:
+            if known is not None:
+                return known
+            doing = f"looking for the index of '{collection}'"
+            raise Unavailable(f"{doing}: no answer in time", hint=SEE_STATUS) from None
 
     def collection_of(self, index: str) -> str | None:
         """The collection whose passages alias, or version of it, this name is; None for other names."""

@@ -15,6 +15,9 @@ from services.errors import NotFound
 from services.search.failures import in_time
 from services.settings import Settings
 
+_PATIENCE = 2.0
+"""Seconds for which it is waited whatever the deadline is: without its text there is no question."""
+
 
 @dataclass(frozen=True)
 class Stored:
@@ -36,7 +39,7 @@ async def stored_queries(
         return {}
     adhoc = names.adhoc_index(settings, version.collection)
     doing = "looking up stored queries"
-    async with in_time(deadline, doing):
+    async with in_time(deadline.no_earlier(_PATIENCE), doing):
         with translated(doing):
             reply = await client.search(
                 index=[version.queries, adhoc],

@@ -87,6 +87,18 @@ def test_a_refusal_is_never_remembered() -> None:
     assert len(node.asked) == 2
 
 
+def test_a_node_that_does_not_say_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Silent(Guarded):
+        async def call(self, *_: Any) -> tuple[int, bytes]:
+            await asyncio.sleep(60)
+            raise AssertionError
+
+    monkeypatch.setattr(admission, "_PATIENCE", 0.01)
+    with pytest.raises(Refused) as refused:
+        asyncio.run(Admission().check(Node(Silent(), ADA, {}), HERE, {}))
+    assert refused.value.status == 503
+
+
 class Saying(Upstream):
     """A node that always says the same, and remembers what it was asked."""
 
@@ -150,3 +162,17 @@ def test_for_a_caller_whom_the_node_refuses_nothing_is_read_or_looked_up(given: 
     with pytest.raises(Refused) as refused:
         asyncio.run(searches.answer(asked))
     assert refused.value.status == 401
+
+
+@pytest.mark.parametrize(
+    ("given", "named"), [({"pit": {"id": "p"}}, "[pit]"), ({}, "name the alias of a collection")]
+)
+def test_a_search_of_no_index_of_ours_is_told_what_is_wrong(given: dict[str, Any], named: str) -> None:
+    settings = SimpleNamespace(index=lambda name: f"msm-{name}")
+    engine = SimpleNamespace(served=SimpleNamespace(collection_of=lambda index: None), settings=settings)
+    aliases = cast(Aliases, SimpleNamespace(get=lambda index: None))
+    searches = Searches(cast(Any, engine), cast(Any, None), cast(Any, None), aliases, [].append)
+    said = {"ext": {"msmctl": {"query": "x"}}, **given}
+    with pytest.raises(Refused) as refused:
+        asyncio.run(searches.answer(Asked(Node(Guarded(), ADA, {}), None, said, Params(), 0.0)))
+    assert named in refused.value.body["error"]["reason"]

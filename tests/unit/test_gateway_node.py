@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from services.gateway.native import Refused
+from services.gateway.native import Answer, Refused
 from services.gateway.node import Node
 from services.gateway.upstream import Upstream
 
@@ -41,8 +41,25 @@ def test_a_number_too_large_to_be_passed_on_is_a_400() -> None:
     assert asked({"track_total_hits": 10**30}) == 400
 
 
-def test_what_is_no_json_is_a_502() -> None:
-    assert asked({}, 200, b"<html>") == 502
+@pytest.mark.parametrize("answer", [b"<html>", b"", b"\xff", b"[" * 100_000, b"9" * 5_000])
+def test_what_is_no_json_is_a_502(answer: bytes) -> None:
+    assert asked({}, 200, answer) == 502
+
+
+@pytest.mark.parametrize(
+    "source",
+    [b'"\\ud800"', b"123456789012345678901234", b"18446744073709551616", b"-9223372036854775809", b"0.1"],
+)
+def test_what_documents_hold_is_answered_as_it_was_indexed(source: bytes) -> None:
+    answer = b'{"responses":[{"hits":{"hits":[{"_source":' + source + b"}]}}]}"
+    items = asyncio.run(Node(Saying(200, answer), {}, {}).msearch([({}, {})]))
+    assert Answer(200, {"responses": items}).encoded() == answer
+
+
+def test_a_target_that_is_no_path_is_a_400() -> None:
+    with pytest.raises(Refused) as refused:
+        Upstream("http://x:1").url(b"*", b"")
+    assert refused.value.status == 400
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from services.deadline import Deadline
-from services.errors import TooLate, Unavailable, UsageError
+from services.errors import NotFound, TooLate, Unavailable, UsageError
 from services.search import choice
 from services.search.ask import Ask
 from services.search.engine import Engine
@@ -169,6 +170,19 @@ def test_a_saved_choice_is_followed(tmp_path: Path) -> None:
     assert (ask.chosen, told(ask)) == (True, [])
 
 
+def test_a_choice_that_the_index_cannot_follow_leaves_the_default_and_is_told(tmp_path: Path) -> None:
+    choice.save(Store(str(tmp_path)), "c", SAVED.model_copy(update={"mode": "dense", "systems": ("gone",)}))
+    ask = resolved(Store(str(tmp_path)))
+    assert ([leg.column.name for leg in ask.legs], ask.chosen, told(ask)) == (
+        ["bm25"],
+        False,
+        ["choice:error"],
+    )
+    assert "does not serve 'gone'" in ask.failures[0].note
+    with pytest.raises(NotFound, match="does not serve 'gone'"):
+        resolved(Store(str(tmp_path)), mode="dense", systems=["gone"])
+
+
 def test_a_damaged_choice_leaves_the_default_and_is_told_with_the_remedy(tmp_path: Path) -> None:
     path = tmp_path / "collections" / "c" / "search.json"
     path.parent.mkdir(parents=True)
@@ -201,3 +215,49 @@ def test_without_the_store_a_reranker_that_is_not_named_is_left_out(tmp_path: Pa
 def test_a_reranker_that_is_not_named_where_none_is_installed_stays_an_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="Installed are: none"):
         resolved(Store(str(tmp_path)), rerank={})
+
+
+# -- what is served --------------------------------------------------------------------------------
+
+
+class Slow(ServedVersions):
+    """Elasticsearch takes so many seconds to say what is served."""
+
+    seconds = 0.05
+
+    async def _ask(self, collection: str) -> Any:
+        try:
+            await asyncio.sleep(self.seconds)
+            self._known[collection] = time.monotonic(), VERSION
+            return VERSION
+        finally:
+            del self._asking[collection]
+
+
+def served(tmp_path: Path) -> Slow:
+    none: Any = None
+    return Slow(none, Settings(home=Path("unused")), Store(str(tmp_path)))
+
+
+def test_who_asks_first_waits_for_what_is_served_whatever_the_budget_is(tmp_path: Path) -> None:
+    assert asyncio.run(served(tmp_path).of("c", Deadline.after(1))) is VERSION
+
+
+def test_what_was_served_long_ago_is_given_where_the_node_is_late(tmp_path: Path) -> None:
+    async def ask() -> Any:
+        versions = served(tmp_path)
+        versions.seconds = 60.0
+        versions._known["c"] = time.monotonic() - 3600, VERSION
+        return await versions.of("c", Deadline.after(1))
+
+    assert asyncio.run(ask()) is VERSION
+
+
+def test_a_node_that_never_says_what_is_served_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.search.served.PATIENCE", 0.01)
+    versions = served(tmp_path)
+    versions.seconds = 60.0
+    with pytest.raises(Unavailable, match="no answer in time"):
+        asyncio.run(versions.of("c", Deadline.after(1)))

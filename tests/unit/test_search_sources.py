@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from services.deadline import Deadline
-from services.errors import Unavailable
+from services.errors import Overloaded, Unavailable
 from services.search import sources
 from services.search.ask import Ask, Fused, Rerank, Timing
 from services.search.engine import Engine
@@ -137,6 +137,19 @@ class Shelves:
         return {"responses": [{"hits": {"hits": [hit(o, "x" * o) for o in ords]}} for ords in bodies]}
 
 
+class Overrun(Lengths):
+    """Takes one block, and no more."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+
+    async def rerank(self, model: str, query: str, texts: Sequence[str], deadline: Deadline) -> Any:
+        self.taken += 1
+        if self.taken > 1:
+            raise Overloaded("full")
+        return await super().rerank(model, query, texts, deadline)
+
+
 class Tired(Lengths):
     """Reaches two passages fewer than asked for."""
 
@@ -152,8 +165,9 @@ class Tired(Lengths):
         (Lengths(), None, [300], 300, ""),
         (Lengths(), 60, [64, 128, 108], 300, ""),
         (Tired(), 60, [64], 62, "rerank:partial: 62 of 300 passages were reached"),
+        (Overrun(), 60, [64, 128], 64, "rerank:partial: 64 of 300 passages were reached: full"),
     ],
-    ids=["no deadline", "time enough", "no time for more"],
+    ids=["no deadline", "time enough", "no time for more", "no room for more"],
 )
 def test_texts_of_a_deep_window_are_fetched_as_far_as_there_is_time(
     models: Any, seconds: float | None, asked: list[int], reached: int, note: str

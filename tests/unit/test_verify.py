@@ -90,6 +90,21 @@ def test_examples_are_few(tmp_path, collection):
     assert len(report.examples) == EXAMPLES
 
 
+def test_a_query_is_there_twice_also_where_two_shards_have_it(tmp_path, collection):
+    folder = tmp_path / "out"
+    folder.mkdir()
+    for name, one in {
+        "n-00000-of-00002.jsonl": line(bm25=[4]),
+        "n-00001-of-00002.jsonl": line(bm25=[5]),
+        "other.jsonl": line(bm25=[5]),
+    }.items():
+        (folder / name).write_text(json.dumps(one) + "\n")
+    report = verify(folder, collection)
+    assert found(report) == {"repeats": 1}
+    place = {"finding": "repeats", "file": "n-00001-of-00002.jsonl", "line": 1, "qid": "10"}
+    assert report.examples == [place]
+
+
 def test_one_splits_judgements_alone(tmp_path, collection):
     lines = [line(qid=11, pos=[], bm25=[5])]
     assert found(checked(tmp_path, collection, *lines)) == {"positives": 1}

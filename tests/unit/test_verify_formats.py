@@ -315,6 +315,18 @@ def test_a_score_twice_is_found_in_long_form(small: Collection, tmp_path: Path) 
     assert found(verify(file, small)) == {"repeats": 1}
 
 
+def test_a_score_twice_is_found_across_shards(small: Collection, tmp_path: Path) -> None:
+    folder = tmp_path / "scores"
+    folder.mkdir()
+    for n, pids in enumerate(([4, 5], [6, 4])):
+        table = pa.table({"query_id": [10, 10], "passage_id": pids, "score": [1.0, 2.0]})
+        pq.write_table(table, folder / f"train-{n:05d}-of-00002.parquet")
+    report = verify(folder, small)
+    assert found(report) == {"repeats": 1}
+    [example] = report.examples
+    assert (example["file"], example["pid"]) == ("train-00001-of-00002.parquet", "4")
+
+
 def test_millions_of_pairs_are_told_apart_by_query(tmp_path: Path) -> None:
     with SeenPairs(1000) as pairs:
         pairs.add((n % 1000, n // 1000, n + 1) for n in range(100_000))

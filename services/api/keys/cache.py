@@ -16,7 +16,7 @@ from services.settings import Settings
 
 SECONDS = 5.0
 """How long an answer counts, so how long a revoked key may still be taken."""
-_PATIENCE = 3.0
+_PATIENCE = 2.0
 _MOST = 10_000
 
 
@@ -32,7 +32,7 @@ class KeyCache:
     def __init__(
         self, client: AsyncElasticsearch, settings: Settings, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._client = client.options(request_timeout=_PATIENCE, max_retries=1)
+        self._client = client.options(request_timeout=_PATIENCE, max_retries=1, retry_on_timeout=False)
         self._index = settings.index(TABLE)
         self._clock = clock
         self._known: OrderedDict[str, tuple[float, Key | None]] = OrderedDict()

@@ -157,6 +157,30 @@ def test_what_cannot_be_done_is_a_native_error_that_names_it(
     assert told in json.dumps(answer["error"])
 
 
+def test_a_long_text_needs_no_more_rights_than_a_short_one(ends: Ends, sample: Sample) -> None:
+    _, through = ends.both("reader")
+    text = "sea " + " ".join(f"word{n}" for n in range(1_500))
+    answer = through.search(
+        index=f"msm-{sample.name}", ext={"msmctl": {"query": text, "mode": "bm25"}}, size=3
+    ).body
+    short = through.search(index=f"msm-{sample.name}", query={"match": {"text": "sea"}}).body
+    assert answer["hits"]["total"] == short["hits"]["total"]
+    assert answer["hits"]["total"]["value"] > 0
+
+
+def test_named_queries_tell_which_of_them_a_hit_fulfils(ends: Ends, sample: Sample) -> None:
+    named = {"match": {"text": {"query": "sea water", "_name": "words"}}}
+    query = {"bool": {"must": named, "should": {"term": {"meta.topic": {"value": "nature", "_name": "n"}}}}}
+    node, through = ends.both("reader")
+    expected = node.search(index=f"msm-{sample.name}", query=query, size=50).body
+    answer = through.search(
+        index=f"msm-{sample.name}", query=query, size=50, ext={"msmctl": {"mode": "bm25"}}
+    )
+    told = {hit["_id"]: set(hit["matched_queries"]) for hit in answer.body["hits"]["hits"]}
+    assert told == {hit["_id"]: set(hit["matched_queries"]) for hit in expected["hits"]["hits"]}
+    assert {"n", "words"} in told.values()
+
+
 def test_a_stored_query_needs_no_text(ends: Ends, sample: Sample) -> None:
     through = ends.client(ends.gateway, "reader")
     alias = f"msm-{sample.name}"
