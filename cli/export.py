@@ -75,7 +75,7 @@ def _command(name: str) -> click.Command:
             emit_rows(tally.rows(), ["step", *tally.names], as_json=False)
         else:
             emit_record(summary(planned, manifest, tally), as_json=as_json)
-        if tally and not tally.negatives.any():
+        if tally and not tally.usable:
             raise empty(planned, tally)
 
     function: Callable[..., None] = click.pass_context(run)

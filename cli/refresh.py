@@ -88,7 +88,7 @@ def refresh(
       msmctl refresh --collection squad --system bm25 -o negatives.jsonl.gz
     """
     chosen = opened(ctx, collection)
-    _check(chosen, format_name, file, given)
+    _check(chosen, systems, format_name, file, given)
     stages = _stages(ctx, chosen, systems, split, given)
     if dry_run:
         _dry_run(ctx, stages, as_json=as_json)
@@ -99,21 +99,30 @@ def refresh(
     _tell(outcomes, planned, exported, as_json=as_json)
 
 
-def _check(collection: Collection, format_name: str, file: Path | None, given: dict[str, Any]) -> None:
+def _check(
+    collection: Collection, systems: Sequence[str], format_name: str, file: Path | None, given: dict[str, Any]
+) -> None:
     """Notice now what the last step would notice after hours: but whose export lies there already."""
     from services.cross_encoders.models import required
     from services.cross_encoders.registry import CrossEncoders
     from services.errors import UsageError
     from services.exports.export import place_of
-    from services.negatives.filters.filter import CE
+    from services.exports.reading import with_margin
+    from services.negatives.filters.filter import CE, Sources
     from services.negatives.selection import Selection
     from services.scoring.scores import open_scores
+    from services.systems.registry import Registry
 
     if file:
         place_of(FORMATS[format_name], file).require_writable()
-    selection = Selection.parse(given["filters"])
+    declared = FORMATS[format_name]
+    selection = Selection.parse(with_margin(declared, given["filters"]))
     if given["ce"]:
-        required(collection.store, CrossEncoders.load(collection.store).get(given["ce"]))
+        ce = CrossEncoders.load(collection.store).get(given["ce"])
+        required(collection.store, ce)
+        registry = Registry.load(collection.store)
+        read = tuple(one for one in registry if one.name in {registry.get(name).name for name in systems})
+        selection.prepared(Sources(read, registry, ce.name, ce.margin, collection.name))
         return
     for option in ("top", "queries", "seed"):
         if given[option]:
@@ -121,7 +130,7 @@ def _check(collection: Collection, format_name: str, file: Path | None, given: d
                 f"--{option} says what is scored, and no cross-encoder is named",
                 hint="add --ce NAME; `msmctl ce ls` shows what there is",
             )
-    if FORMATS[format_name].reads.needs_scores or CE in selection.needs:
+    if declared.reads.needs_scores or CE in selection.needs:
         open_scores(collection, None)
 
 

@@ -193,11 +193,14 @@ def survey(planned: Planned, done: Callable[[int], None] = lambda read: None) ->
     reading = planned.reading
     if not isinstance(reading, Negatives):
         return None
+    declared = planned.request.format
+    least = declared.negatives_per_row({**declared.defaults, **planned.request.options})
     tally = Tally(reading.opened.candidates.systems)
     read = 0
     for n, size in enumerate(reading.sizes):
         done(read)
-        reading.block(n, tally)
+        selected = reading.block(n, tally)
+        tally.usable += len(selected.tuples(least)[0]) if least > 1 else len(selected.negatives)
         read += size
     done(read)
     return tally

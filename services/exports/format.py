@@ -25,13 +25,13 @@ class Option(NamedTuple):
     Attributes:
         name: As the command line has it, without the dashes.
         help: One line.
-        default: Taken where it is not given.
+        default: Taken where it is not given; None: no number.
         choices: Words that it may be; none: a whole number from 1 on.
     """
 
     name: str
     help: str
-    default: int | str
+    default: int | str | None
     choices: tuple[str, ...] = ()
 
 
@@ -109,11 +109,18 @@ class Reads(Generic[R]):
         options: Which options of the command line say what is read.
         open: Opens it; raises NotFound and UsageError with the command that makes what is missing.
         needs_scores: A cross-encoder's scores must be there.
+        margin: Through the margin filter, even where it is not asked for.
     """
 
     options: Literal["negatives", "scores", "run", "split", "collection"]
     open: Callable[[Collection, Asked], R]
     needs_scores: bool = False
+    margin: bool = False
+
+
+def one_negative(options: Options) -> int:
+    """What most formats need of a query."""
+    return 1
 
 
 @dataclass(frozen=True)
@@ -128,6 +135,7 @@ class Format(Generic[R]):
         outputs: What it writes; the first one's counts are the export's.
         folder: The place is a folder, which several exports may share; else a file.
         options: Of this format alone.
+        negatives_per_row: How many negatives a query must have left.
     """
 
     name: str
@@ -137,6 +145,7 @@ class Format(Generic[R]):
     outputs: Callable[[R, Options], Sequence[Output]]
     folder: bool = False
     options: tuple[Option, ...] = ()
+    negatives_per_row: Callable[[Options], int] = one_negative
 
     @property
     def defaults(self) -> dict[str, Any]:

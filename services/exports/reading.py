@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -11,7 +11,7 @@ import numpy as np
 
 from services.collections.collection import Collection
 from services.errors import CheckFailed, UsageError
-from services.exports.format import Encoded, Output, Reads
+from services.exports.format import Encoded, Format, Output, Reads
 from services.exports.lookup import Lookup
 from services.exports.selected import Selected
 from services.mining.exclusion import rule
@@ -22,7 +22,7 @@ from services.negatives.filters.ce_margin import CE_MARGIN
 from services.negatives.filters.parse import parse_filter
 from services.negatives.mined import SystemRun, choose_runs
 from services.negatives.opening import Asked, Opened, open_negatives
-from services.negatives.selection import Witness
+from services.negatives.selection import Scored, Witness
 from services.scoring.score_parts import Triples
 from services.scoring.scores import Scores, open_scores
 from services.store import fingerprint
@@ -34,9 +34,9 @@ class Negatives:
 
     opened: Opened
 
-    def only_scored(self) -> Negatives:
+    def only_scored(self, scored: Scored = "all") -> Negatives:
         """The same, where only what has a score counts."""
-        selection = replace(self.opened.selection, scored=True)
+        selection = replace(self.opened.selection, scored=scored)
         return replace(self, opened=replace(self.opened, selection=selection))
 
     @property
@@ -54,7 +54,7 @@ class Negatives:
         """See `Reading`."""
         return {
             "all_queries": self.opened.all_queries,
-            "systems": {one.system.name: _run(one, self.collection) for one in self.opened.runs},
+            "systems": {one.system.name: _run(one, self.collection, one.depth) for one in self.opened.runs},
             "exclusion": rule(),
             **self.opened.described,
         }
@@ -132,12 +132,13 @@ class OneRun:
     collection: Collection
     split: str
     chosen: SystemRun
+    depth: int | None
     qords: Ords
 
     @property
     def described(self) -> dict[str, Any]:
         """See `Reading`."""
-        return {"systems": {self.chosen.system.name: _run(self.chosen, self.collection)}}
+        return {"systems": {self.chosen.system.name: _run(self.chosen, self.collection, self.depth)}}
 
     def output(self, encode: Callable[[Ords, Columns], Encoded]) -> Output:
         """An output of blocks of queries, each with its candidates as deep as asked for."""
@@ -145,7 +146,7 @@ class OneRun:
 
         def encoded(n: int) -> Encoded:
             query, ords, rank, score = self.chosen.run.columns(blocks[n])
-            kept = rank <= self.chosen.depth
+            kept = rank <= (self.depth or np.iinfo(np.int32).max)
             return encode(blocks[n], Columns(query[kept], ords[kept], rank[kept], score[kept]))
 
         return Output("", [len(block) for block in blocks], encoded)
@@ -193,13 +194,26 @@ def negatives(scores: ScoresOf = "none", *, margin: bool = False) -> Reads[Negat
     def opened(collection: Collection, asked: Asked) -> Negatives:
         if scores == "needed":
             open_scores(collection, asked.ce)
-        if margin and not any(parse_filter(text).filter is CE_MARGIN for text in asked.filters):
-            asked = replace(asked, filters=[*asked.filters, CE_MARGIN.name])
+        if margin:
+            asked = replace(asked, filters=_with_margin(asked.filters))
         found = open_negatives(collection, asked, judge="needed" if scores == "none" else "present")
         reading = Negatives(found)
-        return reading.only_scored() if scores in ("optional", "needed") and found.scores else reading
+        if scores not in ("optional", "needed") or not found.scores:
+            return reading
+        # The margin has left out negatives without a score already, but for those that people vouch for.
+        return reading.only_scored("positives" if margin else "all")
 
-    return Reads("negatives", opened, needs_scores=margin or scores == "needed")
+    return Reads("negatives", opened, needs_scores=margin or scores == "needed", margin=margin)
+
+
+def with_margin(declared: Format[Any], filters: Sequence[str]) -> list[str]:
+    """The filters that an export in a format goes through, of those that are asked for."""
+    return _with_margin(filters) if declared.reads.margin else [*filters]
+
+
+def _with_margin(filters: Sequence[str]) -> list[str]:
+    there = any(parse_filter(text).filter is CE_MARGIN for text in filters)
+    return [*filters, *([] if there else [CE_MARGIN.name])]
 
 
 def _scores(collection: Collection, asked: Asked) -> StoredScores:
@@ -214,7 +228,7 @@ def _one_run(collection: Collection, asked: Asked) -> OneRun:
             hint=f"say which: --system {runs[0].system.name}",
         )
     qords = collection.split_qords(asked.split, judged_only=False)
-    return OneRun(collection, asked.split, runs[0], qords)
+    return OneRun(collection, asked.split, runs[0], asked.depth, qords)
 
 
 def _split(collection: Collection, asked: Asked) -> Judged:
@@ -233,11 +247,11 @@ SPLIT: Reads[Judged] = Reads("split", _split)
 COLLECTION: Reads[Whole] = Reads("collection", lambda collection, asked: Whole(collection))
 
 
-def _run(chosen: SystemRun, collection: Collection) -> dict[str, Any]:
+def _run(chosen: SystemRun, collection: Collection, depth: int | None) -> dict[str, Any]:
     manifest = chosen.run.manifest
     return {
         "key": chosen.system.reference_key,
-        "depth": chosen.depth,
+        "depth": depth,
         "run": fingerprint(manifest.model_dump(mode="json")),
         "fingerprint": manifest.inputs.system_fingerprint,
         "engine": manifest.inputs.engine,

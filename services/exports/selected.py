@@ -55,7 +55,9 @@ class Selected:
     def positives(self) -> Index:
         """Positions in `block.positives`, by query, then by ord."""
         everything = np.arange(len(self.block.positives.ords))
-        return everything[~np.isnan(self.block.positives.ce)] if self.selection.scored else everything
+        if self.selection.scored == "nothing":
+            return everything
+        return everything[~np.isnan(self.block.positives.ce)]
 
     @cached_property
     def negative_starts(self) -> Index:

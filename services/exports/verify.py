@@ -25,6 +25,7 @@ from services.negatives.marks import Marks
 from services.visible import visible_files
 
 _IDS = 1 << 20  # ids looked up at a time
+_CHARACTERS = 1 << 26
 _SYSTEMS = 1000  # counted one by one; the reference file has 13
 _LINE_BITS = 40
 _SHARD = re.compile(r"-\d+-of-\d+")
@@ -132,7 +133,7 @@ class _Check:
         self._parts.append(self._report.part)
         self._whole, self._once = claims.whole, claims.pairs
         entries: list[Entry] = []
-        size = 0
+        size = characters = 0
         for entry in claims.entries:
             self._report.lines += 1
             if isinstance(entry, Malformed):
@@ -140,10 +141,11 @@ class _Check:
                 continue
             self._report.queries += entry.qid is not None
             entries.append(self._with_ids(claims, entry))
-            size += 1 + len(entry.pos) + len(entry.other) + sum(map(len, entry.neg.values()))
-            if size >= _IDS:
+            size += 1 + entry.ids
+            characters += entry.characters
+            if size >= _IDS or characters >= _CHARACTERS:
                 self.take(entries)
-                entries, size = [], 0
+                entries, size, characters = [], 0, 0
         self.take(entries)
 
     def _with_ids(self, claims: Claims, entry: Entry) -> Entry:

@@ -32,6 +32,7 @@ from services.systems.system import System
 Report = Callable[[int, float], None]
 """Told of how many more queries are read, and the share of the file."""
 _IDS = 1 << 18  # looked up together
+_CHARACTERS = 1 << 26
 _SYSTEMS = 100
 
 
@@ -121,7 +122,7 @@ def _store(
                 "tag": system.reference_key, "rejected": rejected.rows.count,
             }  # fmt: skip
             made.append((writer, None))
-            manifest = writer.write(sorter.sorted(), facts)
+            manifest = writer.write(rejected.counted(sorter.sorted(), facts), facts)
             made[-1] = writer, manifest
             outcomes.append(
                 RunOutcome.of(manifest, request.file, rejects=None, fresh=False, dry_run=request.dry_run)
@@ -184,16 +185,17 @@ class _Lists:
 
     def _batches(self, entries: Iterator[Entry | Malformed]) -> Iterator[list[Entry]]:
         pending: list[Entry] = []
-        size = 0
+        size = characters = 0
         for entry in entries:
             if isinstance(entry, Malformed):
                 self._reject(entry.line, entry.why, "write each line as the reference file has it")
                 continue
             pending.append(entry)
-            size += len(entry.pos) + sum(map(len, entry.neg.values())) + 1
-            if size >= _IDS:
+            size += 1 + entry.ids
+            characters += entry.characters
+            if size >= _IDS or characters >= _CHARACTERS:
                 yield pending
-                pending, size = [], 0
+                pending, size, characters = [], 0, 0
         if pending:
             yield pending
 
@@ -256,7 +258,9 @@ class _Lists:
                     f"{self._request.file}: more than {_SYSTEMS} systems",
                     hint="`neg` has a key per system, such as bm25: is this such a file?",
                 )
-            sorter = self._stack.enter_context(RunSorter(self._collection, str(self._request.file)))
+            sorter = self._stack.enter_context(
+                RunSorter(self._collection, str(self._request.file), self._rejects)
+            )
             self.systems[system.name] = system, sorter
         other = self._keys.setdefault(system.name, key)
         if other != key:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from services.collections.bad_row import BadRow
-from services.collections.rows import Record
+from services.collections.rows import LONGEST_ID, Record
 from services.collections.sources.lines import LineSource
 from services.imports.scored import BadScores, QueryScores, Read, ScoresFile, ScoresFormat
 from services.mining.numbers import parse_number
@@ -31,6 +31,8 @@ class _KdLines(LineSource):
             )
         if number == 1 and tuple(cell.strip().lower() for cell in cells) == _COLUMNS:
             return None
+        if max(map(len, cells[2:])) > LONGEST_ID:
+            raise BadRow(f"an id of more than {LONGEST_ID} characters", "the last three columns are ids")
         scores = [parse_number(cells[0], "pos_score"), parse_number(cells[1], "neg_score")]
         return {"qid": cells[2], "pids": cells[3:], "scores": scores}
 

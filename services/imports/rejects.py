@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import IO, Literal
+from typing import IO, Any, Literal, TypeVar
 
 from services.collections.bad_row import Rejects
 from services.collections.collection import Collection, folder
 
 OnError = Literal["fail", "skip"]
+T = TypeVar("T")
 
 
 class RejectedRows:
@@ -24,6 +25,11 @@ class RejectedRows:
     def __init__(self, spool: IO[bytes] | None) -> None:
         self._spool = spool
         self.rows = Rejects(spool)
+
+    def counted(self, rows: Iterable[T], facts: dict[str, Any]) -> Iterator[T]:
+        """The same rows; when they are through, `facts` tells how many were left out, of these too."""
+        yield from rows
+        facts["rejected"] = self.rows.count
 
     def keep(self, collection: Collection, name: str, *, dry_run: bool) -> str | None:
         """Write down what was left out; where that is, None if there is nothing."""

@@ -6,6 +6,7 @@ Told apart by the first line:
 |---|---|
 | TREC: qid Q0 pid rank score tag | the score, descending; the rank column is not looked at, as in trec_eval |
 | MS MARCO: qid pid rank | the rank |
+| ColBERT: qid pid rank score, by tabs | the rank |
 | top1000: qid pid query passage, by tabs | the order of the file |
 """
 
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from services.collections.bad_row import BadRow
-from services.collections.rows import Record
+from services.collections.rows import LONGEST_ID, Record
 from services.collections.sources.lines import LineSource
 from services.mining.numbers import parse_number
 
@@ -37,7 +38,7 @@ class RunFile(LineSource):
         path: The file; plain, gzip or zstd.
 
     Attributes:
-        layout: `trec`, `msmarco` or `top1000`; "" before the first line.
+        layout: `trec`, `msmarco`, `colbert` or `top1000`; "" before the first line.
         tag: The name that a TREC run gives its system.
     """
 
@@ -65,22 +66,32 @@ class RunFile(LineSource):
         if not self.layout:
             self.layout = _layout(line)
         qid, pid, value, tag = _PARSERS[self.layout](line, number)
+        if max(len(qid), len(pid)) > LONGEST_ID:
+            raise BadRow(f"an id of more than {LONGEST_ID} characters", "is it a run file?")
         self.tag = self.tag or tag
         return {"qid": qid, "pid": pid, "value": value}
 
 
 def _layout(line: str) -> str:
     if line.count("\t") == 3:
-        return "top1000"
+        return "colbert" if all(map(_is_number, line.split("\t")[2:])) else "top1000"
     layouts = {6: "trec", 3: "msmarco"}
     columns = len(line.split())
     if columns not in layouts:
         raise BadRow(
             f"{columns} columns, which is no run",
-            "a line is `qid Q0 pid rank score tag` (TREC), `qid pid rank` (MS MARCO), or qid, pid, query "
-            "and passage between tabs (top1000)",
+            "a line is `qid Q0 pid rank score tag` (TREC), `qid pid rank` (MS MARCO), or between tabs qid, "
+            "pid, rank and score (ColBERT) or qid, pid, query and passage (top1000)",
         )
     return layouts[columns]
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        parse_number(cell, "")
+    except BadRow:
+        return False
+    return True
 
 
 Parsed = tuple[str, str, float, str]
@@ -96,12 +107,19 @@ def _msmarco(line: str, number: int) -> Parsed:
     return qid, pid, -parse_number(rank, "rank"), ""
 
 
+def _colbert(line: str, number: int) -> Parsed:
+    qid, pid, rank, _ = _cells(line.split("\t"), 4, "qid, pid, rank and score between tabs")
+    return qid, pid, -parse_number(rank, "rank"), ""
+
+
 def _top1000(line: str, number: int) -> Parsed:
     qid, pid, _, _ = _cells(line.split("\t"), 4, "qid, pid, query and passage between tabs")
     return qid, pid, float(-number), ""
 
 
-_PARSERS: dict[str, Callable[[str, int], Parsed]] = {"trec": _trec, "msmarco": _msmarco, "top1000": _top1000}
+_PARSERS: dict[str, Callable[[str, int], Parsed]] = {
+    "trec": _trec, "msmarco": _msmarco, "colbert": _colbert, "top1000": _top1000,
+}  # fmt: skip
 
 
 def _cells(cells: list[str], columns: int, layout: str) -> list[str]:

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from services.collections.bad_row import BadRow, Rejects
 from services.collections.collection import Collection, Ords
-from services.errors import InputError
 from services.mining.runs import SCHEMA
 
 _BUCKETS = 256
@@ -36,11 +36,13 @@ class RunSorter:
     Args:
         collection: Whose positions they are.
         label: The file's name, for messages.
+        rejects: Takes a passage that a query has for the second time.
     """
 
-    def __init__(self, collection: Collection, label: str) -> None:
+    def __init__(self, collection: Collection, label: str, rejects: Rejects) -> None:
         self._collection = collection
         self._label = label
+        self._rejects = rejects
         self._per_bucket = max(1, -(-collection.state.query_count // _BUCKETS))
         self._folder = tempfile.TemporaryDirectory(prefix="msmctl-run-")
 
@@ -66,11 +68,11 @@ class RunSorter:
         """All rows by (qord, rank).
 
         Raises:
-            InputError: a query has a passage twice; the second line is named.
+            InputError: a query has a passage twice, and bad rows are not left out; the second line is named.
         """
         for path in sorted(Path(self._folder.name).iterdir()):
             records = np.fromfile(path, _RECORD)
-            self._refuse_repeats(records)
+            records = self._once(records)
             records = records[self._order(records)]
             qords = records["qord"]
             starts = np.flatnonzero(np.r_[True, qords[1:] != qords[:-1]])
@@ -94,15 +96,16 @@ class RunSorter:
         place[known[np.argsort(pids, kind="stable")]] = np.arange(1, len(known) + 1)
         return np.lexsort((-place, -records["value"], records["qord"]))
 
-    def _refuse_repeats(self, records: Records) -> None:
+    def _once(self, records: Records) -> Records:
+        """The rows but for repetitions, which are rejected; the first line stays."""
         order = np.lexsort((records["line"], records["ord"], records["qord"]))
         qords, ords = records["qord"][order], records["ord"][order]
         again = np.flatnonzero((qords[1:] == qords[:-1]) & (ords[1:] == ords[:-1]) & (ords[1:] >= 0)) + 1
-        if len(again):
-            second = records[order[again[0]]]
-            qid = self._collection.qids[int(second["qord"])]
-            (pid,) = self._collection.pids_of(np.array([second["ord"]], np.int32))
-            raise InputError(
-                f"{self._label}:{second['line']}: passage '{pid}' is there a second time for query '{qid}'",
-                hint="a run names a passage once per query",
+        pids = self._collection.pids_of(ords[again])
+        for row, pid in zip(records[order[again]], pids, strict=True):
+            qid = self._collection.qids[int(row["qord"])]
+            found = f"passage '{pid}' is there a second time for query '{qid}'"
+            self._rejects.add(
+                self._label, int(row["line"]), BadRow(found, "a run names a passage once per query")
             )
+        return np.delete(records, order[again])

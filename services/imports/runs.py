@@ -101,7 +101,10 @@ def import_run(
         return RunOutcome.of(there, request.file, rejects=None, fresh=True, dry_run=request.dry_run)
     require_place(collection, request.split, system, replace=request.replace)
     writer = RunWriter(collection, request.split, system, sha256, dry_run=request.dry_run)
-    with rejecting(request.on_error) as rejected, RunSorter(collection, str(request.file)) as sorter:
+    with (
+        rejecting(request.on_error) as rejected,
+        RunSorter(collection, str(request.file), rejected.rows) as sorter,
+    ):
         resolver = _Rows(collection, request.split, source, rejected.rows)
         for batch in resolver.batches():
             sorter.add(*batch)
@@ -114,7 +117,7 @@ def import_run(
             "rejected": rejected.rows.count,
         }
         try:
-            manifest = writer.write(sorter.sorted(), facts)
+            manifest = writer.write(rejected.counted(sorter.sorted(), facts), facts)
             if not request.dry_run:
                 register(collection, system)
                 writer.publish(manifest)

@@ -17,6 +17,7 @@ from services.collections.bad_row import BadRow
 from services.collections.rows import JUDGED_PID_KEYS, JUDGED_QID_KEYS
 from services.collections.sources.lines import require_file
 from services.collections.sources.plain_types import is_id, plain_type, value_type
+from services.collections.sources.row_groups import rows_at_a_time
 from services.errors import InputError, first_line
 from services.imports.scored import BadScores, Id, Ints, QueryScores, Read, ScoresFile, ScoresFormat
 from services.visible import visible_files
@@ -94,7 +95,11 @@ def _rows(
     row = 1
     for file, source, names in zip(files, opened, columns, strict=True):
         try:
-            for batch in source.iter_batches(_BATCH, columns=names):
+            size = rows_at_a_time(source, _BATCH)
+        except ValueError as error:
+            raise InputError(f"{file}: {error}", hint="write a row per query, or per pair") from None
+        try:
+            for batch in source.iter_batches(size, columns=names):
                 arrays = [column.cast(plain_type(column.type)) for column in map(batch.column, names)]
                 yield from _of_lists(arrays, row) if lists else _of_pairs(arrays, row)
                 row += len(batch)

@@ -9,7 +9,7 @@ stay: they are different passages.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from enum import IntEnum
 from itertools import pairwise
@@ -23,7 +23,7 @@ from services.distinct import distinct
 from services.mining.ranking import Candidates, Ords, pair_keys
 from services.mining.shingles import THRESHOLD, WORDS, near_copies
 from services.mining.sketches import Sketched, Sketches
-from services.mining.twins import twins
+from services.mining.twins import same_text
 
 _BATCH = 1 << 17  # passages whose sketches are in memory at a time: about 1 KB each of a hundred words
 
@@ -47,9 +47,20 @@ def rule() -> dict[str, Any]:
 
 
 class Judgements:
-    """The judgements of some splits together, by query."""
+    """The judgements of some splits together, by query.
 
-    def __init__(self, collection: Collection, splits: Iterable[str] | None = None) -> None:
+    Args:
+        collection: Whose.
+        splits: Names; None: all.
+        twins: Queries with the same text; None: those of the collection. Positives do not depend on it.
+    """
+
+    def __init__(
+        self,
+        collection: Collection,
+        splits: Iterable[str] | None = None,
+        twins: Mapping[int, Ords] | None = None,
+    ) -> None:
         qrels = [collection.qrels(split) for split in (collection.state.qrels if splits is None else splits)]
         none = np.empty(0, np.int32)
         qords = np.concatenate([none, *(table.qords for table in qrels)])
@@ -63,7 +74,7 @@ class Judgements:
         above_zero = first & (grades > 0)
         self._qords, self._ords = qords[above_zero], ords[above_zero]
         self._positive = grades[above_zero] >= collection.state.min_rel
-        self._twins = twins(collection)
+        self._twins = same_text(collection) if twins is None else twins
 
     def overlaid(self, qords: Ords, ords: Ords, positive: npt.NDArray[np.bool_]) -> Judgements:
         """These judgements with the word of people, which counts for more, on some pairs.

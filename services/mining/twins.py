@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from services.collections.collection import Collection, Ords
 
 
-def twins(collection: Collection) -> dict[int, Ords]:
+def same_text(collection: Collection) -> dict[int, Ords]:
     """By live query that shares its text, character by character, with another one: all that have it.
 
     Returns:

@@ -25,10 +25,10 @@ class SystemRun:
         """What makes the run again with all that it was asked for, or to another depth."""
         inputs = self.run.manifest.inputs
         if inputs.engine == IMPORTED:
-            return (
-                f"msmctl run import FILE --collection {inputs.collection} --split {inputs.split} "
-                f"--system {self.system.name} --replace"
-            )
+            where = f"FILE --collection {inputs.collection} --split {inputs.split}"
+            if self.run.manifest.facts.get("layout") == "hard-negatives":
+                return f"msmctl import hard-negatives {where} --replace"
+            return f"msmctl run import {where} --system {self.system.name} --replace"
         words = [
             f"msmctl mine --collection {inputs.collection} --split {inputs.split}",
             f"--system {self.system.name} --depth {depth or inputs.depth}",

@@ -61,7 +61,8 @@ class Candidates:
         self._runs = [run for _, run in runs]
         self._scores = scores
         self._named = named_scores or {}
-        self._judgements = self._as_people_say(Judgements(collection, [split]))
+        self._judgements = self._as_people_say(Judgements(collection, [split], twins={}))
+        self._unjudged = Judgements(collection, [], twins={})
         self.judged = self._as_people_say(Judgements(collection))
         self._exclusion = Exclusion(collection, self.judged)
         self.qords = self._queries(all_queries)
@@ -131,7 +132,7 @@ class Candidates:
         if more.any():
             # A copy of a passage that is a positive now is no negative either.
             concerned = np.isin(query, query[more])
-            there = Judgements(self.collection, []).overlaid(of[more], ords[more], more[more])
+            there = self._unjudged.overlaid(of[more], ords[more], more[more])
             copies = self._exclusion.of_pairs(of[concerned], ords[concerned], there)
             copies[more[concerned]] = Reason.KEPT
             reason[concerned] = np.where(reason[concerned] == Reason.KEPT, copies, reason[concerned])

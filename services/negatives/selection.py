@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -18,6 +18,8 @@ from services.negatives.filters.filter import Sources
 from services.negatives.filters.parse import Applied, parse_filter
 from services.negatives.sampling import STRATEGIES, Sampling, Strategy
 from services.negatives.verdicts import Rules, Verdict, negatives
+
+Scored = Literal["nothing", "positives", "all"]
 
 
 class Witness(Protocol):
@@ -44,13 +46,14 @@ class Selection:
         filters: In the order in which they apply.
         sampling: Of what they leave; None: all of it.
         depths: Per system, how many rows of a query at most; applied last. Empty: no limit.
-        scored: Only what the cross-encoder has scored counts; applied before anything is chosen by number.
+        scored: What the cross-encoder must have scored to count: nothing, positives, or all; applied before
+            anything is chosen by number.
     """
 
     filters: tuple[Applied, ...] = ()
     sampling: Sampling | None = None
     depths: tuple[int, ...] = ()
-    scored: bool = False
+    scored: Scored = "nothing"
 
     @classmethod
     def parse(
@@ -116,7 +119,7 @@ class Selection:
         steps.leave_judged()
         for one in self.filters:
             steps.filter(one)
-        if self.scored:
+        if self.scored == "all":
             steps.to("no score", steps.kept & ~np.isnan(block.pairs.ce)[block.pair])
         if self.sampling is not None:
             steps.to(self.sampling.described, self.sampling.keep(block, steps.kept))

@@ -21,6 +21,7 @@ class Tally:
         candidates: int64 [systems], all rows.
         removed: By step in order of application, int64 [systems].
         negatives: int64 [systems], rows that are left.
+        usable: Of what is left, what makes rows of a format: 0 where no query has enough for one.
         margins: Of what verdicts leave: lowest positive's ce_score minus the candidate's, in logits.
     """
 
@@ -28,6 +29,7 @@ class Tally:
     candidates: Index = field(init=False)
     negatives: Index = field(init=False)
     removed: dict[str, Index] = field(default_factory=dict)
+    usable: int = 0
     margins: Histogram = field(default_factory=Histogram)
 
     def __post_init__(self) -> None:

@@ -23,15 +23,19 @@ class CeBce:
     adds_up = True
 
     def examples(self, block: CandidateBlock, drawn: Drawn, recipe: Recipe) -> Rows:
-        """Every positive, and the negatives drawn for it; a passage drawn twice for a query counts once."""
-        positives = block.positives
+        """Positives that a negative was drawn for, and these; a passage drawn twice for a query counts once.
+
+        A query without negatives would only teach that everything is relevant.
+        """
+        beside = drawn[0][(drawn[1] >= 0).any(axis=1)]
         pairs = np.unique(drawn[1][drawn[1] >= 0])
-        query = np.concatenate([positives.query, block.pairs.query[pairs]])
-        label = np.repeat([1, 0], [len(positives.ords), len(pairs)])
+        query = np.concatenate([block.positives.query[beside], block.pairs.query[pairs]])
+        ords = np.concatenate([block.positives.ords[beside], block.pairs.ords[pairs]])
+        label = np.repeat([1, 0], [len(beside), len(pairs)])
         order = np.lexsort((-label, query))
         return {
             "qord": block.qords[query[order]].astype(np.int32),
-            "ord": np.concatenate([positives.ords, block.pairs.ords[pairs]])[order].astype(np.int32),
+            "ord": ords[order].astype(np.int32),
             "label": label[order].astype(np.int32),
         }
 

@@ -103,11 +103,6 @@ def _check(counts: dict[str, int], examples: Rows, opened: Opened, recipe: Recip
             f"'{recipe.name}' with {recipe.data.negatives} negatives per positive",
             hint=f"fewer filters, or --set negatives=…; {mine}",
         )
-    if "label" in examples and (examples["label"] == 1).all():
-        raise CheckFailed(
-            f"no negative of split '{split}' of collection '{name}' is left by the filters",
-            hint=f"fewer filters; {mine}",
-        )
 
 
 def _some(qords: Ords, count: int, seed: Sequence[int], most: float = 1.0) -> Ords:

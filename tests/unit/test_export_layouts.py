@@ -7,7 +7,7 @@ import json
 
 import pytest
 from collection_kit import live_texts
-from export_kit import QUERIES, SCORES, TAS_B, TEXTS, export, files, loaded, numbered, request, small
+from export_kit import BM25, QUERIES, SCORES, TAS_B, TEXTS, export, files, loaded, numbered, request, small
 from small_collection import make, update
 from small_runs import save_run
 from small_scores import save_scores
@@ -45,6 +45,13 @@ def imported(folder, given, *fields) -> Collection:
 
 
 # -- sentence-transformers -----------------------------------------------------------------------------
+
+
+def test_a_query_without_negatives_has_no_labels(tmp_path):
+    collection, rank = small(tmp_path), ["rank-range=1:1"]
+    manifest = export(collection, "labeled-pair", tmp_path / "out", systems=["bm25"], filters=rank)
+    assert {row["query"] for row in loaded(tmp_path / "out", "labeled-pair")} == {"why salt"}
+    assert (manifest.queries, manifest.left_out) == (1, 1)
 
 
 def test_labeled_pair_has_a_row_per_passage(tmp_path):
@@ -165,6 +172,13 @@ def test_pylate_kd_has_the_three_subsets_of_its_recipe(tmp_path):
     assert loaded(tmp_path / "out", "documents")[4] == {"document_id": 105, "text": TEXTS["p5"]}
 
 
+def test_pylate_s_collator_can_make_a_tensor_of_lists_of_one_length(tmp_path):
+    manifest = export(small(tmp_path, integers=True), "pylate-kd", tmp_path / "out", options={"n-ways": 4})
+    rows = loaded(tmp_path / "out", "train")
+    assert rows == [{"query_id": 1, "document_ids": [101, 105, 103, 104], "scores": [5.0, -6.0, -2.0, 0.5]}]
+    assert (manifest.rows, manifest.negatives, manifest.left_out) == (1, 3, 1)
+
+
 def test_qidpidtriples(tmp_path):
     export(small(tmp_path), "qidpidtriples", tmp_path / "t.tsv.gz", filters=["ce-margin=3"])
     assert gzip.decompress((tmp_path / "t.tsv.gz").read_bytes()).decode() == (
@@ -211,6 +225,14 @@ def test_our_importer_reads_the_msmarco_layout(tmp_path, monkeypatch):
 
 
 # -- the field's plain formats -------------------------------------------------------------------------
+
+
+def test_a_trec_run_is_whole_unless_a_depth_is_asked_for(tmp_path):
+    """Depth counts negatives: behind as many, and the positives among them, others follow in the run."""
+    collection = small(tmp_path)
+    export(collection, "trec-run", tmp_path / "r.trec", systems=["bm25"])
+    written = [line.split()[2] for line in (tmp_path / "r.trec").read_text().splitlines()]
+    assert written == [pid for qid in ("q1", "q2", "q3") for pid in BM25[qid]]
 
 
 def test_a_trec_run_is_what_one_system_returned(tmp_path):

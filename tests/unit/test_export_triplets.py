@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from export_kit import QUERIES, TAS_B, TEXTS, export, files, loaded, numbered, request, small
+from export_kit import QUERIES, SCORES, TAS_B, TEXTS, export, files, loaded, numbered, request, small
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_collection import make
@@ -20,6 +20,8 @@ from services.errors import CheckFailed, Conflict, InputError, NotFound
 from services.exports import shards
 from services.exports.export import plan, summary, write
 from services.exports.recorded import changed_files
+from services.negatives.marks import Mark, Marks
+from services.negatives.verdicts import Verdict
 
 
 def named(*triples):
@@ -61,6 +63,14 @@ def test_with_a_margin_per_positive_a_negative_stands_beside_those_that_it_is_fa
     export(small(tmp_path), "triplet-hard", tmp_path / "out", filters=["ce-margin=3,per=positive"])
     beside_p1 = ("q1", "p1", "p4")
     assert loaded(tmp_path / "out", "triplet-hard") == named(*HARD[:2], beside_p1, *HARD[2:])
+
+
+def test_who_is_kept_by_a_person_stands_in_triplet_hard_without_a_score(tmp_path):
+    collection = small(tmp_path, scored=False)
+    save_scores(collection, {pair: score for pair, score in SCORES.items() if pair != ("q2", "p4")})
+    marks = Marks(collection, [Mark("q2", "p4", Verdict.KEEP, "read it")])
+    export(collection, "triplet-hard", tmp_path / "out", marks=marks)
+    assert loaded(tmp_path / "out", "triplet-hard") == named(*HARD[:4], ("q2", "p3", "p4"), *HARD[4:])
 
 
 def test_triplet_hard_without_scores_says_what_makes_them(tmp_path):

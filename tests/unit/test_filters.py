@@ -74,7 +74,7 @@ def test_a_cross_encoder_without_a_margin_asks_for_one(collection):
     save_scores(collection, SCORES, ce=ELECTRA)
     with pytest.raises(UsageError, match="no margin of its own") as caught:
         left(collection, "ce-margin", ce=ELECTRA)
-    assert f"msmctl score --collection small --ce {ELECTRA}" in caught.value.message
+    assert f"msmctl negatives stats --collection small --ce {ELECTRA}" in caught.value.message
     assert left(collection, "ce-margin=3", ce=ELECTRA) == left(collection, "ce-margin=3", ce=MINILM)
 
 

@@ -62,6 +62,7 @@ def test_the_score_orders_a_trec_run_and_ties_go_to_the_greater_pid(
     ("text", "layout"),
     [
         ("q0\tp2\t3\nq0\tp5\t1\nq0\tp4\t2\n", "msmarco"),
+        ("q0\tp2\t3\t.5\nq0\tp5\t1\t9.5\nq0\tp4\t2\t8.5\n", "colbert"),
         ("q0\tp5\tquestion 0\ttext one\nq0\tp4\tquestion 0\tx\nq0\tp2\tquestion 0\tx y\n", "top1000"),
     ],
 )
@@ -162,6 +163,22 @@ def test_unknown_ids_are_left_out_and_keep_their_rank(small: Collection, tmp_pat
     assert outcome.rejects is not None
     lines = [json.loads(line)["line"] for line in Path(outcome.rejects).read_text().splitlines()]
     assert sorted(lines) == [1, 3]
+
+
+def test_a_passage_that_is_there_twice_can_be_left_out(small: Collection, tmp_path: Path) -> None:
+    path = written(tmp_path, "q0\tp5\t1\nq0\tp4\t2\nq0\tp5\t3\nq0\tp2\t4\n")
+    with pytest.raises(InputError, match=r":3: passage 'p5' is there a second time for query 'q0'"):
+        imported(small, path)
+    outcome = imported(small, path, on_error="skip")
+    assert (outcome.candidates, outcome.rejected) == (3, 1)
+    assert [pid for pid, _, _ in stored(small)["q0"]] == ["p5", "p4", "p2"]
+    assert json.loads(Path(outcome.rejects or "").read_text())["line"] == 3
+
+
+def test_ids_of_any_length_fill_no_memory(small: Collection, tmp_path: Path) -> None:
+    path = written(tmp_path, f"q0 Q0 {'p' * 600} 1 1.0 theirs\n")
+    with pytest.raises(InputError, match="an id of more than 512 characters"):
+        imported(small, path)
 
 
 def test_a_run_of_another_collection_is_an_error(small: Collection, tmp_path: Path) -> None:

@@ -24,6 +24,10 @@ from tests.unit.scores_kit import INTEGERS, collection, imported, stored
         ({"query_id": [5], "corpus_id": [10], "score": ["1.0"]}, "these types are no scores"),
         ({"query_id": [5], "corpus_id": [[10]], "score": [1.0]}, "these types are no scores"),
         ({"query_id": [5], "text": ["x"]}, "its columns are query_id, text"),
+        (
+            {"query_id": [5], "corpus_id": [[7] * 5_000_000], "score": [[1.0] * 5_000_000]},
+            "rows of 5,000,000 values each",
+        ),
     ],
 )
 def test_broken_parquet_is_named(tmp_path: Path, columns: dict[str, Any], says: str) -> None:

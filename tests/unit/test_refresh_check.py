@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from cli.main import root
 from services.errors import InputError, MsmError, NotFound, UsageError
 from tests.unit.export_kit import small
+from tests.unit.tiny_ce import tiny_ce
 
 
 @pytest.mark.parametrize(
@@ -34,3 +35,15 @@ def test_nothing_runs_for_what_could_not_be_exported(
     done = CliRunner().invoke(root, asked)
     assert isinstance(done.exception, error)
     assert told in done.exception.message
+
+
+@pytest.mark.parametrize("given", [["--format", "triplet-hard"], ["--filter", "ce-margin"]])
+def test_nothing_runs_for_a_margin_that_nobody_knows(tmp_path: Path, given: list[str]) -> None:
+    small(tmp_path, scored=False)
+    folder, home = tiny_ce(tmp_path / "ce", "bert"), ["--home", str(tmp_path)]
+    made = CliRunner().invoke(root, [*home, "ce", "add", "own", "--model", str(folder)])
+    assert made.exit_code == 0, made.output
+    asked = ["refresh", "--collection", "small", "--system", "bm25", "--ce", "own", *given, "--dry-run"]
+    done = CliRunner().invoke(root, [*home, *asked])
+    assert isinstance(done.exception, UsageError)
+    assert "has no margin of its own" in done.exception.message

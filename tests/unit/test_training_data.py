@@ -86,8 +86,17 @@ def test_filters_decide_what_can_be_drawn(collection: Collection) -> None:
     }  # fmt: skip
 
 
+def test_a_query_without_negatives_teaches_a_cross_encoder_nothing(collection: Collection) -> None:
+    found = made(collection, CeBce(), "negatives=9", filters=("rank-range=2:2",))
+    labels = {qid: set[int]() for qid in ("q0", "q1", "q2")}
+    for qid, _, label in told(collection, found.examples.rows):
+        labels[qid].add(label)
+    assert all(one in ({0, 1}, set()) for one in labels.values())
+    assert found.counts["queries_left_out"] == sum(not one for one in labels.values())
+
+
 def test_where_no_negative_is_left_it_is_said(collection: Collection) -> None:
-    with pytest.raises(CheckFailed, match="no negative of split 'train'") as caught:
+    with pytest.raises(CheckFailed, match="has 0 examples") as caught:
         made(collection, CeBce(), filters=("rank-range=40:50",))
     assert "msmctl mine" in str(caught.value.hint)
 

@@ -31,6 +31,17 @@ class Entry:
     neg: dict[str, list[str]] = field(default_factory=dict)
     other: list[str] = field(default_factory=list)
 
+    @property
+    def ids(self) -> int:
+        """How many passages it names."""
+        return len(self.pos) + len(self.other) + sum(map(len, self.neg.values()))
+
+    @property
+    def characters(self) -> int:
+        """Of all ids or texts."""
+        lists = (self.pos, self.other, *self.neg.values())
+        return len(self.qid or "") + sum(sum(map(len, one)) for one in lists)
+
 
 @dataclass(frozen=True)
 class Malformed:

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pyarrow.types as pt
 
 from services.collections.sources.plain_types import is_id, plain_type, value_type
+from services.collections.sources.row_groups import rows_at_a_time
 from services.errors import InputError, first_line
 from services.exports.claims.claim import BadLine, Claims, Entry, Malformed, Read, numbers
 
@@ -149,7 +150,9 @@ def _entries(
 ) -> Iterator[Entry | Malformed]:
     total, size, number = max(1, source.metadata.num_rows), file.stat().st_size, 0
     try:
-        for batch in source.iter_batches(_BATCH, columns=list(dict.fromkeys(columns))):
+        for batch in source.iter_batches(
+            rows_at_a_time(source, _BATCH), columns=list(dict.fromkeys(columns))
+        ):
             for row in batch.to_pylist():
                 number += 1
                 if any(value is None for value in row.values()):
@@ -162,5 +165,5 @@ def _entries(
                 except (ValueError, TypeError, BadLine) as error:
                     yield Malformed(number, first_line(error))
             read(size * number // total)
-    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+    except (OSError, pa.ArrowException, ValueError) as error:
         yield Malformed(number + 1, f"cannot be read from here on: {first_line(error)}")

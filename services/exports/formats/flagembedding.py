@@ -25,7 +25,7 @@ def _encode(selected: Selected, lookup: Lookup) -> Encoded:
         line: dict[str, Any] = dict(
             zip(KEYS, [said[query], *(texts[place] for place in places)], strict=True)
         )
-        if selected.selection.scored:
+        if selected.selection.scored == "all":
             line |= dict(zip(SCORES, (scores[place] for place in places), strict=True))
         lines.append(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
     return Encoded(b"".join(lines), selected.counts(queries, selected.negatives_of(queries)))

@@ -14,7 +14,7 @@ COLUMNS = ("query", "passage", "label")
 
 
 def _encode(selected: Selected, lookup: Lookup) -> Encoded:
-    query, ords, label = selected.labelled()
+    query, ords, label = selected.labelled(only=selected.with_both())
     of = pa.array(query.astype(np.int32))
     queries = pa.DictionaryArray.from_arrays(of, lookup.query_texts(selected.block))
     table = pa.table([queries, lookup.texts(ords), pa.array(label)], COLUMNS)

@@ -65,12 +65,13 @@ def _labeled_list(selected: Selected, lookup: Lookup) -> Encoded:
 
 
 def _mse(selected: Selected, lookup: Lookup) -> Encoded:
-    query, ords, label = selected.labelled()
+    both = selected.with_both()
+    query, ords, label = selected.labelled(only=both)
     table = pa.table(
         [
             lookup.qids(selected.block).take(pa.array(query)),
             lookup.pids(ords),
-            pa.array(selected.labelled_scores().astype(np.float64)),
+            pa.array(selected.labelled_scores(only=both).astype(np.float64)),
         ],
         MSE,
     )

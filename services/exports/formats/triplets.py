@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -47,8 +48,11 @@ def _table(choose: _Choose, fill: _Fill) -> Callable[[Selected, Lookup], Encoded
     return encode
 
 
-def _both(name: str, help_: str, choose: _Choose, *, margin: bool = False) -> list[Format[Negatives]]:
+def _both(
+    name: str, help_: str, choose: _Choose, *, least: int = 1, margin: bool = False
+) -> list[Format[Negatives]]:
     """A subset and its twin."""
+    needs: dict[str, Any] = {"folder": True, "negatives_per_row": lambda options: least}
     reads = negatives(scores="needed" if margin else "none", margin=margin)
 
     def texts_of(reading: Negatives, _: Options) -> list[Output]:
@@ -61,14 +65,19 @@ def _both(name: str, help_: str, choose: _Choose, *, margin: bool = False) -> li
         return outputs
 
     return [
-        Format(name, f"{help_}, as texts.", "out", reads, texts_of, folder=True),
-        Format(f"{name}-ids", f"{help_}, as int64 ids.", "out", reads, ids_of, folder=True),
+        Format(name, f"{help_}, as texts.", "out", reads, texts_of, **needs),
+        Format(f"{name}-ids", f"{help_}, as int64 ids.", "out", reads, ids_of, **needs),
     ]
 
 
 TRIPLETS: list[Format[Negatives]] = [
     *_both("triplet", "The first positive with the first negative by rank", _first(1)),
-    *_both(f"triplet-{MANY}", f"The first positive with the first {MANY} negatives by rank", _first(MANY)),
+    *_both(
+        f"triplet-{MANY}",
+        f"The first positive with the first {MANY} negatives by rank",
+        _first(MANY),
+        least=MANY,
+    ),
     *_both("triplet-all", "Every positive with every negative", _all),
     *_both(
         "triplet-hard",

@@ -59,7 +59,10 @@ def _declare(
         return [reading.table(name, encode)]
 
     many = Option("num-negatives", "Negatives per row; queries with fewer are left out.", default)
-    return Format(name, help_, "out", negatives(scores), outputs, folder=True, options=(many,))
+    return Format(
+        name, help_, "out", negatives(scores), outputs, folder=True, options=(many,),
+        negatives_per_row=lambda options: options["num-negatives"],
+    )  # fmt: skip
 
 
 TUPLES: list[Format[Negatives]] = [

@@ -20,7 +20,7 @@ def _prepare(arguments: Arguments, sources: Sources) -> Arguments:
     if margin is None:
         raise ValueError(
             f"cross-encoder '{sources.ce}' has no margin of its own: write one, such as ce-margin=3; "
-            f"`msmctl score --collection {sources.collection} --ce {sources.ce}` prints the quantiles"
+            f"`msmctl negatives stats --collection {sources.collection} --ce {sources.ce}` shows all margins"
         )
     return {**arguments, "margin": margin}
 
