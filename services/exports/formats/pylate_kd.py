@@ -81,7 +81,7 @@ PYLATE_KD: Format[Negatives] = Format(
     options=(
         Option(
             "n-ways",
-            "Passages per query, one positive first; queries with fewer are left out. Default: all there are.",
+            "Passages per query, one positive first; queries with fewer are left out. Default: all.",
             None,
         ),
     ),
