@@ -14,7 +14,7 @@ demo: setup  ## the main job on real text: index, encode, mine, export, evaluate
 	@$(PYTHON) -m demo
 
 test: setup  ## every test, against a real Elasticsearch, Redis and worker
-	@$(PYTHON) -m pytest --numprocesses 2 --dist loadgroup
+	@$(PYTHON) -m pytest --numprocesses 2 --dist loadscope
 
 lint:  ## style, types, and no address in the lock
 	@scripts/setup.sh

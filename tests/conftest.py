@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,15 +50,21 @@ class Answer:
 Cli = Callable[..., Answer]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """What stays in one process where there are several (`make test`): what shares a stack, else a file.
 
     So no two tests ask the same stack at a time, and what a file has set up is set up once.
     """
-    for item in items:
-        folder = item.path.relative_to(ROOT / "tests").parts[0]
-        group = item.path.name if folder == "unit" else folder
-        item.add_marker(pytest.mark.xdist_group(group))
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Shared(LoadScopeScheduling):  # type: ignore[misc] # xdist is not typed
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            folder = file.split("/")[1]
+            return file if folder == "unit" else folder
+
+    return Shared(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
