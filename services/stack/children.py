@@ -122,6 +122,7 @@ def spawn(
     folder: Path,
     log: Path,
     uid: int | None = None,
+    nice: int = 0,
     note: Callable[[Child], None] = lambda child: None,
 ) -> Child:
     """Start a process in its own session, with nothing but a log to write to.
@@ -132,6 +133,7 @@ def spawn(
         folder: Working directory.
         log: Gets stdout and stderr, appended.
         uid: Run as this user and group instead of our own.
+        nice: How far its session stands back where others need the cores; see `_stand_back`.
         note: Called with the child before its command begins.
 
     Raises:
@@ -154,9 +156,28 @@ def spawn(
         )
         child = Child.of(process.pid, Path(environment["MSM_HOME"]))
         note(child)
+        _stand_back(process.pid, nice)
         print("go", file=go)
     process.returncode = 0  # its end is seen by `reap` and `alive`, not by this object
     return child
+
+
+def _stand_back(session: int, nice: int) -> None:
+    """Let a session have the cores after others.
+
+    Linux shares the cores between sessions first, each with a value like `nice` of its own; priorities of
+    processes and threads count within a session only (sched(7), "The autogroup feature"). Where there is no
+    such feature they count everywhere, and nothing is to be done.
+    """
+    for _ in range(20):
+        try:
+            if nice:
+                Path(f"/proc/{session}/autogroup").write_text(str(nice))
+            return
+        except BlockingIOError:  # the kernel takes one in a tenth of a second, unless it comes from root
+            time.sleep(0.05)
+        except OSError:
+            return
 
 
 def reap() -> None:

@@ -20,6 +20,9 @@ from services.stack.ports import HOST
 
 Probe = Callable[[], str | None]
 
+BACK = 10
+"""`nice` of what computes for long: a search is answered meanwhile, and while models are overloaded."""
+
 
 @dataclass(frozen=True)
 class Process:
@@ -34,6 +37,7 @@ class Process:
         after: Processes that must be ready before its first start; it ends before them.
         grace: Seconds between SIGTERM and SIGKILL.
         uid: User to run as; None: our own.
+        nice: How far it stands back where others need the cores.
     """
 
     name: str
@@ -45,6 +49,7 @@ class Process:
     after: tuple[str, ...] = ()
     grace: float = 10.0
     uid: int | None = None
+    nice: int = 0
 
     @property
     def fingerprint(self) -> str:
@@ -86,7 +91,9 @@ def declare(settings: Settings, state: Mapping[str, Any]) -> list[Process]:
     if not settings.redis_url:
         broker = redis.command(layout, state["redis"])
 
-    def python(name: str, module: str, grace: float, more: Mapping[str, str] | None = None) -> Process:
+    def python(
+        name: str, module: str, grace: float, more: Mapping[str, str] | None = None, nice: int = 0
+    ) -> Process:
         beat = layout.run / f"{name}.beat"
         return Process(
             name,
@@ -95,15 +102,18 @@ def declare(settings: Settings, state: Mapping[str, Any]) -> list[Process]:
             environment=ours | {heartbeat.VARIABLE: str(beat)} | dict(more or {}),
             after=("elasticsearch", "redis"),
             grace=grace,
+            nice=nice,
         )
 
-    def listening(name: str, module: str, ready: str, grace: float, after: tuple[str, ...]) -> list[Process]:
+    def listening(
+        name: str, module: str, ready: str, grace: float, after: tuple[str, ...], nice: int = 0
+    ) -> list[Process]:
         # Once started by an earlier version, a stack has no port for what is newer until it is stopped.
         if name not in ports:
             return []
         url, command = f"http://{HOST}:{ports[name]}", [sys.executable, "-m", module]
         probe = lambda: probes.readiness(f"{url}{ready}")  # noqa: E731
-        return [Process(name, command, probe, ours, url, ports[name], after, grace)]
+        return [Process(name, command, probe, ours, url, ports[name], after, grace, nice=nice)]
 
     return [
         Process(
@@ -125,9 +135,9 @@ def declare(settings: Settings, state: Mapping[str, Any]) -> list[Process]:
             port=None if settings.redis_url else ports["redis"],
         ),
         python("dispatcher", "workers.dispatcher", 10.0),
-        python("worker", "workers.worker", 25.0, {"REMAP_SIGTERM": "SIGQUIT"}),
+        python("worker", "workers.worker", 25.0, {"REMAP_SIGTERM": "SIGQUIT"}, BACK),
         # It needs the store only, so that it waits for nobody.
-        *listening("models", "services.inference", "/readyz", 10.0, ()),
+        *listening("models", "services.inference", "/readyz", 10.0, (), BACK),
         *listening("api", "services.api", "/readyz", 25.0, ("elasticsearch", "redis")),
         *listening("gateway", "services.gateway", "/_msmctl/readyz", 10.0, ("elasticsearch",)),
     ]

@@ -143,6 +143,7 @@ class Supervisor:
                 folder=self.layout.elastic if process.uid else self.layout.home,
                 log=self.layout.log(process.name),
                 uid=process.uid,
+                nice=process.nice,
                 note=lambda child: self._note(watched, child),
             )
         except OSError as error:

@@ -50,6 +50,20 @@ def test_stop_ends_the_process_and_its_own_children(tmp_path: Path) -> None:
     assert not runs(grandchild)
 
 
+@pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="the kernel does not group sessions")
+def test_a_session_can_stand_back(tmp_path: Path) -> None:
+    for nice in (0, 7):
+        child = children.spawn(
+            ["sleep", "600"],
+            environment={"MSM_HOME": str(tmp_path), "PATH": os.defpath},
+            folder=tmp_path,
+            log=tmp_path / "log",
+            nice=nice,
+        )
+        assert Path(f"/proc/{child.pid}/autogroup").read_text().endswith(f" nice {nice}\n")
+        children.stop([(child, 10.0)])
+
+
 def test_one_that_ignores_sigterm_is_killed_after_its_grace(tmp_path: Path) -> None:
     child, _ = start(tmp_path, "stubborn")
     begun = time.monotonic()
