@@ -18,7 +18,7 @@ def body(ords: Sequence[int], fields: Sequence[str]) -> Clause:
         "size": len(ords),
         "track_total_hits": False,
         "_source": [*fields],
-        "docvalue_fields": ["ord"],
+        "sort": ["ord"],
     }
 
 
@@ -30,4 +30,4 @@ def with_sources(search: Clause, fields: Sequence[str]) -> Clause:
 def by_ord(item: Clause) -> dict[int, Clause]:
     """The sources in an answer, by ord; of an answer without hits `filter_path` leaves no `hits` either."""
     hits = item.get("hits", {}).get("hits", [])
-    return {hit["fields"]["ord"][0]: hit.get("_source", {}) for hit in hits}
+    return {hit["sort"][-1]: hit.get("_source", {}) for hit in hits}

@@ -31,8 +31,7 @@ _SERVER_SHARE = 0.8
 """Of the time left, what the node may take: it gives what it has by then, and that has to travel."""
 _HITS = "responses.hits.hits"
 TRIMMED = ",".join(
-    [f"{_HITS}._score", f"{_HITS}.fields"]
-    + [f"responses.{key}" for key in ("error", "status", "timed_out", "_shards.failed")]
+    [f"{_HITS}.sort"] + [f"responses.{key}" for key in ("error", "status", "timed_out", "_shards.failed")]
 )
 """What is needed of the answer to a leg."""
 WHOLE = f"{TRIMMED},{_HITS}._source"
