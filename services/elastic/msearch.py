@@ -1,7 +1,7 @@
 """Many searches at once: `_msearch` with the smallest request that answers "which ords, which scores".
 
-The trimmed form has no `_source`, no stored fields, no total count, and of each hit only what it was sorted by,
-score and ord. That is more than twice as fast as the plain form, and up to 1.5 times as fast as with a doc value.
+The trimmed form has no `_source`, no stored fields, no total count, and of each hit only what it was sorted
+by, score and ord: more than twice as fast as the plain form, up to 1.5 times as fast as with a doc value.
 Where equal scores meet at the last place the lower ord is in, however the node has laid its segments out.
 """
 
