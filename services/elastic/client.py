@@ -1,4 +1,4 @@
-"""The Elasticsearch client, with this project's user, retries and serializer."""
+"""The Elasticsearch client, with this project's user, retries and serializers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from elasticsearch import AsyncElasticsearch, Elasticsearch, OrjsonSerializer
+from elasticsearch.serializer import NdjsonSerializer
 
 from services.elastic.errors import TRANSIENT
 from services.settings import Settings
@@ -16,6 +17,19 @@ TIMEOUT = 60.0
 """Seconds for one request; long ones say more through `client.options(request_timeout=…)`."""
 CALLERS = 128
 """Requests at a time of a service on an event loop; more wait for one another."""
+
+
+_JSON = OrjsonSerializer()
+
+
+class _Lines(NdjsonSerializer):
+    """The bodies of `_msearch` by orjson: a query vector in a tenth of the time."""
+
+    def json_dumps(self, data: Any) -> bytes:
+        try:
+            return _JSON.json_dumps(data)
+        except TypeError:  # integers beyond 64 bits, lone surrogates: the node says what is wrong with them
+            return super().json_dumps(data)
 
 
 def connect(settings: Settings, user: str = "admin") -> Elasticsearch:
@@ -58,7 +72,7 @@ def _ways(settings: Settings, user: str) -> dict[str, Any]:
         "connections_per_node": max(10, 2 * settings.senders),
         # On one machine, packing costs more time than it saves.
         "http_compress": urlsplit(url).hostname not in ("127.0.0.1", "localhost", "::1"),
-        "serializer": OrjsonSerializer(),
+        "serializers": {each.mimetype: each for each in (_JSON, _Lines())},
         "max_retries": 3,
         "retry_on_timeout": True,
         "retry_on_status": sorted(TRANSIENT),

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,7 @@ from services.search.fusion import Background, Candidates
 from services.search.legs import Clause, Leg, Lexical, Query, Tools
 from services.search.pace import Reserve
 from services.search.sample import Sample
-from services.search.table import missing, put, side_by_side
+from services.search.table import missing, put, side_by_side, within
 from services.search.trips import TRIMMED, WHOLE, Trips
 
 Floats = npt.NDArray[np.float64]
@@ -143,7 +144,7 @@ class _Place:
     missing: npt.NDArray[np.int32]
     sampled: npt.NDArray[np.int32]
 
-    @property
+    @cached_property
     def ords(self) -> npt.NDArray[np.int32]:
         return np.union1d(self.missing, self.sampled)
 
@@ -161,10 +162,10 @@ class _Place:
             found.failures.append(Failure.partial(_SCORES, f"'{leg.column.name}' ran out of time"))
             return np.empty(0)
         ords, scores = leg.hits(hits_of(item))
-        asked = np.isin(ords, self.missing)
+        asked = within(ords, self.missing)
         put(found.table, self.column, self.missing, np.full(len(self.missing), leg.unmatched))
         put(found.table, self.column, ords[asked], scores[asked])
-        sampled = scores[np.isin(ords, self.sampled)].astype(np.float64)
+        sampled = scores[within(ords, self.sampled)].astype(np.float64)
         if leg.lists_all:  # those that do not match have a score all the same
             return np.pad(sampled, (0, len(self.sampled) - len(sampled)), constant_values=leg.unmatched)
         return sampled

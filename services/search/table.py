@@ -37,11 +37,19 @@ def missing(table: Candidates, column: int) -> npt.NDArray[np.int32]:
     return table.ords[np.isnan(table.scores[:, column])]
 
 
+def within(values: npt.NDArray[np.int32], among: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+    """Which values are among others, which ascend: a tenth of the time of `np.isin` where they are few."""
+    if not len(among):
+        return np.zeros(len(values), bool)
+    places = np.minimum(np.searchsorted(among, values), len(among) - 1)
+    return np.asarray(among[places] == values)
+
+
 def put(
     table: Candidates, column: int, ords: npt.NDArray[np.int32], scores: npt.NDArray[np.floating]
 ) -> None:
     """Write scores into a leg's column, in place; ords that are no candidates are passed over."""
-    known = np.isin(ords, table.ords)
+    known = within(ords, table.ords)
     table.scores[np.searchsorted(table.ords, ords[known]), column] = scores[known]
 
 

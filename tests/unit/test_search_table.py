@@ -7,6 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from services.deadline import Deadline
 from services.search.ask import Ask, Rerank
@@ -16,7 +18,7 @@ from services.search.pace import Pace, Reserve
 from services.search.page import depth_for
 from services.search.rerank import final_order
 from services.search.sample import drawn
-from services.search.table import bounded, fuse, missing, put, side_by_side
+from services.search.table import bounded, fuse, missing, put, side_by_side, within
 
 BM25, DENSE = Leg("bm25", "bm25"), Leg("tiny", "cosine")
 NAN = np.nan
@@ -44,6 +46,12 @@ def test_scores_that_come_later_go_to_their_passages_and_others_are_passed_over(
     table = side_by_side([BM25, DENSE], [hits((7, 3.0)), hits((2, 0.5))])
     put(table, 1, *hits((7, 0.125), (99, 1.0)))
     np.testing.assert_array_equal(table.scores, [[NAN, 0.5], [3.0, 0.125]])
+
+
+@given(st.lists(st.integers(0, 30)), st.sets(st.integers(0, 30)))
+def test_within_is_isin_for_what_ascends(values: list[int], among: set[int]) -> None:
+    asked, ascending = np.array(values, np.int32), np.array(sorted(among), np.int32)
+    np.testing.assert_array_equal(within(asked, ascending), np.isin(asked, ascending))
 
 
 def test_an_unknown_score_is_bounded_by_the_last_that_the_leg_listed() -> None:

@@ -30,6 +30,9 @@ HOSTILE: list[bytes] = [
     b'{"retriever":{"rrf":{"retrievers":[{"knn":{}}]}}}',
     b'{"retriever":{"linear":{"retrievers":[{"retriever":null,"weight":"x"}]}}}',
     b'{"retriever":{"rrf":{"retrievers":[{"standard":{}}],"rank_window_size":1e400}}}',
+    b'{"ext":{"msmctl":{"query":"x"}},"query":{"bool":{"filter":{"term":{"ord":' + b"9" * 40 + b"}}}}}",
+    b'{"retriever":{"rrf":{"retrievers":[{"standard":{"query":{"match":{"text":"\\ud800"}}}},'
+    b'{"standard":{"query":{"term":{"ord":' + b"9" * 40 + b"}}}}]}}}",
     b'{"ext":{"msmctl":{"query":"' + b"x " * 60_000 + b'"}}}', b'{"ext":{"msmctl":{"query":"\x00\xff"}}}',
     b'{"ext":{"msmctl":{}},"query":' + b'{"bool":{"must":' * DEEP + b"{}" + b"}}" * DEEP + b"}",
     b'{"ext":{"msmctl":{}},"query":' + b'{"bool":{"must":' * 400 + b'{"match_all":{}}' + b"}}" * 400 + b"}",
