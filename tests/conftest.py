@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from services.settings import Settings, load
@@ -48,6 +49,12 @@ class Answer:
 
 
 Cli = Callable[..., Answer]
+
+# No test is timed: on a machine with other work to do the same example takes a hundred times as long.
+hypothesis.settings.register_profile(
+    "untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("untimed")
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -58,7 +58,6 @@ schema = schemathesis.openapi.from_dict(create_app(Settings()).openapi())
 @settings(
     max_examples=EXAMPLES,
     derandomize=True,
-    deadline=None,
     database=None,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),

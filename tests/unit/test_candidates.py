@@ -148,7 +148,7 @@ def test_merged_takes_each_passage_once_by_its_best_rank(collection):
 PIDS = list(PASSAGES)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_mark_decides_its_pair_and_no_other(tmp_path_factory, data):
     distinct = dict(zip(PIDS, ["moon", "tide", "salt", "dew", "thunder"], strict=True))

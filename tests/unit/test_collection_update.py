@@ -231,7 +231,7 @@ texts = st.sampled_from(["one", "two", "three words here"])
 corpora = st.dictionaries(pids, texts, min_size=1)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(first=corpora, changes=st.lists(st.tuples(st.dictionaries(pids, texts), st.sets(pids)), max_size=3))
 def test_any_updates_end_in_the_same_passages_as_a_dictionary(
     tmp_path_factory: pytest.TempPathFactory,

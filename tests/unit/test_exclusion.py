@@ -146,7 +146,7 @@ def naive_near(a: str, b: str) -> bool:
 TEXTS = st.lists(st.sampled_from(["oil", "Sea", "moon,", "tide", "1973"]), max_size=14).map(" ".join)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(TEXTS, st.lists(TEXTS, max_size=6))
 def test_near_copies_are_what_sets_of_trigrams_say(positive, others):
     texts = Shingled.of([sketch(text) for text in [positive, *others]])
@@ -154,7 +154,7 @@ def test_near_copies_are_what_sets_of_trigrams_say(positive, others):
     assert found.tolist() == [naive_near(positive, other) for other in others]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(st.lists(TEXTS, min_size=1, max_size=4), st.lists(TEXTS, max_size=3)), max_size=4))
 def test_lists_are_judged_together_as_each_would_be_alone(lists):
     texts = sorted({text for pair in lists for side in pair for text in side})

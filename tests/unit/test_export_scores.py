@@ -57,7 +57,7 @@ def test_its_opcodes_are_those_of_dicts_and_numbers_alone(tmp_path):
     assert names == {"PROTO", "EMPTY_DICT", "MARK", "BINUNICODE", "BINFLOAT", "SETITEMS", "STOP"}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     ids=st.one_of(
         st.lists(st.integers(0, 2**63 - 1).map(str), min_size=1, max_size=8, unique=True),

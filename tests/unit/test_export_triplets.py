@@ -147,7 +147,7 @@ def expected_rows(ranked, judged, scores, margin, per):
                     yield int(qid), int(positive), int(pid)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_triplet_hard_is_what_its_definition_says(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("any")

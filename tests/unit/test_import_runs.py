@@ -81,7 +81,7 @@ runs = st.dictionaries(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(lists=runs)
 def test_a_run_is_ranked_as_trec_eval_would(small: Collection, tmp_path: Path, lists: Any) -> None:
     lines = [f"{qid} Q0 {pid} 0 {score} x\n" for qid, row in lists.items() for pid, score in row.items()]

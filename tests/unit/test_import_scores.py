@@ -56,7 +56,7 @@ many = st.dictionaries(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(scores=many)
 def test_any_scores_come_back_as_they_were_written(
     tmp_path_factory: pytest.TempPathFactory, scores: Nested

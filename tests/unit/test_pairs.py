@@ -49,7 +49,7 @@ def ours(tokenizer, pairs):
     return [tokenizer.row(queries, passages, np.array([n])) for n in range(len(pairs))]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(first=st.integers(0, 60), second=st.integers(0, 60), room=st.integers(2, 40))
 def test_lengths_are_cut_as_the_tokenizers_library_cuts_them(first, second, room):
     from tokenizers import Tokenizer, models, pre_tokenizers
@@ -71,7 +71,7 @@ TEXTS = st.one_of(
 
 
 @pytest.mark.parametrize("style", ENCODERS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(pairs=st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=6), max_length=st.integers(8, 96))
 def test_a_pair_has_the_tokens_that_the_tokenizer_gives_it(folders, theirs, style, pairs, max_length):
     expected = theirs[style](
@@ -97,7 +97,7 @@ def test_a_block_has_the_ids_masks_and_types_of_a_batch(folders, theirs, style):
     assert ids[-1].tolist() == ids[len(pairs) - 1].tolist()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(query=TEXTS, passage=TEXTS)
 def test_a_decoders_pair_has_the_tokens_of_the_whole_text(theirs, decoder, query, passage):
     template = Template(**TEMPLATE)

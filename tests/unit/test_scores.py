@@ -141,7 +141,7 @@ def test_what_was_merged_is_removed_the_next_time(folder):
     assert len(parquet()) == 11  # the merged one, and the ten that went into it
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.dictionaries(st.tuples(st.integers(0, 400), st.integers(0, 50)), st.floats(-9, 9, width=32)))
 def test_pairs_in_any_order_come_back_sorted(given_pairs):
     with ScoreSorter(401, lambda q, p: f"{q} {p}") as sorter:

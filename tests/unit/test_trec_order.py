@@ -6,7 +6,7 @@ import ir_measures
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from services.mining.trec_order import in_trec_order
@@ -23,7 +23,6 @@ def columns(found: list[tuple[list[str], list[float]]]) -> tuple[np.ndarray, lis
     return query, [pid for pids, _ in found for pid in pids], np.array(scores, np.float32)
 
 
-@settings(deadline=None)
 @given(found=lists)
 def test_the_scores_alone_say_the_order_ties_to_the_greater_id(found):
     query, pids, scores = columns(found)
@@ -37,7 +36,6 @@ def test_the_scores_alone_say_the_order_ties_to_the_greater_id(found):
         assert [pid for _, pid in sorted(rows, reverse=True)] == expected
 
 
-@settings(deadline=None)
 @given(found=lists)
 def test_scores_that_say_the_order_stay_and_others_are_lowered_by_a_step_for_each_row(found):
     query, pids, scores = columns(found)
