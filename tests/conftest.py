@@ -51,8 +51,11 @@ class Answer:
 Cli = Callable[..., Answer]
 
 # No test is timed: on a machine with other work to do the same example takes a hundred times as long.
+# Fixtures that last longer than an example hold nothing that examples change.
 hypothesis.settings.register_profile(
-    "untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    "untimed",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.function_scoped_fixture],
 )
 hypothesis.settings.load_profile("untimed")
 

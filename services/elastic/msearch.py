@@ -2,7 +2,7 @@
 
 The trimmed form has no `_source`, no stored fields, no total count, and of each hit only what it was sorted
 by, score and ord: more than twice as fast as the plain form, up to 1.5 times as fast as with a doc value.
-Where equal scores meet at the last place the lower ord is in, however the node has laid its segments out.
+Where equal scores meet at the last place of BM25 the lower ord is in, however the node laid its segments out.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ MAX_DEPTH = 10_000
 _BATCH = 100
 _BATCH_HITS = 200_000
 _ATTEMPTS = 8
-_FILTER_PATH = "responses.hits.hits.sort,responses.error,responses.status"
+FILTER_PATH = "responses.hits.hits.sort,responses.error,responses.status"
+"""What is needed of the answers to trimmed bodies."""
 
 
 def bm25(
@@ -52,7 +53,7 @@ def bm25(
         Unavailable: Elasticsearch stayed away or overloaded. NotFound: no such index.
     """
     bodies = [trimmed(match(client, index, text), k) for text in texts]
-    found = outcomes(client, index, bodies, k, senders, filter_path=_FILTER_PATH)
+    found = outcomes(client, index, bodies, k, senders, filter_path=FILTER_PATH)
     return [item if isinstance(item, TooManyTerms) else hits_of(item) for item in found]
 
 
@@ -72,7 +73,7 @@ def search(
     client: Elasticsearch, index: str, bodies: Sequence[dict[str, Any]], k: int, senders: int
 ) -> list[Hits]:
     """Run trimmed bodies, each of at most k hits, in batches over several senders; order is kept."""
-    return [hits_of(item) for item in responses(client, index, bodies, k, senders, filter_path=_FILTER_PATH)]
+    return [hits_of(item) for item in responses(client, index, bodies, k, senders, filter_path=FILTER_PATH)]
 
 
 def hits_of(response: dict[str, Any]) -> Hits:

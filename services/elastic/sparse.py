@@ -37,7 +37,7 @@ def search(
     nothing: dict[str, Any] = {"match_none": {}}
     queries = [weights.by_term(n) for n in range(len(weights))]
     bodies = [msearch.trimmed(clause(system, query) if query else nothing, k) for query in queries]
-    found = msearch.outcomes(client, index, bodies, k, senders)
+    found = msearch.outcomes(client, index, bodies, k, senders, msearch.FILTER_PATH)
     return [item if isinstance(item, TooManyTerms) else msearch.hits_of(item) for item in found]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any, Literal
 
@@ -76,7 +77,10 @@ def _typed(condition: Filter, kind: FieldType) -> Value:
         if kind == "integer":
             return int(value)
         if kind == "float":
-            return float(value)
+            number = float(value)
+            if not math.isfinite(number):  # no JSON: a bound that the node would not see
+                raise ValueError
+            return number
     except (ValueError, OverflowError):
         raise UsageError(f"filter on '{condition.field}': '{value}' is no {kind}") from None
     if kind == "boolean" and value not in ("true", "false"):

@@ -133,7 +133,7 @@ def spawn(
         folder: Working directory.
         log: Gets stdout and stderr, appended.
         uid: Run as this user and group instead of our own.
-        nice: How far its session stands back where others need the cores; see `_stand_back`.
+        nice: How far its session stands back where others need the cores; see `stand_back`.
         note: Called with the child before its command begins.
 
     Raises:
@@ -156,23 +156,30 @@ def spawn(
         )
         child = Child.of(process.pid, Path(environment["MSM_HOME"]))
         note(child)
-        _stand_back(process.pid, nice)
+        stand_back(process.pid, nice)
         print("go", file=go)
     process.returncode = 0  # its end is seen by `reap` and `alive`, not by this object
     return child
 
 
-def _stand_back(session: int, nice: int) -> None:
+def stand_back(leader: int, nice: int) -> None:
     """Let a session have the cores after others.
 
-    Linux shares the cores between sessions first, each with a value like `nice` of its own; priorities of
-    processes and threads count within a session only (sched(7), "The autogroup feature"). Where there is no
-    such feature they count everywhere, and nothing is to be done.
+    Linux shares the cores between sessions first, each with a value like `nice` of its own, and priorities
+    of processes count within a session only (sched(7), "The autogroup feature"). Elsewhere, and where the
+    session is in a control group with a share of its own, priorities are what counts.
+
+    Args:
+        leader: The session's first process; what it starts from now on has its priority.
+        nice: 0: as all others.
     """
+    if not nice:
+        return
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, leader, min(19, os.getpriority(os.PRIO_PROCESS, 0) + nice))
     for _ in range(20):
         try:
-            if nice:
-                Path(f"/proc/{session}/autogroup").write_text(str(nice))
+            Path(f"/proc/{leader}/autogroup").write_text(str(nice))
             return
         except BlockingIOError:  # the kernel takes one in a tenth of a second, unless it comes from root
             time.sleep(0.05)

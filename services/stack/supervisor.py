@@ -101,6 +101,7 @@ class Supervisor:
             watched = self.watched.get(name)
             if child.alive and watched and entry["fingerprint"] == watched.process.fingerprint:
                 watched.child, watched.starts = child, 1
+                children.stand_back(child.pid, watched.process.nice)
                 self._say(f"{name}: taken over, pid {child.pid}")
             else:
                 children.stop([(child, watched.process.grace if watched else 10.0)])

@@ -79,7 +79,7 @@ class _Running:
             stderr=errors,
             env=os.environ | _ENVIRONMENT,
             cwd=Path(__file__).parents[2],
-            start_new_session=True,
+            process_group=0,  # not a session: there the worker's priority counts
         )
 
     def __enter__(self) -> subprocess.Popen[bytes]:

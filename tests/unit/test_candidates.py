@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_collection import make
 from small_runs import save_run
@@ -148,7 +148,7 @@ def test_merged_takes_each_passage_once_by_its_best_rank(collection):
 PIDS = list(PASSAGES)
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25)
 @given(data=st.data())
 def test_a_mark_decides_its_pair_and_no_other(tmp_path_factory, data):
     distinct = dict(zip(PIDS, ["moon", "tide", "salt", "dew", "thunder"], strict=True))

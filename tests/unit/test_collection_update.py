@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from collection_kit import Kit, live_texts
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.collections import change
@@ -231,7 +231,7 @@ texts = st.sampled_from(["one", "two", "three words here"])
 corpora = st.dictionaries(pids, texts, min_size=1)
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25)
 @given(first=corpora, changes=st.lists(st.tuples(st.dictionaries(pids, texts), st.sets(pids)), max_size=3))
 def test_any_updates_end_in_the_same_passages_as_a_dictionary(
     tmp_path_factory: pytest.TempPathFactory,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from small_collection import make
 from small_runs import save_run
@@ -337,7 +337,7 @@ WRITTEN = ["ce-margin=3", "ce-margin=1,per=positive,easy=9", "percent-of-positiv
            "max-per-system=1", "max-per-system=2"]  # fmt: skip
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(filters=st.lists(st.sampled_from(WRITTEN), max_size=4), one=st.sampled_from(WRITTEN))
 def test_a_further_filter_never_adds(collection, filters, one):
     assume(sum(written.startswith("ce-margin") for written in [*filters, one]) <= 1)

@@ -120,7 +120,10 @@ def test_filters_are_read_with_and_without_the_prefix() -> None:
     assert Filter.parse("topic=a=b").clause(fields) == {"term": {"meta.topic": "a=b"}}
 
 
-@pytest.mark.parametrize("text", ["", "year", "=5", "year>5", "year=x", "colour=red", "open=maybe"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "year", "=5", "year>5", "year=x", "colour=red", "open=maybe", "size>=inf", "size=nan", "size<=1e999"],
+)
 def test_bad_filters_are_refused(text: str) -> None:
     with pytest.raises(UsageError):
-        Filter.parse(text).clause({"year": "integer", "open": "boolean"})
+        Filter.parse(text).clause({"year": "integer", "open": "boolean", "size": "float"})

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.collections.collection import Collection
@@ -81,7 +81,7 @@ runs = st.dictionaries(
 )
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40)
 @given(lists=runs)
 def test_a_run_is_ranked_as_trec_eval_would(small: Collection, tmp_path: Path, lists: Any) -> None:
     lines = [f"{qid} Q0 {pid} 0 {score} x\n" for qid, row in lists.items() for pid, score in row.items()]

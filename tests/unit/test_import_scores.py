@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.errors import Conflict, InputError, UsageError
@@ -56,7 +56,7 @@ many = st.dictionaries(
 )
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25)
 @given(scores=many)
 def test_any_scores_come_back_as_they_were_written(
     tmp_path_factory: pytest.TempPathFactory, scores: Nested

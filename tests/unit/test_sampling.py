@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_collection import make
 from small_runs import save_run
@@ -100,7 +100,7 @@ def test_a_random_choice_stays_where_others_are_taken_away(collection):
     assert still_there <= union(first)
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25)
 @given(sample=st.sampled_from(STRATEGIES), num=st.integers(1, 12), seed=st.integers(0, 9),
        size=st.integers(1, 5))  # fmt: skip
 def test_how_the_work_is_cut_does_not_matter(collection, sample, num, seed, size):

@@ -46,7 +46,7 @@ class Node:
 
 
 def hit(ord_: int, text: str) -> dict[str, Any]:
-    return {"fields": {"ord": [ord_]}, "_source": {"text": text}}
+    return {"sort": [ord_], "_source": {"text": text}}
 
 
 def fused(*ords: int) -> Fused:

@@ -28,7 +28,7 @@ NODE = NodeConfig("http", "nowhere", 9200)
 
 
 def item(*hits: tuple[int, float], **more: Any) -> dict[str, Any]:
-    found = [{"fields": {"ord": [o]}, "_score": score} for o, score in hits]
+    found = [{"sort": [score, o]} for o, score in hits]
     return {"hits": {"hits": found}, "status": 200, "timed_out": False} | more
 
 
