@@ -19,6 +19,8 @@ from typing import Any
 
 import psutil
 
+from services.sessions import stand_back
+
 # The shell waits for a line on its stdin and then becomes the command: a process does not begin before the
 # supervisor has noted its id, and ends at once when the supervisor dies in between.
 GATE = ["/bin/sh", "-c", 'read -r go && exec "$@" </dev/null', "sh"]
@@ -133,7 +135,7 @@ def spawn(
         folder: Working directory.
         log: Gets stdout and stderr, appended.
         uid: Run as this user and group instead of our own.
-        nice: How far its session stands back where others need the cores; see `stand_back`.
+        nice: How far its session stands back where others need the cores; see `services.sessions`.
         note: Called with the child before its command begins.
 
     Raises:
@@ -160,31 +162,6 @@ def spawn(
         print("go", file=go)
     process.returncode = 0  # its end is seen by `reap` and `alive`, not by this object
     return child
-
-
-def stand_back(leader: int, nice: int) -> None:
-    """Let a session have the cores after others.
-
-    Linux shares the cores between sessions first, each with a value like `nice` of its own, and priorities
-    of processes count within a session only (sched(7), "The autogroup feature"). Elsewhere, and where the
-    session is in a control group with a share of its own, priorities are what counts.
-
-    Args:
-        leader: The session's first process; what it starts from now on has its priority.
-        nice: 0: as all others.
-    """
-    if not nice:
-        return
-    with contextlib.suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, leader, min(19, os.getpriority(os.PRIO_PROCESS, 0) + nice))
-    for _ in range(20):
-        try:
-            Path(f"/proc/{leader}/autogroup").write_text(str(nice))
-            return
-        except BlockingIOError:  # the kernel takes one in a tenth of a second, unless it comes from root
-            time.sleep(0.05)
-        except OSError:
-            return
 
 
 def reap() -> None:

@@ -20,6 +20,7 @@ from types import FrameType
 from typing import Any
 
 from services.errors import MsmError
+from services.sessions import stand_back
 from services.settings import Settings, load
 from services.stack import children, heartbeat, logs, secrets
 from services.stack.children import Child
@@ -101,7 +102,7 @@ class Supervisor:
             watched = self.watched.get(name)
             if child.alive and watched and entry["fingerprint"] == watched.process.fingerprint:
                 watched.child, watched.starts = child, 1
-                children.stand_back(child.pid, watched.process.nice)
+                stand_back(child.pid, watched.process.nice)
                 self._say(f"{name}: taken over, pid {child.pid}")
             else:
                 children.stop([(child, watched.process.grace if watched else 10.0)])

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO
 
 from services.errors import InputError
+from services.sessions import stand_alike
 from services.training.task import EVENT, Event, Failed, Task
 
 logger = logging.getLogger(__name__)
@@ -79,8 +80,9 @@ class _Running:
             stderr=errors,
             env=os.environ | _ENVIRONMENT,
             cwd=Path(__file__).parents[2],
-            process_group=0,  # not a session: there the worker's priority counts
+            start_new_session=True,
         )
+        stand_alike(self._process.pid)
 
     def __enter__(self) -> subprocess.Popen[bytes]:
         return self._process

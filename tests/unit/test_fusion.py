@@ -122,7 +122,7 @@ def test_filters_are_read_with_and_without_the_prefix() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "year", "=5", "year>5", "year=x", "colour=red", "open=maybe", "size>=inf", "size=nan", "size<=1e999"],
+    ["", "year", "=5", "year>5", "year=x", "colour=red", "open=maybe", "size>=inf", "size=nan", "size=1e999"],
 )
 def test_bad_filters_are_refused(text: str) -> None:
     with pytest.raises(UsageError):
