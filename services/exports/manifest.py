@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from importlib.metadata import version as software_version
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from services.exports.format import Options, Reading
 from services.store.fingerprint import file_sha256, fingerprint
+
+_LARGEST = 64 << 20
+"""Bytes of a manifest; that of a hundred thousand shards has a fifth."""
 
 
 class ExportInputs(BaseModel):
@@ -53,12 +56,20 @@ class ExportInputs(BaseModel):
         return fingerprint(self.model_dump(mode="json"))
 
 
+def _inside(name: str) -> str:
+    """A name below the manifest's folder: what a manifest names is read, replaced and removed."""
+    parts = PurePosixPath(name).parts
+    if not parts or ".." in parts or "\0" in name or "/".join(parts) != name:
+        raise ValueError("leads out of the folder")
+    return name
+
+
 class ExportedFile(BaseModel):
-    """A file of an export; `name` is its place beside the manifest."""
+    """A file of an export; `name` is its place beside the manifest, never outside of its folder."""
 
     model_config = ConfigDict(extra="forbid")
 
-    name: str
+    name: Annotated[str, AfterValidator(_inside)]
     bytes: int
     sha256: str
     rows: int
@@ -93,7 +104,7 @@ class ExportManifest(BaseModel):
     queries: int
     negatives: int
     left_out: int
-    files: list[ExportedFile]
+    files: Annotated[list[ExportedFile], Field(min_length=1)]
     inputs: ExportInputs
 
 
@@ -121,9 +132,16 @@ def manifest_path(file: Path) -> Path:
 def read_manifest(path: Path) -> ExportManifest | None:
     """The manifest of that path; None where there is none that is ours and can be read."""
     try:
-        return ExportManifest.model_validate_json(path.read_bytes())
+        return ExportManifest.model_validate_json(manifest_bytes(path))
     except (OSError, ValidationError):
         return None
+
+
+def manifest_bytes(path: Path) -> bytes:
+    """What lies where a manifest would; OSError for what is none: a folder, a pipe, a giant."""
+    if not path.is_file() or path.stat().st_size > _LARGEST:
+        raise OSError(f"{path}: is no manifest")
+    return path.read_bytes()
 
 
 def is_whole(manifest: ExportManifest, folder: Path, *, thorough: bool = True) -> bool:

@@ -12,8 +12,8 @@ import os
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from services.errors import Conflict, InputError
@@ -28,10 +28,8 @@ from services.exports.manifest import (
     read_manifest,
 )
 from services.exports.shards import ShardedTable
+from services.exports.target import require_folder, require_target
 from services.exports.writer import BlockFile, Sink, Written, compression_of, replace
-
-_OTHER_PACKING = (".bz2", ".xz", ".lz4", ".zip", ".7z", ".br")
-"""What a name promises and no reader of ours unpacks."""
 
 
 class Place(ABC):
@@ -105,16 +103,7 @@ class FilePlace(Place):
 
     def require_writable(self) -> None:
         """See `Place`."""
-        if self.path.is_dir():
-            raise InputError(
-                f"{self.path}: is a folder", hint=f"name a file, such as {self.path / 'negatives.jsonl.gz'}"
-            )
-        if self.path.suffix in _OTHER_PACKING:
-            raise InputError(
-                f"{self.path}: exports are not packed as {self.path.suffix}",
-                hint="choose .gz or .zst, or no packing",
-            )
-        _check_folder(self.path.parent)
+        require_target(self.path)
 
     def check(self, outputs: Sequence[Output], inputs: ExportInputs, *, force: bool) -> None:
         """See `Place`."""
@@ -164,6 +153,7 @@ class FolderPlace(Place):
         self.manifest_path = path / f"{label}.manifest.json"
         self.compression = "zstd"
         self._work = path / f".{label}.partial"
+        self._is_made = not path.exists()
 
     def require_writable(self) -> None:
         """See `Place`."""
@@ -171,18 +161,29 @@ class FolderPlace(Place):
             raise InputError(
                 f"{self.path}: is no folder", hint="name a folder; it is made if it is not there"
             )
-        _check_folder(self.path if self.path.exists() else self.path.parent)
+        require_folder(self.path if self.path.exists() else self.path.parent)
 
     def check(self, outputs: Sequence[Output], inputs: ExportInputs, *, force: bool) -> None:
         """See `Place`."""
         self.require_writable()
+        there = self._there(outputs)
+        self._require_free(outputs, there)
         if force:
             return
         if any(output.table for output in outputs) and not card.is_ours(self.path):
             raise _not_ours(self.path / card.NAME)
         recorded = self._recorded()
-        for name in self._there(outputs):
+        for name in there:
             self._require_ours(name, recorded.get(name, []), inputs)
+
+    def _require_free(self, outputs: Sequence[Output], there: set[str]) -> None:
+        """No folder lies where a file will, and no file where a folder will."""
+        for name in there:
+            if not (self.path / name).is_file():
+                raise InputError(f"{self.path / name}: is no regular file", hint="move it away")
+        for folder in {folder for output in outputs for folder in PurePath(output.name).parents}:
+            if (self.path / folder).exists() and not (self.path / folder).is_dir():
+                raise InputError(f"{self.path / folder}: is no folder", hint="move it away")
 
     def _there(self, outputs: Sequence[Output]) -> set[str]:
         """Files that would be replaced: what is in the outputs' places, and what was this export before."""
@@ -234,8 +235,9 @@ class FolderPlace(Place):
         with self._alone():
             card.write(self.path, without=self.manifest_path)
             before = read_manifest(self.manifest_path)
-            earlier = {file.name for file in before.files} if before else set()
-            for old in earlier | self._shards_of(files):
+            # What has been changed since is not ours to remove, whatever a manifest says.
+            earlier = [one.name for one in before.files if one.is_at(self.path / one.name)] if before else []
+            for old in {*earlier, *self._shards_of(files)}:
                 (self.path / old).unlink(missing_ok=True)
             _write(self.manifest_path, manifest)
             for file in files:
@@ -254,8 +256,9 @@ class FolderPlace(Place):
     def discard(self) -> None:
         """See `Place`."""
         shutil.rmtree(self._work, ignore_errors=True)
-        if not any(self.path.iterdir()):
-            self.path.rmdir()
+        if self._is_made:
+            with suppress(OSError):  # another export has come into it
+                self.path.rmdir()
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -273,15 +276,6 @@ def is_output(output: Output, name: Path) -> bool:
     if not output.table or output.name.endswith(".parquet"):
         return str(name) == output.name
     return card.table_of(str(name)) == output.name
-
-
-def _check_folder(folder: Path) -> None:
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder", hint=f"mkdir -p {folder}")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise InputError(
-            f"{folder}: may not be written to", hint="choose another folder or change its permissions"
-        )
 
 
 def _not_ours(path: Path) -> Conflict:

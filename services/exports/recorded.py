@@ -7,16 +7,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 from services.exports.manifest import read_manifest
+from services.exports.registry import FORMATS
 from services.reranking import manifest as reranking
 from services.store.fingerprint import file_sha256
 
+_ENDING = ".manifest.json"
+
 
 class Recorded(NamedTuple):
-    """A file as its manifest has it."""
+    """A file as its manifest has it; `sha256` is None where the manifest of that path is damaged."""
 
     path: Path
-    bytes: int
-    sha256: str
+    bytes: int = 0
+    sha256: str | None = None
 
 
 def changed_files(place: Path) -> Iterator[tuple[Path, str]]:
@@ -26,7 +29,9 @@ def changed_files(place: Path) -> Iterator[tuple[Path, str]]:
         place: A file, or a folder: what lies in it counts.
     """
     for one in _recorded(place.absolute()):
-        if not one.path.is_file():
+        if one.sha256 is None:
+            yield one.path, "its manifest is damaged, so that nothing vouches for it"
+        elif not one.path.is_file():
             yield one.path, "its manifest names it, and it is not there"
         elif (size := one.path.stat().st_size) != one.bytes:
             yield one.path, f"{size:,} bytes instead of the {one.bytes:,} of its manifest"
@@ -38,7 +43,7 @@ def _recorded(place: Path) -> Iterator[Recorded]:
     """What is recorded of a place, in it, beside it or (of a subset's shard) a folder above."""
     folders = [place, place.parent] if place.is_dir() else [place.parent, place.parent.parent]
     for folder in folders:
-        for path in sorted(folder.glob("*.manifest.json")):
+        for path in sorted(folder.glob(f"*{_ENDING}")):
             yield from (one for one in _of(path) if one.path.is_relative_to(place))
 
 
@@ -46,6 +51,11 @@ def _of(path: Path) -> list[Recorded]:
     export = read_manifest(path)
     if export is not None:
         return [Recorded(path.parent / one.name, one.bytes, one.sha256) for one in export.files]
-    file = path.with_name(path.name.removesuffix(".manifest.json"))
+    file = path.with_name(path.name.removesuffix(_ENDING))
     run = reranking.read_manifest(file)
-    return [] if run is None else [Recorded(file, run.bytes, run.sha256)]
+    if run is not None:
+        return [Recorded(file, run.bytes, run.sha256)]
+    # Manifests of others may lie there too, such as a web page's: ours stand beside a file or for a subset.
+    if path.is_file() and (file.is_file() or file.name.partition(".")[0] in FORMATS):
+        return [Recorded(file if file.is_file() else path)]
+    return []

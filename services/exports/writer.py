@@ -11,7 +11,7 @@ import gzip
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import IO, Any, NamedTuple, Protocol
 
 import orjson
@@ -30,7 +30,7 @@ _COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {
 
 def compression_of(name: str) -> str:
     """`gz`, `zst` or `none`, by the name's ending."""
-    ending = name.rpartition(".")[2]
+    ending = PurePath(name).suffix.lower().removeprefix(".")
     return ending if ending in _COMPRESSIONS else "none"
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from services.exports.manifest import manifest_path
+from services.exports.manifest import manifest_bytes, manifest_path
 from services.store.fingerprint import file_sha256, fingerprint
 
 
@@ -63,8 +63,8 @@ class RerankManifest(BaseModel):
 def read_manifest(file: Path) -> RerankManifest | None:
     """The manifest beside a run; None where there is none that is ours."""
     try:
-        return RerankManifest.model_validate_json(manifest_path(file).read_bytes())
-    except (FileNotFoundError, ValidationError):
+        return RerankManifest.model_validate_json(manifest_bytes(manifest_path(file)))
+    except (OSError, ValidationError):
         return None
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from importlib.metadata import version as software_version
 from pathlib import Path
 
 from services.collections.collection import Collection
-from services.errors import Conflict, InputError
+from services.errors import Conflict
+from services.exports.target import require_target
 from services.exports.writer import compression_of
 from services.imports.rejects import OnError
 from services.reranking.given import GivenFile
@@ -63,18 +63,11 @@ def check_place(request: RerankRequest) -> None:
     """Refuse a place where the run cannot be written, before any work is done.
 
     Raises:
-        InputError: no such folder, no folder at all, or one that may not be written to.
+        InputError: as `require_target`.
         Conflict: a file that is none of ours, or none any more, is there, or it is the given one.
     """
-    out, folder = request.out, request.out.parent
-    if out.is_dir():
-        raise InputError(f"{out}: is a folder", hint=f"name a file, such as {out / 'reranked.trec'}")
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder", hint=f"mkdir -p {folder}")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise InputError(
-            f"{folder}: may not be written to", hint="choose another folder or change its permissions"
-        )
+    out = request.out
+    require_target(out)
     if out.exists() and out.samefile(request.file.path):
         raise Conflict(f"{out}: is the run that is to be reranked", hint="choose another -o")
     if not out.exists() or request.force:
