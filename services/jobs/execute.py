@@ -28,6 +28,10 @@ logger = logging.getLogger(__name__)
 Outcome = Literal["done", "dropped", "fenced", "released", "retried", "failed"]
 _PATIENCE = 300.0
 
+_claiming = threading.Lock()
+"""Two claims of one process, made within a millisecond, are the same document: each would take the other's
+for its own whose answer was lost."""
+
 
 class Hint(BaseModel):
     """What Redis carries: which chunk may be worth claiming. Never data, never a path."""
@@ -50,7 +54,8 @@ def execute(ledger: Ledger, context: Context, hint: Hint, stop: threading.Event 
     Raises:
         Unavailable: the ledger did not answer before the chunk was claimed; the hint is sent again.
     """
-    claimed = _claim(ledger, hint)
+    with _claiming:
+        claimed = _claim(ledger, hint)
     if claimed is None:
         logger.info("dropped %s:%s attempt %d: not claimable", hint.job, hint.chunk, hint.attempt)
         return "dropped"
