@@ -21,6 +21,8 @@ from services.errors import MsmError, NotFound
 from services.store import Part, Store
 
 Ords = npt.NDArray[np.int32]
+_RANGE_ROWS = 1 << 15
+_RANGE_BYTES = 32 << 20  # as they lie in the store, compressed
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,11 @@ class Collection:
         schema = passages_schema(self.state.fields)
         return self._read_range("passages", self.state.passages, schema, lo, hi, columns)
 
+    @property
+    def passage_ranges(self) -> list[tuple[int, int]]:
+        """All ords in ranges that fit into memory with their texts, ascending."""
+        return _ranges(self.state.passages)
+
     def take_passages(self, ords: Ords, columns: list[str]) -> pa.Table:
         """The rows of any valid ords, in the order given, repeats included."""
         wanted, back = np.unique(ords, return_inverse=True)
@@ -207,6 +214,11 @@ class Collection:
     def read_queries(self, lo: int, hi: int, columns: list[str] | None = None) -> pa.Table:
         """Rows `lo <= qord < hi`, ascending, tombstones included."""
         return self._read_range("queries", self.state.queries, QUERIES, lo, hi, columns)
+
+    @property
+    def query_ranges(self) -> list[tuple[int, int]]:
+        """All qords in ranges that fit into memory with their texts, ascending."""
+        return _ranges(self.state.queries)
 
     @cached_property
     def live_queries(self) -> npt.NDArray[np.bool_]:
@@ -334,3 +346,17 @@ def _chunks(array: pa.ChunkedArray) -> Iterator[tuple[int, pa.Array]]:
     for chunk in array.chunks:
         yield offset, chunk
         offset += len(chunk)
+
+
+def _ranges(parts: list[Part]) -> list[tuple[int, int]]:
+    """Neighbouring parts together while they are small: updates leave many behind."""
+    found: list[tuple[int, int]] = []
+    size = 0
+    for part in parts:
+        size += part.bytes
+        if found and size <= _RANGE_BYTES and part.hi - found[-1][0] <= _RANGE_ROWS:
+            found[-1] = (found[-1][0], part.hi)
+        else:
+            found.append((part.lo, part.hi))
+            size = part.bytes
+    return found

@@ -6,7 +6,7 @@ what a negative is: a `Selected` block is what verdicts, people's marks and the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
@@ -16,7 +16,9 @@ from services.collections.collection import Collection
 from services.negatives.opening import Asked
 
 Options = Mapping[str, Any]
-Content: TypeAlias = bytes | pa.Table
+Content: TypeAlias = bytes | Iterator[bytes] | pa.Table
+PIECE = 16 << 20
+"""Bytes of lines with texts that are in memory together, where a block has more."""
 
 
 class Option(NamedTuple):
@@ -55,8 +57,21 @@ class Counts(NamedTuple):
         return Counts(*(a + b for a, b in zip(self, other, strict=True)))
 
 
+def in_pieces(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Lines, joined until there is a `PIECE` of them."""
+    waiting: list[bytes] = []
+    size = 0
+    for line in lines:
+        waiting.append(line)
+        size += len(line)
+        if size >= PIECE:
+            yield b"".join(waiting)
+            waiting, size = [], 0
+    yield b"".join(waiting)
+
+
 class Encoded(NamedTuple):
-    """A block as it is written, and what is in it."""
+    """A block as it is written, whole or in pieces, and what is in it."""
 
     content: Content
     counts: Counts

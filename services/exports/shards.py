@@ -9,17 +9,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from services.exports.format import Counts
 from services.exports.writer import Written, lock, progress_of, replace, said_clearly, settle
+from services.ranges import slices
 
 SHARD_BYTES = 128 << 20
 """A shard ends with the block that fills it."""
 ROW_GROUP = 1 << 16
-"""Rows, in tables without texts; fewer where there are more to hold at a time."""
+"""Rows of a row group at most."""
+GROUP_BYTES = 32 << 20
+"""Of values in a row group, a text each time that it is there; a longer row is a group by itself."""
+_NUMBER = 8
 
 
 class ShardedTable:
@@ -66,8 +73,9 @@ class ShardedTable:
                 self._stream, _plain(content[:0]).schema, compression="zstd", store_schema=False
             )
             self._rows_here = 0
-        for batch in content.to_batches(max_chunksize=_group_rows(content.schema)):
-            self._writer.write_table(_plain(pa.Table.from_batches([batch])))
+        sizes = sum((_lengths(column) for column in content.columns), np.zeros(len(content), np.int64))
+        for group in slices(sizes, GROUP_BYTES, ROW_GROUP):
+            self._writer.write_table(_plain(content.slice(group.start, group.stop - group.start)))
         self._rows_here += len(content)
         self.blocks += 1
         self.counts = self.counts.plus(counts)
@@ -108,9 +116,21 @@ class ShardedTable:
         return self._folder / f"{n}.parquet"
 
 
-def _group_rows(schema: pa.Schema) -> int:
-    """Rows of a row group: some ten MB, whatever the columns."""
-    return max(1, ROW_GROUP // max(1, sum(not pa.types.is_primitive(one.type) for one in schema)))
+def _lengths(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
+    """Bytes of each row's value as readers hold it."""
+    found: npt.NDArray[np.int64] = np.full(len(column), _NUMBER)
+    if pa.types.is_dictionary(column.type):
+        found = np.concatenate(
+            [found[:0]]
+            + [_lengths(pa.chunked_array([one.dictionary]))[one.indices.to_numpy()] for one in column.chunks]
+        )
+    elif pa.types.is_list(column.type):
+        starts = np.cumsum(np.concatenate([[0], pc.list_value_length(column)]))
+        ends = np.concatenate([[0], np.cumsum(_lengths(pc.list_flatten(column)))])
+        found = np.diff(ends[starts])
+    elif not pa.types.is_primitive(column.type):
+        found = pc.binary_length(column).to_numpy().astype(np.int64)
+    return found
 
 
 def _plain(rows: pa.Table) -> pa.Table:

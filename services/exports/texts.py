@@ -10,9 +10,6 @@ import pyarrow as pa
 from services.collections.collection import Collection
 from services.exports.format import Content, Counts, Encoded, Output
 
-BLOCK = 1 << 15
-Ranges = Sequence[tuple[int, int]]
-
 
 def passages(
     collection: Collection, name: str, encode: Callable[[pa.Table], Content], *, table: bool = False
@@ -22,7 +19,7 @@ def passages(
     def read(lo: int, hi: int) -> pa.Table:
         return collection.read_passages(lo, hi).filter(pa.array(collection.live[lo:hi]))
 
-    return _output(name, collection.passage_count, read, encode, table)
+    return _output(name, collection.passage_ranges, read, encode, table)
 
 
 def queries(
@@ -33,15 +30,15 @@ def queries(
     def read(lo: int, hi: int) -> pa.Table:
         return collection.read_queries(lo, hi).filter(pa.array(collection.live_queries[lo:hi]))
 
-    return _output(name, collection.state.query_count, read, encode, table)
+    return _output(name, collection.query_ranges, read, encode, table)
 
 
 def ids(collection: Collection, name: str) -> Output:
     """A table of what the numbers of a `-ids` subset mean: kind (passage, query), ord, id."""
     ranges = [
         (kind, lo, hi)
-        for kind, total in (("passage", collection.passage_count), ("query", collection.state.query_count))
-        for lo, hi in _ranges(total)
+        for kind, some in (("passage", collection.passage_ranges), ("query", collection.query_ranges))
+        for lo, hi in some
     ]
 
     def encode(n: int) -> Encoded:
@@ -64,19 +61,13 @@ def typed_ids(collection: Collection, ids: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def _output(
     name: str,
-    total: int,
+    ranges: Sequence[tuple[int, int]],
     read: Callable[[int, int], pa.Table],
     encode: Callable[[pa.Table], Content],
     table: bool,
 ) -> Output:
-    ranges = _ranges(total)
-
     def encoded(n: int) -> Encoded:
         rows = read(*ranges[n])
         return Encoded(encode(rows), Counts(rows=len(rows)))
 
     return Output(name, [hi - lo for lo, hi in ranges], encoded, table)
-
-
-def _ranges(total: int) -> Ranges:
-    return [(lo, min(lo + BLOCK, total)) for lo in range(0, total, BLOCK)]

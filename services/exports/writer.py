@@ -1,6 +1,7 @@
 """The unfinished file of an export: written block by block, resumed after a kill behind the last whole one.
 
-Each block is compressed by itself: a gzip member or zstd frame; readers take several in a row as one stream.
+Each block, or piece of one, is compressed by itself: a gzip member or zstd frame; readers take several in
+a row as one stream.
 """
 
 from __future__ import annotations
@@ -103,9 +104,10 @@ class BlockFile:
             bytes_done = progress["bytes"]
         self._stream.truncate(bytes_done)
 
-    def add(self, content: bytes, counts: Counts) -> None:
+    def add(self, content: bytes | Iterator[bytes], counts: Counts) -> None:
         """Append one block."""
-        self._stream.write(self._compress(content))
+        for piece in [content] if isinstance(content, bytes) else content:
+            self._stream.write(self._compress(piece))
         settle(self._stream)
         self.blocks += 1
         self.counts = self.counts.plus(counts)

@@ -18,12 +18,14 @@ import numpy as np
 import numpy.typing as npt
 
 from services.distinct import distinct
-from services.ranges import Index, ranges
+from services.ranges import Index, ranges, slices
 
 WORDS = 3
 THRESHOLD = 0.7
 _KNOWN_WORDS = 1 << 20
 _SEEN = np.uint64(1 << 21)
+_AT_ONCE = 1 << 21
+"""3-grams of pairs that are compared at a time: long texts of one vocabulary share most of theirs."""
 Hashes = npt.NDArray[np.uint64]
 
 
@@ -164,9 +166,12 @@ def _shared_of(texts: Shingled, one: Index, other: Index, threshold: float) -> n
     near: npt.NDArray[np.bool_] = most / (total - most) >= threshold  # no more than these are shared
     left, right, total, most = left[near], right[near], total[near], most[near]
     keys = np.repeat(np.arange(len(rights)), theirs.sizes) * len(known) + number  # ascending
-    wanted = np.repeat(right, most) * len(known) + numbers[ranges(starts[left], most)]
-    found = keys[np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)] == wanted
-    shared = np.bincount(np.repeat(np.arange(len(left)), most), found, len(left))
+    shared = np.zeros(len(left))
+    for pairs in slices(most, _AT_ONCE):
+        some = most[pairs]
+        wanted = np.repeat(right[pairs], some) * len(known) + numbers[ranges(starts[left[pairs]], some)]
+        found = keys[np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)] == wanted
+        shared[pairs] = np.bincount(np.repeat(np.arange(len(some)), some), found, len(some))
     near[near] = shared / (total - shared) >= threshold
     return near
 

@@ -12,7 +12,7 @@ import yaml
 from export_kit import QUERIES, SCORES, TAS_B, TEXTS, export, files, loaded, numbered, request, small
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_collection import make
+from small_collection import make, update
 from small_runs import save_run
 from small_scores import save_scores
 
@@ -221,9 +221,10 @@ def test_a_second_split_shares_the_files_that_all_splits_have_alike(tmp_path, na
 def test_a_second_split_leaves_no_shards_of_the_earlier_state_beside_its_own(tmp_path, monkeypatch):
     out = tmp_path / "out"
     with monkeypatch.context() as smaller:
-        smaller.setattr("services.exports.texts.BLOCK", 3)
+        smaller.setattr("services.collections.collection._RANGE_BYTES", 1)
         smaller.setattr(shards, "SHARD_BYTES", 1)
-        export(small(tmp_path), "msmarco", out)
+        small(tmp_path)
+        export(update(tmp_path, passages={"p7": "Fog is a cloud on the ground."}), "msmarco", out)
     assert len(list((out / "corpus").iterdir())) == 2
     export(small(tmp_path / "b", split="dev"), "msmarco", out, split="dev")
     assert [path.name for path in (out / "corpus").iterdir()] == ["train-00000-of-00001.parquet"]

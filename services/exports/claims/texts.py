@@ -15,7 +15,6 @@ from services.collections.collection import Collection, Ords
 from services.exports.claims.claim import Entry
 from services.exports.labels import Labels
 
-_RANGE = 1 << 16
 _SHOWN = 60
 Places = npt.NDArray[np.int64]
 
@@ -75,11 +74,10 @@ class TextIndex:
 
     @cached_property
     def _passages(self) -> _Texts:
-        count = self._collection.passage_count
         texts = (
             text
-            for lo in range(0, count, _RANGE)
-            for text in self._collection.passage_texts(lo, min(lo + _RANGE, count))
+            for lo, hi in self._collection.passage_ranges
+            for text in self._collection.passage_texts(lo, hi)
         )
         return _Texts(texts, self._collection.live)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -9,7 +10,7 @@ import pyarrow as pa
 
 from services.collections.collection import Collection
 from services.exports import texts
-from services.exports.format import Counts, Encoded, Format, Output
+from services.exports.format import Counts, Encoded, Format, Output, in_pieces
 from services.exports.formats.qrels import judgements, lines
 from services.exports.reading import COLLECTION, Whole
 
@@ -19,9 +20,9 @@ QRELS = ("query-id", "corpus-id", "score")
 _FIELD = "meta."
 
 
-def _corpus(rows: pa.Table) -> bytes:
+def _corpus(rows: pa.Table) -> Iterator[bytes]:
     fields = [name for name in rows.column_names if name.startswith(_FIELD)]
-    return b"".join(
+    return in_pieces(
         _line(CORPUS, row["pid"], row["title"] or "", row["text"], _metadata(row, fields))
         for row in rows.to_pylist()
     )

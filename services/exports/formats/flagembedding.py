@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
 
-from services.exports.format import Encoded, Format
+from services.exports.format import Encoded, Format, in_pieces
 from services.exports.lookup import Lookup
 from services.exports.reading import Negatives, negatives
 from services.exports.selected import Selected
@@ -20,15 +21,17 @@ def _encode(selected: Selected, lookup: Lookup) -> Encoded:
     _, ords, _ = selected.labelled(only=queries)
     texts, said = lookup.texts_of(ords), lookup.query_texts(selected.block).to_pylist()
     scores = selected.labelled_scores(only=queries).tolist()
-    lines = []
-    for query, *places in selected.by_query(queries):
-        line: dict[str, Any] = dict(
-            zip(KEYS, [said[query], *(texts[place] for place in places)], strict=True)
-        )
-        if selected.selection.scored == "all":
-            line |= dict(zip(SCORES, (scores[place] for place in places), strict=True))
-        lines.append(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
-    return Encoded(b"".join(lines), selected.counts(queries, selected.negatives_of(queries)))
+
+    def lines() -> Iterator[bytes]:
+        for query, *places in selected.by_query(queries):
+            line: dict[str, Any] = dict(
+                zip(KEYS, [said[query], *(texts[place] for place in places)], strict=True)
+            )
+            if selected.selection.scored == "all":
+                line |= dict(zip(SCORES, (scores[place] for place in places), strict=True))
+            yield orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
+
+    return Encoded(in_pieces(lines()), selected.counts(queries, selected.negatives_of(queries)))
 
 
 FLAGEMBEDDING: Format[Negatives] = Format(

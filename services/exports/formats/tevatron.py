@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import orjson
 
-from services.exports.format import Encoded, Format
+from services.exports.format import Encoded, Format, in_pieces
 from services.exports.lookup import Lookup
 from services.exports.reading import Negatives, negatives
 from services.exports.selected import Selected
@@ -18,11 +20,13 @@ def _encode(selected: Selected, lookup: Lookup) -> Encoded:
     queries = selected.with_both()
     _, ords, _ = selected.labelled(only=queries)
     passages, texts = lookup.passages_of(ords, PASSAGE), lookup.query_texts(block).to_pylist()
-    lines = []
-    for query, *places in selected.by_query(queries):
-        values = [block.qids[query], texts[query], *(passages[place] for place in places)]
-        lines.append(orjson.dumps(dict(zip(KEYS, values, strict=True)), option=orjson.OPT_APPEND_NEWLINE))
-    return Encoded(b"".join(lines), selected.counts(queries, selected.negatives_of(queries)))
+
+    def lines() -> Iterator[bytes]:
+        for query, *places in selected.by_query(queries):
+            values = [block.qids[query], texts[query], *(passages[place] for place in places)]
+            yield orjson.dumps(dict(zip(KEYS, values, strict=True)), option=orjson.OPT_APPEND_NEWLINE)
+
+    return Encoded(in_pieces(lines()), selected.counts(queries, selected.negatives_of(queries)))
 
 
 TEVATRON: Format[Negatives] = Format(
