@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from services.exports.manifest import read_manifest
+from services.exports.manifest import manifest_path, read_manifest
 from services.exports.registry import FORMATS
 from services.reranking import manifest as reranking
 from services.store.fingerprint import file_sha256
@@ -37,6 +37,12 @@ def changed_files(place: Path) -> Iterator[tuple[Path, str]]:
             yield one.path, f"{size:,} bytes instead of the {one.bytes:,} of its manifest"
         elif file_sha256(one.path) != one.sha256:
             yield one.path, "its sha256 is not that of its manifest"
+
+
+def declared_format(file: Path) -> str | None:
+    """The format of an export that a file is of by itself, as the manifest beside it says."""
+    manifest = read_manifest(manifest_path(file))
+    return manifest.inputs.format if manifest else None
 
 
 def _recorded(place: Path) -> Iterator[Recorded]:

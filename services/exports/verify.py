@@ -16,7 +16,7 @@ from services.exports.claims.claim import Claims, Entry, Malformed
 from services.exports.claims.detect import open_claims
 from services.exports.claims.texts import TextIndex, named_by_ord
 from services.exports.labels import Labels
-from services.exports.recorded import changed_files
+from services.exports.recorded import changed_files, declared_format
 from services.exports.repeats import SeenPairs
 from services.exports.report import Report, SystemLists
 from services.mining.exclusion import Reason, judged_lists
@@ -73,7 +73,10 @@ def verify(
                 report.part = str(one.relative_to(file)) if one != file else None
                 try:
                     claims = open_claims(
-                        one, lambda ids: float((collection.ords_of(ids) >= 0).mean()), _after(done, read)
+                        one,
+                        lambda ids: float((collection.ords_of(ids) >= 0).mean()),
+                        _after(done, read),
+                        declared_format(one),
                     )
                 except InputError as error:
                     if one.absolute() not in changed:
@@ -195,6 +198,9 @@ class _Check:
             report.add("repeats", line, qid=entry.qid)
         else:
             self._seen[qord] = self._at(line)
+        place = known[entry.other[0]] if entry.other else qord
+        if entry.at is not None and place not in (-1, entry.at):
+            report.add("malformed", line, what=f"is number {place:,} of the collection, not {entry.at:,}")
         for name, ids in entry.neg.items():
             if name in report.systems or len(report.systems) < _SYSTEMS:
                 report.systems.setdefault(name, SystemLists(report.required)).add(len(ids))

@@ -16,7 +16,7 @@ from services.exports import shards
 from services.mining import shingles
 from tests.unit.small_collection import update
 
-_MOST = 400
+_MOST = 250
 
 
 @pytest.mark.parametrize("name", ["triplet-all", "n-tuple-scores", "labeled-pair", "msmarco"])
@@ -33,8 +33,8 @@ def test_a_row_group_has_so_many_bytes_or_one_row(
             rows = file.read_row_group(n)
             sizes.append((len(rows), sum(map(held, rows.to_pylist()))))
     assert all(rows == 1 or size <= _MOST for rows, size in sizes)
-    assert any(rows > 1 for rows, _ in sizes)
-    assert len(sizes) > 2
+    assert len(sizes) > 1
+    assert name == "n-tuple-scores" or any(rows > 1 for rows, _ in sizes)
 
 
 def held(row: dict[str, object]) -> int:

@@ -16,10 +16,14 @@ import pytest
 
 from services.collections.collection import Collection
 from services.errors import InputError
+from services.exports.export import ExportRequest, plan, write
+from services.exports.registry import FORMATS
 from services.exports.repeats import SeenPairs
 from services.exports.report import Report
 from services.exports.verify import verify
+from services.negatives.opening import Asked
 from tests.unit.small_collection import make
+from tests.unit.small_runs import save_run
 
 TEXTS = {
     "1": "The moon pulls the water.",
@@ -332,3 +336,73 @@ def test_millions_of_pairs_are_told_apart_by_query(tmp_path: Path) -> None:
         pairs.add((n % 1000, n // 1000, n + 1) for n in range(100_000))
         pairs.add([(999, 5, 200_000), (-1, 5, 200_001), (-1, 5, 200_002), (3, -1, 200_003), (0, 0, 200_004)])
         assert list(pairs.repeats()) == [(0, 0, 200_004), (999, 5, 200_000)]
+
+
+def test_grades_may_have_any_number_of_digits(tmp_path: Path) -> None:
+    grades = make(
+        tmp_path,
+        passages=TEXTS,
+        queries={"train": QUERIES},
+        qrels={"train": [("10", "1", 100), ("11", "5", -100)]},
+    )
+    report = verify(text("10 0 1 100\n11 0 5 -100\n")(tmp_path), grades)
+    assert (report.formats, found(report)) == (["qrels"], {})
+
+
+def test_triples_of_small_ids_are_none_of_judgements(small: Collection, tmp_path: Path) -> None:
+    report = verify(text("10\t1\t4\n10\t1\t1\n")(tmp_path), small)
+    assert (report.formats, found(report)) == (["qidpidtriples"], {"positives": 1})
+
+
+def test_of_an_export_the_manifest_says_which_of_two_formats_it_is(tmp_path: Path) -> None:
+    collection = make(tmp_path, passages=TEXTS, queries={"train": QUERIES}, qrels={"train": [("10", "1", 1)]})
+    save_run(collection, "bm25", {"10": ["4"]})
+    file = tmp_path / "t.tsv"
+    write(plan(collection, ExportRequest(FORMATS["qidpidtriples"], Asked("train"), file)))
+    assert file.read_text() == "10\t1\t4\n"
+    report = verify(file, collection)
+    assert (report.formats, found(report)) == (["qidpidtriples"], {})
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        jsonl({"query": QUERIES["10"], "pos": [TEXTS["1"]], "neg": ["4"]}),
+        table(query="10", positive="1", negative="4"),
+    ],
+    ids=["flagembedding", "triplet"],
+)
+def test_a_text_that_is_spelt_like_an_id_is_none(
+    small: Collection, tmp_path: Path, write: Callable[[Path], Path]
+) -> None:
+    report = verify(write(tmp_path), small)
+    assert report.findings["unknown_pids"] >= 1
+    assert 'the text "4"' in {example.get("pid") for example in report.examples}
+
+
+def test_the_numbers_of_ids_parquet_are_compared(tmp_path: Path) -> None:
+    collection = make(
+        tmp_path,
+        passages={"a": "one", "b": "two"},
+        queries={"train": {"q": "x"}},
+        qrels={"train": [("q", "a", 1)]},
+    )
+    kinds, ids = ["passage", "passage", "query"], ["a", "b", "q"]
+    for ords, findings in (([0, 1, 0], {}), ([1, 0, 0], {"malformed": 2}), ([0, 1, 5], {"malformed": 1})):
+        pq.write_table(pa.table({"kind": kinds, "ord": ords, "id": ids}), tmp_path / "ids.parquet")
+        assert found(verify(tmp_path / "ids.parquet", collection)) == findings
+
+
+@pytest.mark.parametrize("line", ["qid Q0 1 1 2.0 x", "qid 0 1 1", "pos_score 0 1 1"])
+def test_a_query_that_is_called_like_a_column_is_no_header(
+    small: Collection, tmp_path: Path, line: str
+) -> None:
+    rest = line.replace("qid", "10").replace("pos_score", "10").replace(" 1 ", " 4 ", 1)
+    assert found(verify(text(f"{line}\n{rest}\n")(tmp_path), small)) == {"unknown_qids": 1}
+
+
+def test_a_line_of_many_long_texts_is_read(small: Collection, tmp_path: Path) -> None:
+    neg = ["x" * (1 << 20)] * 9
+    report = verify(jsonl({"query": QUERIES["10"], "pos": [TEXTS["1"]], "neg": neg})(tmp_path), small)
+    assert report.formats == ["flagembedding"]
+    assert found(report) == {"unknown_pids": 9, "repeats": 8}

@@ -93,16 +93,17 @@ def open_plain(path: Path) -> Iterator[tuple[io.BufferedReader, pa.NativeFile]]:
 
 
 def plain_lines(
-    path: Path, read: Callable[[int], None] = lambda position: None
+    path: Path, read: Callable[[int], None] = lambda position: None, longest: int = LONGEST_LINE
 ) -> Iterator[tuple[int, bytes | None]]:
     """Lines of a file, decompressed, with their ends and counted from 1, without a byte order mark.
 
     Args:
         path: The file; its compression is found out.
         read: Told of the bytes of the file read so far, as they lie on disk.
+        longest: Bytes that a line may have.
 
     Yields:
-        None for a line above `LONGEST_LINE`.
+        None for a longer line.
 
     Raises:
         InputError: it cannot be read, is empty, or ends early or is damaged, which is said with the line.
@@ -110,7 +111,7 @@ def plain_lines(
     number = 0
     with open_plain(path) as (stream, raw):
         try:
-            for number, line in _numbered(stream):
+            for number, line in _numbered(stream, longest):
                 read(raw.tell())
                 yield number, line
         except OSError as error:
@@ -120,12 +121,12 @@ def plain_lines(
             ) from error
 
 
-def _numbered(stream: io.BufferedReader) -> Iterator[tuple[int, bytes | None]]:
+def _numbered(stream: io.BufferedReader, longest: int) -> Iterator[tuple[int, bytes | None]]:
     number = 0
-    while line := stream.readline(LONGEST_LINE):
+    while line := stream.readline(longest):
         number += 1
-        if len(line) == LONGEST_LINE and not line.endswith(b"\n"):
-            while (more := stream.readline(LONGEST_LINE)) and not more.endswith(b"\n"):
+        if len(line) == longest and not line.endswith(b"\n"):
+            while (more := stream.readline(longest)) and not more.endswith(b"\n"):
                 pass
             yield number, None
         else:

@@ -23,6 +23,7 @@ class Entry:
         pos: Passages called positive.
         neg: By name of the list, passages called negative.
         other: Passages of which the row says neither.
+        at: Where the passage, or the query of a row without one, stands in the collection; None: not said.
     """
 
     line: int
@@ -30,6 +31,7 @@ class Entry:
     pos: list[str] = field(default_factory=list)
     neg: dict[str, list[str]] = field(default_factory=dict)
     other: list[str] = field(default_factory=list)
+    at: int | None = None
 
     @property
     def ids(self) -> int:

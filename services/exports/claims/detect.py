@@ -8,10 +8,10 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from services.collections.sources.lines import LONGEST_LINE, open_plain
+from services.collections.sources.lines import open_plain
 from services.errors import InputError
 from services.exports.claims.claim import Claims, Entry, Malformed, Read, refused_as_malformed
-from services.exports.claims.jsonl import open_jsonl
+from services.exports.claims.jsonl import LONGEST, open_jsonl
 from services.exports.claims.lines import Known, open_lines
 from services.exports.claims.table import open_table
 from services.imports.pickle_scores import read_pickle_scores
@@ -19,22 +19,23 @@ from services.imports.pickle_scores import read_pickle_scores
 _LINES = 50
 
 
-def open_claims(file: Path, known: Known, read: Read) -> Claims:
+def open_claims(file: Path, known: Known, read: Read, declared: str | None = None) -> Claims:
     """The file, recognised; where it turns out to be damaged, its last entry says so.
 
     Args:
         file: A file of any format that is exported or imported; its name says nothing.
         known: Which share of some ids are passages of the collection.
         read: Told of the bytes read so far.
+        declared: The format that its manifest names, which counts where the content may be of several.
 
     Raises:
         InputError: it cannot be read, or is of no known format.
     """
-    claims = _opened(file, known, read)
+    claims = _opened(file, known, read, declared)
     return replace(claims, entries=refused_as_malformed(claims.entries))
 
 
-def _opened(file: Path, known: Known, read: Read) -> Claims:
+def _opened(file: Path, known: Known, read: Read, declared: str | None) -> Claims:
     with open_plain(file) as (stream, raw), suppress(OSError):  # a damaged file: the reader says where
         size = raw.size()
         lines: list[bytes] = []
@@ -47,14 +48,15 @@ def _opened(file: Path, known: Known, read: Read) -> Claims:
             )
         if _is_pickle(head):
             return Claims("scores-pickle", _of_pickle(file, size, read), whole=True)
-        while len(lines) < _LINES and (line := stream.readline(LONGEST_LINE)):
+        while len(lines) < _LINES and sum(map(len, lines)) < LONGEST and (line := stream.readline(LONGEST)):
             line = line.removeprefix(codecs.BOM_UTF8) if not lines else line
             if line.strip():
                 lines.append(line)
     first = lines[0].lstrip() if lines else b""
     if not first or first[:1] in b'{["' or not _is_columns(lines):
         return open_jsonl(file, first, read)
-    return open_lines(file, [line.decode("utf-8", "replace").rstrip("\r\n") for line in lines], known, read)
+    sample = [line.decode("utf-8", "replace").rstrip("\r\n") for line in lines]
+    return open_lines(file, sample, known, read, declared)
 
 
 def _is_pickle(head: bytes) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from services.collections.sources.lines import LONGEST_LINE, plain_lines
+from services.collections.sources.lines import plain_lines
 from services.exports.claims.claim import (
     BadLine,
     Claims,
@@ -24,6 +24,8 @@ from services.exports.claims.claim import (
     what,
 )
 
+LONGEST = 64 << 20
+"""Bytes of a line: with the texts of a query's passages it may have more than that of a source."""
 _KEY = re.compile(rb'"\s*:')
 """The end of every key; of a string's inside too, where it has an escaped quote."""
 
@@ -72,9 +74,9 @@ def read_entries(
             early or is damaged.
     """
     parse = (layout or HARD_NEGATIVES).parse
-    for number, line in plain_lines(file, read):
+    for number, line in plain_lines(file, read, LONGEST):
         if line is None:
-            yield Malformed(number, f"longer than {LONGEST_LINE >> 20} MiB")
+            yield Malformed(number, f"longer than {LONGEST >> 20} MiB")
         elif line.strip():
             yield _parsed(line, number, parse)
 

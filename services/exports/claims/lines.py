@@ -20,7 +20,7 @@ Known = Callable[[list[str]], float]
 """Which share of some ids the collection has as passages."""
 
 
-def open_lines(file: Path, sample: Sequence[str], known: Known, read: Read) -> Claims:
+def open_lines(file: Path, sample: Sequence[str], known: Known, read: Read, declared: str | None) -> Claims:
     """The file.
 
     Args:
@@ -28,14 +28,15 @@ def open_lines(file: Path, sample: Sequence[str], known: Known, read: Read) -> C
         sample: Its first lines.
         known: Tells triples of ids from runs and judgements.
         read: Told of the bytes read so far.
+        declared: The format that its manifest names, if it has one.
     """
-    format_name = _recognised(sample, known)
+    format_name = declared if declared == "qidpidtriples" else _recognised(sample, known)
     return Claims(format_name, _entries(_Columns(file, format_name), read), pairs=format_name in _PAIRS)
 
 
 def _recognised(sample: Sequence[str], known: Known) -> str:
     rows = [line.split("\t") if "\t" in line else line.split() for line in sample]
-    if len(rows) > 1 and rows[0] and rows[0][0].lower() in _HEADERS:
+    if len(rows) > 1 and rows[0] and rows[0][0].lower() in _HEADERS and not _is_grade(rows[0][-1]):
         header, rows = rows[0], rows[1:]
         if len(header) == 3:
             return "beir-qrels"
@@ -50,22 +51,34 @@ def _recognised(sample: Sequence[str], known: Known) -> str:
 def _of_three(rows: list[Cells], known: Known) -> str:
     """Ranks count up from 1 within a query, grades are small, and what else is mostly known are passages.
 
-    A run names a passage once for a query; rows that mostly name one again are triples, whatever is third.
+    A run or judgements name a passage once for a query; rows that name one again are triples, if what is
+    third are passages, and where most do, whatever is third.
     """
     seen: dict[str, int] = {}
     ranks = True
     for qid, _, cell in rows:
         seen[qid] = seen.get(qid, 0) + 1
         ranks &= cell == str(seen[qid])
-    ranks &= 2 * len({(qid, pid) for qid, pid, _ in rows}) > len(rows)
+    pairs = len({(qid, pid) for qid, pid, _ in rows})
+    ranks &= 2 * pairs > len(rows)
     third = [row[2] for row in rows]
-    if all(cell in _GRADES for cell in third) and not (ranks and max(seen.values()) > 1):
+    passages = known(third) >= _MOST
+    once = pairs == len(rows) or not passages
+    if once and all(cell in _GRADES for cell in third) and not (ranks and max(seen.values()) > 1):
         return "beir-qrels"
-    return "qidpidtriples" if not ranks and known(third) >= _MOST else "msmarco-run"
+    return "qidpidtriples" if not ranks and passages else "msmarco-run"
 
 
 def _is_grade(cell: str) -> bool:
-    return cell.removeprefix("-").isdecimal() and len(cell) <= 2
+    return cell.removeprefix("-").isdecimal()
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
 
 
 class _Columns(LineSource):
@@ -80,14 +93,23 @@ class _Columns(LineSource):
     def parse(self, line: str, number: int) -> Record | None:
         """The cells; none of a header."""
         cells = line.split("\t") if self._format == "top1000" else line.split()
-        if number == 1 and cells and cells[0].lower() in _HEADERS:
-            return None
         width = _WIDTHS[self._format]
+        if number == 1 and self._is_header(cells):
+            return None
         if len(cells) != width:
             raise BadRow(f"{len(cells)} columns, not {width}", "")
         for place in _NUMBERS.get(self._format, ()):
             parse_number(cells[place], f"column {place + 1}")
         return {"cells": cells}
+
+    def _is_header(self, cells: Cells) -> bool:
+        """A query may be called `qid`: where a row has numbers, a header has none."""
+        places = [place for place in _NUMBERS.get(self._format, ()) if place < len(cells)]
+        return (
+            bool(cells)
+            and cells[0].lower() in _HEADERS
+            and not any(_is_number(cells[place]) for place in places)
+        )
 
 
 def _entries(source: _Columns, read: Read) -> Iterator[Entry | Malformed]:

@@ -89,7 +89,7 @@ def _recognised(file: Path, schema: pa.Schema) -> tuple[str, Parse, list[str]]:
         column = next(name for name in names if name.endswith("_id"))
         return "texts", _passage(column), [column]
     if names == ["kind", "ord", "id"]:
-        return "texts", _named, ["kind", "id"]
+        return "texts", _named, names
     raise InputError(
         f"{file}: its columns are {', '.join(names)[:200]}, which is no format that is known",
         hint="docs/export.md lists the formats",
@@ -102,8 +102,11 @@ def _passage(column: str) -> Parse:
 
 def _named(row: dict[str, Any], line: int) -> Entry:
     """A row of `ids.parquet`: what a number of an `-ids` subset stands for."""
-    passage = row["kind"] == "passage"
-    return Entry(line, other=[row["id"]]) if passage else Entry(line, qid=row["id"])
+    if row["kind"] not in ("passage", "query") or not isinstance(row["ord"], int):
+        raise ValueError("a row is (passage or query, its number, its id)")
+    if row["kind"] == "passage":
+        return Entry(line, other=[row["id"]], at=row["ord"])
+    return Entry(line, qid=row["id"], at=row["ord"])
 
 
 def _refused(why: str) -> Parse:

@@ -32,7 +32,7 @@ class TextIndex:
         self._labels = labels
 
     def with_ids(self, entry: Entry) -> Entry:
-        """The entry, every text replaced by its id; a text that is not there stays, shortened."""
+        """The entry, every text replaced by its id; one that is not there stays, shortened and in quotes."""
         pos, *neg = (
             [self._passages.of(text) for text in texts] for texts in (entry.pos, *entry.neg.values())
         )
@@ -131,4 +131,5 @@ def _digest(text: str) -> np.uint64:
 
 
 def _shown(text: str) -> str:
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+    """An unknown text, shortened; in quotes and with a space, as no id is: a text may be spelt like an id."""
+    return f'the text "{text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"}"'
