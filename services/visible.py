@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from services.errors import InputError
+
 
 def visible_files(folder: Path) -> list[Path]:
-    """All files below the folder, sorted, but those with a name, or in a folder, that begins with a dot."""
-    return [
+    """All files below the folder, sorted, but those with a name, or in a folder, that begins with a dot.
+
+    Raises:
+        InputError: a link leads to no file: what should be there would be missing without a word.
+    """
+    found = [
         path
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and not any(name.startswith(".") for name in path.relative_to(folder).parts)
+        if not path.is_dir() and not any(name.startswith(".") for name in path.relative_to(folder).parts)
     ]
+    lost = next((path for path in found if path.is_symlink() and not path.exists()), None)
+    if lost is not None:
+        raise InputError(f"{lost}: a link to a file that is not there", hint="mend the link or remove it")
+    return [path for path in found if path.is_file()]
