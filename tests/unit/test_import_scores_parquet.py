@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from tests.unit.scores_kit import INTEGERS, collection, imported, stored
         ({"query_id": [5], "text": ["x"]}, "its columns are query_id, text"),
         (
             {"query_id": [5], "corpus_id": [[7] * 5_000_000], "score": [[1.0] * 5_000_000]},
-            "rows of 5,000,000 values each",
+            "may hold 5,000,000 values",
         ),
     ],
 )
@@ -106,3 +107,77 @@ def test_a_file_that_is_no_parquet_is_named(tmp_path: Path) -> None:
     path.write_bytes(b"PAR1 and no more")
     with pytest.raises(InputError, match="no parquet file, or a damaged one"):
         imported(opened, path, "scores-parquet")
+
+
+def _written(path: Path, **columns: Any) -> Path:
+    pq.write_table(pa.table(columns), path, compression="zstd")
+    return path
+
+
+def test_a_folder_of_lists_and_pairs_is_refused_naming_one_of_each(tmp_path: Path) -> None:
+    (tmp_path / "both").mkdir()
+    _written(tmp_path / "both" / "list.parquet", query_id=[5], corpus_id=[[10]], score=[[1.0]])
+    _written(tmp_path / "both" / "long.parquet", query_id=[5], corpus_id=[11], score=[1.0])
+    with pytest.raises(InputError) as error:
+        imported(collection(tmp_path, INTEGERS), tmp_path / "both", "scores-parquet")
+    assert "list.parquet has lists per query" in error.value.message
+    assert "long.parquet a row per pair" in error.value.message
+    assert "name one of the subsets" in (error.value.hint or "")
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "scores.parquet"
+    pq.write_table(pa.table([[5], [10], [1.0], [2.0]], ["query_id", "corpus_id", "score", "score"]), path)
+    with pytest.raises(InputError, match="has two columns 'score'"):
+        imported(collection(tmp_path, INTEGERS), path, "scores-parquet")
+
+
+def test_the_name_of_a_column_that_is_no_utf8_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "scores.parquet"
+    table = pa.table({"query_id": [5], "corpus_id": [10], "score": [1.0], "zzzz": [1]})
+    pq.write_table(table, path, store_schema=False)
+    path.write_bytes(path.read_bytes().replace(b"zzzz", b"\xff\xfe\xff\xff"))
+    with pytest.raises(InputError, match="name of a column is broken UTF-8"):
+        imported(collection(tmp_path, INTEGERS), path, "scores-parquet")
+
+
+def test_a_type_that_the_library_does_not_know_is_an_error_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = _written(tmp_path / "scores.parquet", query_id=[5], corpus_id=[10], score=[1.0])
+
+    def unknown(*_: object, **__: object) -> None:
+        raise pa.ArrowNotImplementedError("Integers with more than 64 bits not implemented")
+
+    monkeypatch.setattr(pq, "ParquetFile", unknown)
+    with pytest.raises(InputError, match="a damaged one: Integers with more than 64 bits"):
+        imported(collection(tmp_path, INTEGERS), path, "scores-parquet")
+
+
+def test_a_rejected_list_says_how_much_is_left_out_with_it(tmp_path: Path) -> None:
+    opened = collection(tmp_path, INTEGERS)
+    scores = [[1.0, float("nan")], [0.5]]
+    path = _written(tmp_path / "s.parquet", query_id=[5, 7], corpus_id=[[10, 11], [12]], score=scores)
+    outcome = imported(opened, path, "scores-parquet", on_error="skip")
+    assert outcome.rejects
+    assert outcome.rejected == 1
+    assert json.loads(Path(outcome.rejects).read_text())["found"] == (
+        "query '5', passage '11': score nan is no finite number; the query's whole list of 2 counts as wrong"
+    )
+    assert stored(opened) == {"7": {"12": 0.5}}
+
+
+def test_a_wrong_row_leaves_its_neighbours_in(tmp_path: Path) -> None:
+    opened = collection(tmp_path, INTEGERS)
+    path = _written(
+        tmp_path / "s.parquet", query_id=[5, 5, 7], corpus_id=[10, 11, 12], score=[1.5, float("nan"), 0.5]
+    )
+    assert imported(opened, path, "scores-parquet", on_error="skip").rejected == 1
+    assert stored(opened) == {"5": {"10": 1.5}, "7": {"12": 0.5}}
+
+
+def test_an_id_longer_than_any_is_left_out(tmp_path: Path) -> None:
+    opened = collection(tmp_path, {"q": {"a": 1.0}})
+    path = _written(tmp_path / "s.parquet", query_id=["q", "q"], corpus_id=["a", "b" * 600], score=[1.0, 2.0])
+    assert imported(opened, path, "scores-parquet", on_error="skip").rejected == 1
+    assert stored(opened) == {"q": {"a": 1.0}}

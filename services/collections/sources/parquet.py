@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import io
+import re
 import shutil
 import tempfile
+import zoneinfo
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.types as pt
 
 from services.collections import rows
 from services.collections.bad_row import BadRow
 from services.collections.sources.lines import FOLDER_HINT, compression, open_plain, require_file
+from services.collections.sources.opened_parquet import PARQUET_ERRORS, OpenedParquet, open_parquet
+from services.collections.sources.row_groups import TOO_LARGE_HINT, batches
 from services.collections.sources.source import Numbered, Source
 from services.errors import InputError, first_line
+from services.shown import listed, shown
 from services.store.fingerprint import file_sha256
 
 _BATCH = 4096
+_MAGIC = b"PAR1"
+_OFFSET = re.compile(r"[+-]\d\d:?\d\d")
 _KEYS = frozenset(
     (*rows.PID_KEYS, *rows.QID_KEYS, *rows.JUDGED_QID_KEYS, *rows.JUDGED_PID_KEYS, *rows.GRADE_KEYS)
 ) | {"title", "text", "query", "metadata"}
@@ -47,27 +55,28 @@ class ParquetSource(Source):
         """See `Source.records`."""
         number = 0
         with _plain_file(self.path) as plain:
+            opened = open_parquet(plain, self.path)
+            columns = self._columns(opened.names)
+            _require_time_zones(self.path, opened, columns)
             try:
-                file = pq.ParquetFile(plain)
-                for batch in file.iter_batches(_BATCH, columns=self._columns(file.schema_arrow.names)):
+                for batch in batches(opened, _BATCH, columns):
                     for value in _rows(batch):
                         number += 1
                         yield number, value
-                    self.done = self.size * number // max(1, file.metadata.num_rows)
-            except (pa.ArrowException, OSError) as error:
+                    self.done = self.size * number // max(1, opened.rows)
+            except PARQUET_ERRORS as error:
                 raise InputError(
-                    f"{self.path}:{number + 1}: not a (whole) parquet file: {error}",
-                    hint="fetch it again, or name it after its format (.tsv, .jsonl)",
+                    f"{self.path}:{number + 1}: not a (whole) parquet file: {first_line(error)}",
+                    hint="fetch it again",
                 ) from error
+            except ValueError as error:
+                raise InputError(f"{self.path}:{number + 1}: {error}", hint=TOO_LARGE_HINT) from error
 
     def _columns(self, names: list[str]) -> list[str]:
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice is not None:
-            raise InputError(f"{self.path}: has two columns '{twice}'", hint="write each column once")
         columns = [name for name in names if self._wanted is None or name in self._wanted]
         if not columns:
             raise InputError(
-                f"{self.path}: none of its columns is known: {', '.join(names)[:200]}",
+                f"{self.path}: none of its columns is known: {listed(names)}",
                 hint="name them as the keys of .jsonl are: pid, title, text; qid, text; qid, pid, grade",
             )
         return columns
@@ -95,6 +104,17 @@ def _row(batch: pa.RecordBatch) -> dict[str, Any] | BadRow:
     return row
 
 
+def _require_time_zones(path: Path, opened: OpenedParquet, columns: list[str]) -> None:
+    for name in columns:
+        kind = opened.schema.field(name).type
+        zone = kind.tz if pt.is_timestamp(kind) else None
+        if zone and not _OFFSET.fullmatch(zone) and zone not in zoneinfo.available_timezones():
+            raise InputError(
+                f"{path}: column {shown(name)} is in the time zone {shown(zone)}, which is not known",
+                hint="write its times in UTC",
+            )
+
+
 @contextmanager
 def _plain_file(path: Path) -> Iterator[Path]:
     """The file itself, or a decompressed copy of it (parquet is read from its end)."""
@@ -104,6 +124,7 @@ def _plain_file(path: Path) -> Iterator[Path]:
     with tempfile.NamedTemporaryFile(suffix=".parquet") as copy:
         try:
             with open_plain(path) as (stream, _):
+                _require_magic(path, stream)
                 shutil.copyfileobj(stream, copy)
         except OSError as error:
             raise InputError(
@@ -111,3 +132,12 @@ def _plain_file(path: Path) -> Iterator[Path]:
             ) from error
         copy.flush()
         yield Path(copy.name)
+
+
+def _require_magic(path: Path, stream: io.BufferedReader) -> None:
+    """Before all of it is unpacked, which may be a thousand times as much."""
+    if stream.peek(len(_MAGIC))[: len(_MAGIC)] != _MAGIC:
+        raise InputError(
+            f"{path}:1: not a parquet file, when unpacked",
+            hint="fetch it again, or name it after its format (.tsv, .jsonl)",
+        )
