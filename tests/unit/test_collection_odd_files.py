@@ -5,12 +5,14 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
+import shutil
 import zipfile
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import zstandard
 from collection_kit import Kit, live_texts
 
 from services.collections.bad_row import BadRow
@@ -106,6 +108,57 @@ def test_parquet_columns_that_cannot_be_told_are_refused(kit: Kit, names: list[s
     table = pa.Table.from_arrays([pa.array(["1"])] * 3, names=names)
     with pytest.raises(InputError, match=said):
         kit.make(parquet(kit, table), passages_name="p.parquet", on_error="skip")
+
+
+def test_the_name_of_a_parquet_column_that_is_no_utf8_is_refused(kit: Kit) -> None:
+    pq.write_table(
+        pa.table({"pid": ["1"], "text": ["one"], "zzzz": [1]}), kit.folder / "p", store_schema=False
+    )
+    content = (kit.folder / "p").read_bytes().replace(b"zzzz", b"\xff\xfe\xff\xff")
+    with pytest.raises(InputError, match=r"p\.parquet: the name of a column is broken UTF-8"):
+        kit.make(content, passages_name="p.parquet")
+
+
+def test_a_parquet_column_of_a_time_zone_that_nobody_knows_is_named(kit: Kit) -> None:
+    day = pa.array([1], pa.timestamp("us", "Nowhere/Atall"))
+    content = parquet(kit, pa.table({"pid": ["1"], "text": ["one"], "day": day}))
+    with pytest.raises(InputError, match="column 'day' is in the time zone 'Nowhere/Atall'"):
+        kit.make(content, passages_name="p.parquet", fields=("day:date",))
+    kit.make(content, passages_name="p.parquet")  # where the column is not read, it does not matter
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "+02:00"])
+def test_a_parquet_column_of_a_known_time_zone_is_read(kit: Kit, zone: str) -> None:
+    table = pa.table({"pid": ["1"], "text": ["one"], "day": pa.array([1], pa.timestamp("us", zone))})
+    kit.make(parquet(kit, table), passages_name="p.parquet", fields=("day:date",))
+    assert live_texts(kit.open()) == {"1": "one"}
+
+
+def test_what_is_packed_and_no_parquet_is_refused_before_it_is_unpacked(
+    kit: Kit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "copyfileobj", lambda *_: pytest.fail("was unpacked"))
+    with pytest.raises(InputError, match=r"p\.parquet\.gz:1: not a parquet file, when unpacked"):
+        kit.make(gzip.compress(b"z" * 5000), passages_name="p.parquet.gz")
+
+
+def test_a_packed_parquet_file_is_read(kit: Kit) -> None:
+    content = gzip.compress(parquet(kit, pa.table({"pid": ["1"], "text": ["one"]})))
+    kit.make(content, passages_name="p.parquet.gz")
+    assert live_texts(kit.open()) == {"1": "one"}
+
+
+def test_qrels_that_begin_with_a_line_of_tabs_are_a_bad_row(kit: Kit) -> None:
+    with pytest.raises(InputError, match=r"qrels.test.txt:1: 0 columns"):
+        kit.make("p1\tone\n", {"test": "q1\ta\n"}, {"test": "\t\nq1 0 p1 1\n"})
+    kit.make("p1\tone\n", {"test": "q1\ta\n"}, {"test": "\t\nq1 0 p1 1\n"}, on_error="skip")
+    assert kit.open().queries("test").qids == ["q1"]
+
+
+def test_zstd_may_begin_with_a_frame_to_be_skipped(kit: Kit) -> None:
+    frame = b"\x5a\x2a\x4d\x18" + (4).to_bytes(4, "little") + b"note"
+    kit.make(frame + zstandard.compress(b"p1\tone\n"), passages_name="p.tsv.zst")
+    assert live_texts(kit.open()) == {"p1": "one"}
 
 
 def test_endings_count_in_any_case(kit: Kit) -> None:

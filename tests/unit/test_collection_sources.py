@@ -225,6 +225,37 @@ def test_a_hugging_face_data_set(kit: Kit) -> None:
 
 
 @pytest.mark.usefixtures("_offline")
+@pytest.mark.parametrize(
+    ("labels", "says"),
+    [
+        ({}, "there is no column 'labels'"),
+        ({"labels": pa.array([None, [1]], pa.list_(pa.int64()))}, "column 'labels' is no list"),
+        ({"labels": [["yes"], ["no"]]}, "a value in column 'labels' is no number: 'yes'"),
+        ({"labels": [[1, 0], [1]]}, "1 doc_ids and 2 labels"),
+    ],
+    ids=["none", "null", "text", "too many"],
+)
+def test_wrong_labels_of_a_hugging_face_data_set_are_a_bad_row(
+    kit: Kit, labels: dict[str, Any], says: str
+) -> None:
+    folder = kit.folder / "dataset"
+    tables = {
+        "corpus": {"passage_id": ["p1", "p2"], "passage": ["one", "two"]},
+        "queries": {"query_id": ["q1", "q2"], "query": ["a", "b"]},
+        "labeled-list": {"query_id": ["q1", "q2"], "doc_ids": [["p1"], ["p2"]], **labels},
+    }
+    configs = "---\nconfigs:\n"
+    for name, columns in tables.items():
+        (folder / name).mkdir(parents=True)
+        pq.write_table(pa.table(columns), folder / name / "train.parquet")
+        configs += f"- config_name: {name}\n  data_files:\n  - split: train\n    path: {name}/*.parquet\n"
+    (folder / "README.md").write_text(configs + "---\n")
+    with pytest.raises(InputError) as caught:
+        take(kit, hf_dataset(str(folder)))
+    assert caught.value.message.endswith(f"labeled-list/train:1: row 1 of labeled-list: {says}")
+
+
+@pytest.mark.usefixtures("_offline")
 def test_a_hugging_face_data_set_that_cannot_be_reached(kit: Kit) -> None:
     with pytest.raises(Unavailable, match="nobody/nothing") as caught:
         hf_dataset("nobody/nothing")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
+from services.collections.bad_row import BadRow
 from services.collections.rows import Record
 from services.collections.sources.source import Numbered, Source
 
@@ -21,7 +22,7 @@ class CatalogueSource(Source):
     def __init__(
         self,
         label: str,
-        rows: Callable[[], Iterable[Record]],
+        rows: Callable[[], Iterable[Record | BadRow]],
         errors: tuple[type[Exception], ...],
         explain: Callable[[Exception], Exception],
     ) -> None:

@@ -13,14 +13,16 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from services.collections.bad_row import BadRow
 from services.collections.names import check_split
 from services.collections.rows import Record
 from services.collections.sources.catalogue import CatalogueSource
 from services.collections.sources.source import Given
 from services.errors import InputError, MsmError, Unavailable
+from services.shown import shown
 
 _LISTS = "labeled-list"
-_Read = Callable[[Iterable[Record]], Iterable[Record]]
+_Read = Callable[[Iterable[Record]], Iterable[Record | BadRow]]
 
 
 def hf_dataset(name: str) -> Given:
@@ -56,12 +58,36 @@ def _as_passages(rows: Iterable[Record]) -> Iterator[Record]:
         yield {"pid": row.get("passage_id"), "text": row.get("passage")}
 
 
-def _as_judgements(rows: Iterable[Record]) -> Iterator[Record]:
+def _as_judgements(rows: Iterable[Record]) -> Iterator[Record | BadRow]:
     """The positives of each list; all else in it is not known to be none."""
-    for row in rows:
-        for pid, label in zip(row["doc_ids"], row["labels"], strict=True):
+    for number, row in enumerate(rows, 1):
+        try:
+            pids, labels = (_list(row, column, number) for column in ("doc_ids", "labels"))
+            if len(pids) != len(labels):
+                raise _wrong(number, f"{len(pids):,} doc_ids and {len(labels):,} labels")
+            for label in labels:
+                if isinstance(label, bool) or not isinstance(label, int | float):
+                    raise _wrong(number, f"a value in column 'labels' is no number: {shown(label)}")
+        except BadRow as bad:
+            yield bad
+            continue
+        for pid, label in zip(pids, labels, strict=True):
             if label > 0:
-                yield {"qid": row["query_id"], "pid": pid, "grade": label}
+                yield {"qid": row.get("query_id"), "pid": pid, "grade": label}
+
+
+def _list(row: Record, column: str, number: int) -> list[Any]:
+    value = row.get(column)
+    if not isinstance(value, list):
+        raise _wrong(
+            number, f"column '{column}' is no list" if column in row else f"there is no column '{column}'"
+        )
+    return value
+
+
+def _wrong(number: int, found: str) -> BadRow:
+    """The row of the table: lines count judgements, of which a row makes as many as it has positives."""
+    return BadRow(f"row {number:,} of {_LISTS}: {found}", "a row has query_id, and lists doc_ids and labels")
 
 
 class _Hub:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import re
 import stat
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
@@ -20,7 +21,12 @@ from services.errors import InputError
 from services.store.fingerprint import file_sha256
 
 LONGEST_LINE = 8 << 20  # bytes; the longest text, all of it escaped in JSON, takes a tenth
-_MAGIC = {"gzip": b"\x1f\x8b", "zstd": b"\x28\xb5\x2f\xfd"}
+_MAGIC = {
+    "gzip": re.compile(rb"\x1f\x8b"),
+    "zstd": re.compile(
+        rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18"
+    ),  # or a frame to be skipped: RFC 8878, 3.1.2
+}
 _ENDINGS = {".gz": "gzip", ".zst": "zstd"}
 _HEAD = 512
 FOLDER_HINT = "name a file; `msmctl collection import` takes a BEIR folder with --beir"
@@ -57,7 +63,7 @@ def compression(path: Path) -> str | None:
             head = file.read(_HEAD)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}", hint="check its permissions") from error
-    found = next((codec for codec, magic in _MAGIC.items() if head.startswith(magic)), None)
+    found = next((codec for codec, magic in _MAGIC.items() if magic.match(head)), None)
     promised = _ENDINGS.get(path.suffix.lower())
     require_text_or_known(path, head)
     if promised and found != promised:

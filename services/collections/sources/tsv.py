@@ -69,14 +69,14 @@ class QrelsSource(LineSource):
     def parse(self, line: str, number: int) -> Record | None:
         """One judgement."""
         cells = line.split()
-        if not self._width:
+        if cells and not self._width:
             self._width = 3 if len(cells) == 3 else 4
             if number == 1 and cells[0].lower() in JUDGED_QID_KEYS and cells[-1].lower() in GRADE_KEYS:
                 return None
-        if len(cells) != self._width:
-            layout = "qid 0 pid grade" if self._width == 4 else "qid pid grade"
+        if len(cells) != self._width or not cells:
+            layout = "qid pid grade" if self._width == 3 else "qid 0 pid grade"
             raise BadRow(
-                f"{_columns(len(cells))}, not {self._width} ({layout})",
+                f"{_columns(len(cells))}, not {self._width or 4} ({layout})",
                 "write `qid 0 pid grade` (TREC) or `qid pid grade` (BEIR) on every line",
             )
         return {"qid": cells[0], "pid": cells[-2], "grade": cells[-1]}
