@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.options import FilePath, dry_run_option, json_option, settings, store
+from cli.options import FilePath, dry_run_option, json_option, require_utf8, settings, store
 from cli.output import emit_json, emit_record, emit_rows, say
 from cli.progress import progress
 
@@ -32,6 +32,7 @@ class Splitwise(click.ParamType[SplitText]):
         """Take the split off."""
         if isinstance(value, tuple):
             return value
+        require_utf8(value)
         match = _SPLIT.fullmatch(value)
         name, equals, _ = value.partition("=")
         if not match and equals and not Path(value).exists():

@@ -127,5 +127,7 @@ def hard_negatives(
         say("dry run: nothing is kept")
     if outcome.other_positives:
         say(f"note: {outcome.other_positives:,} ids in `pos` are no positives of split '{split}'")
+    for name in outcome.left_out:
+        say(f"note: system '{name}' is left out: the collection has none of its passages")
     tell_rejects(outcome.rejected, outcome.rejects)
     emit_record(outcome.as_dict(), as_json=as_json)

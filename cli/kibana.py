@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.options import CommaList, flat, json_option, settings, store
+from cli.options import CommaList, flat, json_option, require_utf8, settings, store
 from cli.output import emit_record
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def export(
 
     from services.kibana.objects import ndjson, objects
 
+    require_utf8(output)
     if output == "-" and as_json:
         raise click.UsageError("--json says what was written to a file; '-o -' prints the objects themselves")
     declared = _declared(ctx, collections, prefix)

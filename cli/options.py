@@ -11,6 +11,7 @@ import click
 
 from cli.output import say
 from services.counted import counted
+from services.shown import shown
 
 if TYPE_CHECKING:
     from services.collections.collection import Collection
@@ -36,6 +37,14 @@ class CommaList(click.ParamType[list[str]]):
         return names
 
 
+def require_utf8(path: str) -> None:
+    """Usage error for a file name that is no UTF-8: manifests, facts and JSON could not hold it."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise click.UsageError(f"the file name {shown(path)} is not UTF-8: rename it") from None
+
+
 class FilePath(click.Path):
     """A path as `pathlib.Path`. An empty one, mostly an unset variable, is none: not the present folder."""
 
@@ -46,6 +55,7 @@ class FilePath(click.Path):
         """See `click.Path`."""
         if not str(value):
             self.fail("it is empty, where a path is needed", param, ctx)
+        require_utf8(str(value))
         return super().convert(value, param, ctx)
 
 

@@ -144,3 +144,29 @@ def test_a_split_that_is_none_is_named(msmctl: Msmctl, given: str) -> None:
     answer = msmctl("collection", "import", "x", "--passages", SAMPLES / "passages.tsv", "--queries", given)
     assert answer.code == 2
     assert "names no split, or nothing follows it" in answer.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("collection", "import", "c", "--passages", "p\udcff.tsv"),
+        ("collection", "import", "c", "--passages", "p.tsv", "--qrels", "train=q\udcff.tsv"),
+        ("import", "hard-negatives", "\udcff.jsonl"),
+        ("run", "import", "\udcff.trec", "--system", "s", "--split", "train"),
+        ("export", "hard-negatives", "--output", "out\udcff.jsonl"),
+        ("kibana", "export", "--output", "out\udcff.ndjson"),
+    ],
+    ids=" ".join,
+)
+def test_a_file_name_that_is_no_utf8_is_refused_before_any_work(
+    msmctl: Msmctl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = msmctl(*arguments)
+    assert said.code == 2
+    assert "\\udcff" in said.stderr
+    assert "is not UTF-8: rename it" in said.stderr
+    as_json = msmctl(*arguments, "--json")
+    assert as_json.code == 2
+    assert json.loads(as_json.stderr)["error"]["code"] == "usage"
+    assert list(tmp_path.iterdir()) == []
