@@ -6,6 +6,8 @@ import json
 from typing import IO
 
 from services.errors import InputError
+from services.shown import plain
+from services.spill import spilling
 
 
 class BadRow(Exception):
@@ -38,7 +40,8 @@ class Rejects:
         if self._spool is None:
             hint = f"{bad.remedy}; or leave bad rows out with --on-error skip"
             where = f"{file}:{line}" if unit == "line" else f"{file}: {unit} {line:,}"
-            raise InputError(f"{where}: {bad.found}", hint=hint)
+            raise InputError(f"{where}: {plain(bad.found)}", hint=plain(hint))
         self.count += 1
         row = {"file": file, unit: line, "found": bad.found, "remedy": bad.remedy}
-        self._spool.write(json.dumps(row, ensure_ascii=False).encode(errors="replace") + b"\n")
+        with spilling():
+            self._spool.write(json.dumps(row, ensure_ascii=False).encode(errors="replace") + b"\n")

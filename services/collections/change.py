@@ -21,6 +21,7 @@ from services.collections.sources.source import Given
 from services.collections.state import CollectionState
 from services.collections.writer import commit, sweep
 from services.errors import MsmError
+from services.spill import spilling
 from services.store import Store
 
 OnError = Literal["fail", "skip"]
@@ -174,9 +175,10 @@ def _spool(on_error: OnError) -> Iterator[IO[bytes] | None]:
 
 def _keep_rejects(store: Store, state: CollectionState, spool: IO[bytes], how: How) -> str:
     """Write the rejects beside the collection; of a dry run, which keeps nothing there, elsewhere."""
-    spool.seek(0)
+    with spilling():
+        spool.seek(0)  # writes what is not yet
     if how.dry_run:
-        with tempfile.NamedTemporaryFile(suffix="-rejects.jsonl", delete=False) as copy:
+        with spilling(), tempfile.NamedTemporaryFile(suffix="-rejects.jsonl", delete=False) as copy:
             shutil.copyfileobj(spool, copy)
         return copy.name
     key = rejects_key(state.name, state.version)

@@ -10,6 +10,7 @@ from typing import IO, Any, Literal, TypeVar
 
 from services.collections.bad_row import Rejects
 from services.collections.collection import Collection, folder
+from services.spill import spilling
 
 OnError = Literal["fail", "skip"]
 T = TypeVar("T")
@@ -35,9 +36,10 @@ class RejectedRows:
         """Write down what was left out; where that is, None if there is nothing."""
         if self._spool is None or not self.rows.count:
             return None
-        self._spool.seek(0)
+        with spilling():
+            self._spool.seek(0)  # writes what is not yet
         if dry_run:
-            with tempfile.NamedTemporaryFile(suffix="-rejects.jsonl", delete=False) as copy:
+            with spilling(), tempfile.NamedTemporaryFile(suffix="-rejects.jsonl", delete=False) as copy:
                 shutil.copyfileobj(self._spool, copy)
             return copy.name
         key = f"{folder(collection.name)}/rejects/{name}.jsonl"

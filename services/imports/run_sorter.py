@@ -13,9 +13,14 @@ import pyarrow as pa
 
 from services.collections.bad_row import BadRow, Rejects
 from services.collections.collection import Collection, Ords
+from services.errors import InputError
 from services.mining.runs import SCHEMA
+from services.shown import shown
+from services.spill import append_records
 
 _BUCKETS = 256
+_OF_ONE_QUERY = 1 << 24
+"""Rows, which are sorted in memory; runs have thousands."""
 _RECORD = np.dtype([("qord", np.int32), ("ord", np.int32), ("value", np.float64), ("line", np.int64)])
 Records = npt.NDArray[np.void]
 
@@ -44,6 +49,7 @@ class RunSorter:
         self._label = label
         self._rejects = rejects
         self._per_bucket = max(1, -(-collection.state.query_count // _BUCKETS))
+        self._counts = np.zeros(collection.state.query_count, np.int64)
         self._folder = tempfile.TemporaryDirectory(prefix="msmctl-run-")
 
     def __enter__(self) -> RunSorter:
@@ -55,14 +61,27 @@ class RunSorter:
     def add(
         self, qords: Ords, ords: Ords, values: npt.NDArray[np.float64], lines: npt.NDArray[np.int64]
     ) -> None:
-        """Take rows; an ord below zero stands for a passage that the collection does not have."""
+        """Take rows; an ord below zero stands for a passage that the collection does not have.
+
+        Raises:
+            InputError: a query has more rows than can be sorted.
+            MsmError: the temporary folder is full.
+        """
+        found, counts = np.unique(qords, return_counts=True)
+        self._counts[found] += counts
+        many = found[self._counts[found] > _OF_ONE_QUERY]
+        if len(many):
+            raise InputError(
+                f"{self._label}: query {shown(self._collection.qids[int(many[0])])} has more than "
+                f"{_OF_ONE_QUERY:,} rows",
+                hint="is it a run? cut its lists to a depth",
+            )
         records = np.empty(len(qords), _RECORD)
         for name, column in zip(_RECORD.names or (), (qords, ords, values, lines), strict=True):
             records[name] = column
         bucket = qords // self._per_bucket
         for number in np.unique(bucket).tolist():
-            with (Path(self._folder.name) / f"{number:08d}").open("ab") as file:
-                records[bucket == number].tofile(file)
+            append_records(Path(self._folder.name) / f"{number:08d}", records[bucket == number])
 
     def sorted(self) -> Iterator[Sorted]:
         """All rows by (qord, rank).
@@ -104,7 +123,7 @@ class RunSorter:
         pids = self._collection.pids_of(ords[again])
         for row, pid in zip(records[order[again]], pids, strict=True):
             qid = self._collection.qids[int(row["qord"])]
-            found = f"passage '{pid}' is there a second time for query '{qid}'"
+            found = f"passage {shown(pid)} is there a second time for query {shown(qid)}"
             self._rejects.add(
                 self._label, int(row["line"]), BadRow(found, "a run names a passage once per query")
             )

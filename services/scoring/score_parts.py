@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from services.errors import InputError
 from services.mining.ranking import Ords, Scores, pair_keys
 from services.scoring.score_folder import ScoreFolder, ScorePart
+from services.spill import append_records
 from services.store import Part
 
 SCHEMA = pa.schema([("qord", pa.int32()), ("ord", pa.int32()), ("score", pa.float32())])
@@ -137,8 +138,7 @@ class ScoreSorter:
         order = np.argsort(bucket, kind="stable")
         found, starts = np.unique(bucket[order], return_index=True)
         for number, rows in zip(found, np.split(order, starts[1:]), strict=True):
-            with (Path(self._folder.name) / f"{number:08d}").open("ab") as file:
-                records[rows].tofile(file)
+            append_records(Path(self._folder.name) / f"{number:08d}", records[rows])
 
     def _distinct(self, triples: Triples) -> Triples:
         keys = pair_keys(triples.qords, triples.ords)

@@ -138,8 +138,8 @@ def truncated_gzip() -> bytes:
         ("p.tsv", b"", "p.tsv:1: the file is empty"),
         ("p.tsv.gz", gzip.compress(b""), "no passage could be taken"),
         ("p.tsv", b"\n\n", "no passage could be taken"),
-        ("p.parquet", b"p1\tone\n", "p.parquet:1: not a (whole) parquet file"),
-        ("p.parquet", b"PAR1" + b"\0" * 99, "not a (whole) parquet file"),
+        ("p.parquet", b"p1\tone\n", "p.parquet: no parquet file, or a damaged one"),
+        ("p.parquet", b"PAR1" + b"\0" * 99, "no parquet file, or a damaged one"),
         ("p.parquet.gz", truncated_gzip(), "p.parquet.gz:1: the compressed file is damaged"),
     ],
 )  # fmt: skip

@@ -5,7 +5,6 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
-import shutil
 import zipfile
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from services.collections.change import OnError
 from services.collections.fields import parse_value
 from services.collections.lock import exclusive
 from services.collections.sources import files, lines
+from services.collections.sources import parquet as parquet_source
 from services.collections.sources.beir import beir_folder
 from services.errors import InputError
 
@@ -137,7 +137,7 @@ def test_a_parquet_column_of_a_known_time_zone_is_read(kit: Kit, zone: str) -> N
 def test_what_is_packed_and_no_parquet_is_refused_before_it_is_unpacked(
     kit: Kit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shutil, "copyfileobj", lambda *_: pytest.fail("was unpacked"))
+    monkeypatch.setattr(parquet_source, "spilling", lambda: pytest.fail("was unpacked"))
     with pytest.raises(InputError, match=r"p\.parquet\.gz:1: not a parquet file, when unpacked"):
         kit.make(gzip.compress(b"z" * 5000), passages_name="p.parquet.gz")
 

@@ -208,7 +208,7 @@ def test_broken_and_hostile_files_are_refused(tmp_path: Path, data: bytes, says:
     [
         ({1: {2: float("nan")}}, "finite"),
         ({1: {2: float("inf")}}, "finite"),
-        ({1: {n: float("nan") if n == 70 else 1.0 for n in range(90)}}, "passage 70: a score of nan"),
+        ({1: {n: float("nan") if n == 70 else 1.0 for n in range(90)}}, "passage '70': a score of nan"),
         ({1: {n: np.float32("inf") if n == 70 else np.float32(1) for n in range(90)}}, "finite"),
         ({1: 0.5}, "a number where the scores of a query"),
         ({1: {2: {3: 0.5}}}, "a dict that is not the scores"),
@@ -223,7 +223,7 @@ def test_broken_and_hostile_files_are_refused(tmp_path: Path, data: bytes, says:
         ({1 << 70: {2: 0.5}}, "an integer of 9 bytes"),
         ({"q" * 600: {2: 0.5}}, "a text of 600 bytes"),
         ({1: {2: np.float16(0.5)}}, "numpy.dtype"),
-        ({1: {2: np.int64(5)}}, "numpy.dtype"),
+        ({1: {2: np.int64(5)}}, "an integer of numpy"),
         ([1, 2], "EMPTY_LIST"),
         ("text", "no dict of dicts"),
     ],
@@ -233,6 +233,22 @@ def test_other_values_are_refused(tmp_path: Path, value: Any, says: str, protoco
     message = refused(tmp_path, pickle.dumps(value, protocol))
     assert "byte" in message
     assert says in message or "dtype" in message
+
+
+@pytest.mark.parametrize("protocol", [0, 1])
+def test_older_protocols_are_refused(tmp_path: Path, protocol: int) -> None:
+    assert refused(tmp_path, pickle.dumps({1: {2: 0.5}}, protocol))
+
+
+def test_protocol_1_is_named(tmp_path: Path) -> None:
+    assert "protocol 0 or 1" in refused(tmp_path, pickle.dumps({1: {2: 0.5}}, 1))
+
+
+@pytest.mark.parametrize("value", [{np.int64(1): {2: 0.5}}, {1: {np.int64(2): 0.5}}])
+def test_integers_of_numpy_are_refused_with_what_ids_are(tmp_path: Path, value: Any) -> None:
+    with pytest.raises(InputError, match=r"an integer of numpy \(i8\)") as error:
+        read(written(tmp_path, pickle.dumps(value)))
+    assert "ids are int or str" in (error.value.hint or "")
 
 
 def test_a_dict_in_two_places_is_refused(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-import shutil
 import tempfile
 import zoneinfo
 from collections.abc import Collection, Iterator
@@ -23,6 +22,7 @@ from services.collections.sources.row_groups import TOO_LARGE_HINT, batches
 from services.collections.sources.source import Numbered, Source
 from services.errors import InputError, first_line
 from services.shown import listed, shown
+from services.spill import spilling
 from services.store.fingerprint import file_sha256
 
 _BATCH = 4096
@@ -125,12 +125,15 @@ def _plain_file(path: Path) -> Iterator[Path]:
         try:
             with open_plain(path) as (stream, _):
                 _require_magic(path, stream)
-                shutil.copyfileobj(stream, copy)
+                while block := stream.read(1 << 20):
+                    with spilling():
+                        copy.write(block)
         except OSError as error:
             raise InputError(
                 f"{path}:1: the compressed file is damaged: {error}", hint="fetch it again"
             ) from error
-        copy.flush()
+        with spilling():
+            copy.flush()
         yield Path(copy.name)
 
 

@@ -21,6 +21,7 @@ from services.imports.pickled.runs import FLOAT, Floats, Ints, Runs, Shape
 from services.imports.pickled.stream import Refused, Stream
 from services.imports.pickled.texts import text_pairs
 from services.imports.pickled.values import MARK, NOTHING, OUTER, Id, Outer, Scores
+from services.shown import shown
 
 LONGEST_TEXT = 512
 _DEEPEST = 32
@@ -212,6 +213,8 @@ class Machine:
     # -- dicts -------------------------------------------------------------------------------------
 
     def _dict(self) -> None:
+        if not self._protocol:
+            raise Refused("a pickle of protocol 0 or 1", "write it with protocol 2 to 5")
         stack = self._stack
         self._last = None
         if not stack:
@@ -337,5 +340,5 @@ def _named(code: int) -> str:
 def _check_finite(pids: Ints | list[str], numbers: Floats) -> None:
     bad = np.flatnonzero(~np.isfinite(numbers))
     if len(bad):
-        where = f"passage {pids[int(bad[0])]}"
+        where = f"passage {shown(pids[int(bad[0])])}"
         raise Refused(f"{where}: a score of {numbers[bad[0]]}, which is no finite number", _NOT_FINITE)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
+import tempfile
 from typing import TypeVar
 
 from services.imports.pickled.stream import Refused
+from services.spill import no_room, spilling
 
 T = TypeVar("T")
 _TEXTS = 1 << 16
@@ -24,6 +26,7 @@ class Memo:
         self.count = 0
         self._texts: dict[int, str] = {}
         self._spilled: sqlite3.Connection | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._objects: dict[int, object] = {}
 
     def skip(self, count: int) -> None:
@@ -69,10 +72,20 @@ class Memo:
         """Give the temporary file back."""
         if self._spilled is not None:
             self._spilled.close()
+        if self._folder is not None:
+            self._folder.cleanup()
 
     def _spill(self) -> None:
-        if self._spilled is None:
-            self._spilled = sqlite3.connect("")  # a file of its own, gone with the connection
+        try:
+            self._write()
+        except sqlite3.Error as error:
+            raise no_room(error) from error
+
+    def _write(self) -> None:
+        if self._folder is None or self._spilled is None:
+            with spilling():
+                self._folder = tempfile.TemporaryDirectory(prefix="msmctl-memo-")
+            self._spilled = sqlite3.connect(f"{self._folder.name}/memo")
             self._spilled.execute("PRAGMA journal_mode = OFF")  # nobody reads it after a crash
             self._spilled.execute("PRAGMA synchronous = OFF")
             self._spilled.execute("CREATE TABLE memo (n INTEGER PRIMARY KEY, text TEXT)")

@@ -62,6 +62,11 @@ def reduced(function: object, arguments: object) -> Dtype | bytes | float:
     match name, arguments:
         case "dtype", (str() as code, (False | 0), (True | 1)) if code in _FORMATS:
             return Dtype(code)
+        case "dtype", (str() as code, *_) if code[:1] in ("i", "u"):
+            raise Refused(
+                f"holds an integer of numpy ({code})",
+                "ids are int or str: write int(id); scores float(score)",
+            )
         case "encode", (str() as text, "latin1"):
             return _latin1(text)
         case "scalar", (Dtype(code=code, order=order), bytes() as raw) if order:
