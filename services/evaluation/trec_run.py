@@ -17,9 +17,10 @@ from services.collections.bad_row import BadRow
 from services.collections.collection import Collection
 from services.collections.sources.lines import LONGEST_LINE, plain_lines
 from services.errors import InputError
-from services.mining.numbers import parse_number
+from services.mining.numbers import parse_number, rounded
 from services.mining.ranking import Candidates
 from services.mining.trec_order import in_trec_order
+from services.shown import shown
 
 _COLUMNS = 6
 
@@ -42,7 +43,9 @@ class TrecRun:
 
 
 def read_run(path: Path, collection: Collection) -> TrecRun:
-    """Read a run. As in trec_eval the score orders it, not the rank column; ties go to the greater pid.
+    """Read a run. As in trec_eval the score orders it, as float32, and not the rank column.
+
+    Ties go to the greater pid.
 
     Raises:
         InputError: the file is absent or broken, a line is no run line, a pid is there twice for a
@@ -90,7 +93,7 @@ def _read_lines(path: Path) -> tuple[str, dict[str, dict[str, float]]]:
         pid = interned.setdefault(pid, pid)
         if pid in scores:
             raise InputError(
-                f"{path}:{number}: passage '{pid}' is there a second time for query '{qid}'",
+                f"{path}:{number}: passage {shown(pid)} is there a second time for query {shown(qid)}",
                 hint="a run names a passage once per query",
             )
         scores[pid] = _score(text, f"{path}:{number}")
@@ -102,7 +105,7 @@ def _read_lines(path: Path) -> tuple[str, dict[str, dict[str, float]]]:
 
 def _score(text: str, where: str) -> float:
     try:
-        return parse_number(text, "score")
+        return rounded(parse_number(text, "score"))
     except BadRow as bad:
         raise InputError(f"{where}: {bad.found}", hint="the columns are: qid Q0 pid rank score tag") from None
 

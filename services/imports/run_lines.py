@@ -4,7 +4,7 @@ Told apart by the first line:
 
 | columns | what orders the passages of a query |
 |---|---|
-| TREC: qid Q0 pid rank score tag | the score, descending; the rank column is not looked at, as in trec_eval |
+| TREC: qid Q0 pid rank score tag | the score as float32, descending; not the rank column: as in trec_eval |
 | MS MARCO: qid pid rank | the rank |
 | ColBERT: qid pid rank score, by tabs | the rank |
 | top1000: qid pid query passage, by tabs | the order of the file |
@@ -19,7 +19,7 @@ from typing import NamedTuple
 from services.collections.bad_row import BadRow
 from services.collections.rows import LONGEST_ID, Record
 from services.collections.sources.lines import LineSource
-from services.mining.numbers import parse_number
+from services.mining.numbers import parse_number, rounded
 
 
 class RunRow(NamedTuple):
@@ -87,9 +87,10 @@ def _layout(line: str) -> str:
 
 
 def _is_number(cell: str) -> bool:
+    """NaN too, which is no text: the line is refused when it is parsed."""
     try:
-        parse_number(cell, "")
-    except BadRow:
+        float(cell)
+    except ValueError:
         return False
     return True
 
@@ -99,7 +100,7 @@ Parsed = tuple[str, str, float, str]
 
 def _trec(line: str, number: int) -> Parsed:
     qid, _, pid, _, score, tag = _cells(line.split(), 6, "qid Q0 pid rank score tag")
-    return qid, pid, parse_number(score, "score"), tag
+    return qid, pid, rounded(parse_number(score, "score")), tag
 
 
 def _msmarco(line: str, number: int) -> Parsed:
@@ -108,7 +109,8 @@ def _msmarco(line: str, number: int) -> Parsed:
 
 
 def _colbert(line: str, number: int) -> Parsed:
-    qid, pid, rank, _ = _cells(line.split("\t"), 4, "qid, pid, rank and score between tabs")
+    qid, pid, rank, score = _cells(line.split("\t"), 4, "qid, pid, rank and score between tabs")
+    parse_number(score, "score")
     return qid, pid, -parse_number(rank, "rank"), ""
 
 

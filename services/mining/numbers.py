@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import struct
+
 from services.collections.bad_row import BadRow
 
 TOO_LARGE = 2.0**128 - 2.0**103
 """The least double that float32 rounds to infinity. Of what is less, nothing is infinite or NaN."""
+
+
+_FLOAT32 = struct.Struct("f")
+
+
+def rounded(value: float) -> float:
+    """The nearest number that float32 has, of a finite one: what trec_eval reads, and orders runs by."""
+    number: float = _FLOAT32.unpack(_FLOAT32.pack(value))[0]
+    return number
 
 
 def parse_number(text: str, what: str) -> float:

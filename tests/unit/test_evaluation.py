@@ -173,6 +173,11 @@ def test_equal_scores_of_a_run_are_ordered_as_trec_eval_does(tiny: Collection, t
     assert run.rankings[0].ords.tolist() == [2, 1, 0]
 
 
+def test_scores_of_a_run_that_float32_does_not_tell_apart_are_equal(tiny: Collection, tmp_path: Path) -> None:
+    run = read_run(written(tmp_path, "q0 Q0 a 1 87.12345678 t\nq0 Q0 b 2 87.12345671 t\n"), tiny)
+    assert run.rankings[0].ords.tolist() == [1, 0]
+
+
 @pytest.mark.parametrize(("text", "what"), [
     ("q0 Q0 a 1 1.0 t\nq0 a 1.0\n", ":2: expected 6 columns .* found 3"),
     ("q0 Q0 a 1 high t\n", ":1: score 'high'"),

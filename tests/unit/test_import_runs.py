@@ -58,6 +58,20 @@ def test_the_score_orders_a_trec_run_and_ties_go_to_the_greater_pid(
     assert (outcome.queries, outcome.candidates, outcome.depth, outcome.layout) == (2, 5, 3, "trec")
 
 
+def test_scores_that_float32_does_not_tell_apart_are_a_tie(small: Collection, tmp_path: Path) -> None:
+    text = "q0 Q0 p5 1 87.12345678 a\nq0 Q0 p6 2 87.12345671 a\n"
+    imported(small, written(tmp_path, text))
+    assert [pid for pid, _, _ in stored(small)["q0"]] == ["p6", "p5"]
+
+
+def test_a_query_with_more_rows_than_can_be_sorted_is_refused(
+    small: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.imports.run_sorter._OF_ONE_QUERY", 2)
+    with pytest.raises(InputError, match=r"theirs.run: query 'q0' has more than 2 rows"):
+        imported(small, written(tmp_path, RUN))
+
+
 @pytest.mark.parametrize(
     ("text", "layout"),
     [
@@ -135,6 +149,8 @@ def test_a_dry_run_keeps_nothing(small: Collection, tmp_path: Path) -> None:
         (RUN + "q0 Q0 p9 1 high x\n", ":6: score 'high' is no finite number"),
         (RUN + "q0 Q0 p9 1 nan x\n", ":6: score 'nan' is no finite number"),
         (RUN + "q0 Q0 p9 1 -1e39 x\n", ":6: score '-1e39' is no finite number of float32"),
+        ("q0\tp1\t1\tnan\n", ":1: score 'nan' is no finite number"),
+        ("q0\tp1\t1\t0.5\nq0\tp2\t2\tinf\n", ":2: score 'inf' is no finite number"),
         ("q0 p1 first\n", ":1: rank 'first' is no finite number"),
         (RUN + "q0 Q0 p5 1 0.5 x\n", ":6: passage 'p5' is there a second time for query 'q0'"),
         (RUN + "q9 Q0 p5 1 0.5 x\n", ":6: query 'q9' is not in split 'test'"),
@@ -281,10 +297,11 @@ def test_an_import_that_is_killed_at_the_end_leaves_the_run_before(
 def test_a_run_that_is_exported_and_imported_has_its_order_where_scores_tie(
     small: Collection, tmp_path: Path
 ) -> None:
-    """Doubles may tell apart what float32 does not, and mining breaks ties by the place in the collection."""
+    """Doubles may tell apart what float32, and so trec_eval, does not."""
     imported(
         small, written(tmp_path, "q0 Q0 p1 1 10.00000002 x\nq0 Q0 p5 2 10.00000001 x\nq0 Q0 p3 3 10 x\n")
     )
     export(small, "trec-run", tmp_path / "out.trec", systems=["theirs"], split="test")
     imported(small, tmp_path / "out.trec", system="again")
-    assert [pid for pid, _, _ in stored(small, "again")["q0"]] == ["p1", "p5", "p3"]
+    assert [pid for pid, _, _ in stored(small, "theirs")["q0"]] == ["p5", "p3", "p1"]
+    assert [pid for pid, _, _ in stored(small, "again")["q0"]] == ["p5", "p3", "p1"]
