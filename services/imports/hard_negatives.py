@@ -17,7 +17,7 @@ import numpy as np
 
 from services.collections.bad_row import BadRow, Rejects
 from services.collections.collection import Collection
-from services.errors import InputError, NotFound
+from services.errors import Conflict, InputError, NotFound, UsageError
 from services.exports.claims.claim import Entry, Malformed
 from services.exports.claims.jsonl import read_entries
 from services.imports.rejects import OnError, RejectedRows, rejecting
@@ -25,6 +25,7 @@ from services.imports.run_sorter import RunSorter
 from services.imports.runs import RunOutcome, new_system, register
 from services.imports.stored_run import RunWriter, fresh_run, require_place
 from services.mining.exclusion import Judgements
+from services.shown import shown
 from services.store.fingerprint import file_sha256
 from services.systems.registry import Registry
 from services.systems.system import System
@@ -53,6 +54,7 @@ class NegativesOutcome:
 
     Attributes:
         other_positives: Ids in `pos` that the split's judgements do not call positive.
+        left_out: Systems without a run, because the collection has none of their passages.
         runs: Per system, its run.
     """
 
@@ -61,6 +63,7 @@ class NegativesOutcome:
     split: str
     queries: int
     other_positives: int
+    left_out: list[str]
     rejected: int
     rejects: str | None
     fresh: bool
@@ -94,7 +97,7 @@ def import_negatives(
         fresh = all(run.fresh for run in runs)
         return NegativesOutcome(
             str(request.file), collection.name, request.split, lists.queries, lists.other_positives,
-            rejected.rows.count,
+            lists.left_out(), rejected.rows.count,
             rejected.keep(collection, f"negatives-{request.split}", dry_run=request.dry_run),
             fresh, request.dry_run, [run.as_dict() for run in runs],
         )  # fmt: skip
@@ -108,7 +111,7 @@ def _store(
     outcomes: list[RunOutcome] = []
     complete = request.on_error == "fail"
     try:
-        for system, sorter in lists.systems.values():
+        for system, sorter in lists.known():
             there = fresh_run(collection, request.split, system, sha256, complete=complete)
             if there is not None:
                 outcomes.append(
@@ -128,7 +131,7 @@ def _store(
                 RunOutcome.of(manifest, request.file, rejects=None, fresh=False, dry_run=request.dry_run)
             )
         if not request.dry_run:
-            for system, _ in lists.systems.values():
+            for system, _ in lists.known():
                 register(collection, system)
             for writer, manifest in made:
                 writer.publish(manifest)
@@ -160,6 +163,7 @@ class _Lists:
         self._judgements = Judgements(collection, [request.split])
         self._seen = np.zeros(collection.state.query_count, np.int64)  # its line
         self.systems: dict[str, tuple[System, RunSorter]] = {}
+        self._known: set[str] = set()
         self.queries = 0
         self.other_positives = 0
 
@@ -176,12 +180,20 @@ class _Lists:
         for entries in self._batches(read_entries(file, read)):
             self._take(entries)
             report(len(entries), done / size)
-        if not self.systems:
+        if not self._known:
             raise InputError(
                 f"{file}: holds no list of negatives of split '{self._request.split}' of collection "
                 f"'{self._collection.name}'",
                 hint='is it of another collection? a line is {"qid": …, "pos": […], "neg": {"bm25": […]}}',
             )
+
+    def known(self) -> list[tuple[System, RunSorter]]:
+        """The systems that have a passage which the collection has."""
+        return [self.systems[name] for name in self.systems if name in self._known]
+
+    def left_out(self) -> list[str]:
+        """The names of the others."""
+        return [name for name in self.systems if name not in self._known]
 
     def _batches(self, entries: Iterator[Entry | Malformed]) -> Iterator[list[Entry]]:
         pending: list[Entry] = []
@@ -210,12 +222,17 @@ class _Lists:
             self.queries += 1
             self._compare(entry, qord, known)
             for key, ids in entry.neg.items():
-                of_system = rows.setdefault(key, [])
+                system = self._system_of(entry, key)
+                if system is None:
+                    continue
+                of_system = rows.setdefault(system.name, [])
                 of_system += [(qord, known[pid], -float(n), entry.line) for n, pid in enumerate(ids, 1)]
-        for key, found in rows.items():
+        for name, found in rows.items():
             if not found:
                 continue
-            self._sorter(key).add(
+            if any(ord_ >= 0 for _, ord_, _, _ in found):
+                self._known.add(name)
+            self._sorter(name).add(
                 *(np.array(column, dtype) for column, dtype in zip(
                     zip(*found, strict=True), (np.int32, np.int32, np.float64, np.int64), strict=True
                 ))
@@ -225,13 +242,13 @@ class _Lists:
         if qord not in self._members:
             self._reject(
                 entry.line,
-                f"query '{entry.qid}' is not in split '{self._request.split}' of collection "
+                f"query {shown(entry.qid)} is not in split '{self._request.split}' of collection "
                 f"'{self._collection.name}'",
                 "import the collection that the file was made for",
             )
             return False
         if self._seen[qord]:
-            found = f"query '{entry.qid}' is there a second time (first: line {self._seen[qord]:,})"
+            found = f"query {shown(entry.qid)} is there a second time (first: line {self._seen[qord]:,})"
             self._reject(entry.line, found, "keep one of the two")
             return False
         self._seen[qord] = entry.line
@@ -245,36 +262,49 @@ class _Lists:
         if unknown:
             self._reject(
                 entry.line,
-                f"query '{entry.qid}': {len(unknown):,} passages are not in collection "
-                f"'{self._collection.name}', the first is '{unknown[0]}'",
+                f"query {shown(entry.qid)}: {len(unknown):,} passages are not in collection "
+                f"'{self._collection.name}', the first is {shown(unknown[0])}",
                 "import the collection that the file was made for",
             )
 
-    def _sorter(self, key: str) -> RunSorter:
-        system = self._system(key)
-        if system.name not in self.systems:
-            if len(self.systems) >= _SYSTEMS:
-                raise InputError(
-                    f"{self._request.file}: more than {_SYSTEMS} systems",
-                    hint="`neg` has a key per system, such as bm25: is this such a file?",
-                )
+    def _sorter(self, name: str) -> RunSorter:
+        if name not in self.systems:
             sorter = self._stack.enter_context(
                 RunSorter(self._collection, str(self._request.file), self._rejects)
             )
-            self.systems[system.name] = system, sorter
+            self.systems[name] = self._registry.get(name), sorter
+        return self.systems[name][1]
+
+    def _system_of(self, entry: Entry, key: str) -> System | None:
+        """The system of a list; None where it can have none, so that the list is left out."""
+        try:
+            system = self._system(key)
+        except UsageError as error:
+            self._reject(entry.line, f"list {shown(key)}: cannot be the name of a system", str(error.hint))
+            return None
+        except Conflict as error:
+            self._reject(entry.line, f"list {shown(key)}: {error.message}", str(error.hint))
+            return None
         other = self._keys.setdefault(system.name, key)
         if other != key:
-            raise InputError(
-                f"{self._request.file}: '{other}' and '{key}' are both the system '{system.name}'",
-                hint="leave one of the lists out, or give it another name",
+            self._reject(
+                entry.line,
+                f"{shown(other)} and {shown(key)} are both the system '{system.name}'",
+                "leave one of the lists out, or give it another name",
             )
-        return self.systems[system.name][1]
+            return None
+        return system
 
     def _system(self, key: str) -> System:
         """The system of a key; a new one is known to the registry at once, but not to the store."""
         try:
             return self._registry.get(key)
         except NotFound:
+            if len(self._keys) >= _SYSTEMS:
+                raise InputError(
+                    f"{self._request.file}: more than {_SYSTEMS} systems",
+                    hint="`neg` has a key per system, such as bm25: is this such a file?",
+                ) from None
             system = new_system(key, self._request.file)
             self._registry = Registry([*self._registry, system])
             return system

@@ -17,6 +17,7 @@ from services.imports.scored import BadScores, Ints, QueryScores, ScoresFile
 from services.mining.numbers import TOO_LARGE
 from services.mining.ranking import Ords
 from services.scoring.score_parts import Triples
+from services.shown import shown
 
 _PAIRS = 1 << 19
 _QUERIES = 1 << 16
@@ -84,7 +85,7 @@ class Resolver:
             return kept
         for n, (one, qord) in enumerate(zip(queries, qords.tolist(), strict=True)):
             if qord >= 0 and self._seen[qord] not in (-1, one.place):
-                found = f"query '{one.qid}' is there a second time (first: {self._seen[qord]:,})"
+                found = f"query {shown(one.qid)} is there a second time (first: {self._seen[qord]:,})"
                 self._reject(one.place, BadRow(found, "keep one of the two"))
                 kept[n] = False
             elif qord >= 0:
@@ -102,13 +103,13 @@ class Resolver:
             one = queries[n]
             if qords[n] < 0:
                 self.unknown_queries += 1
-                found = f"query '{one.qid}' is not in collection '{name}'"
+                found = f"query {shown(one.qid)} is not in collection '{name}'"
             else:
                 self.unknown_pairs += int(missing[n])
                 first = int(np.flatnonzero(ords[starts[n] : starts[n] + counts[n]] < 0)[0])
                 found = (
-                    f"query '{one.qid}': {missing[n]:,} of {counts[n]:,} passages are not in collection "
-                    f"'{name}', the first is '{one.pids[first]}'"
+                    f"query {shown(one.qid)}: {missing[n]:,} of {counts[n]:,} passages are not in collection "
+                    f"'{name}', the first is {shown(one.pids[first])}"
                 )
             self._reject(one.place, BadRow(found, "import the collection that the file was made for"))
 
@@ -117,7 +118,7 @@ class Resolver:
         if len(large):
             one = queries[int(row[large[0]])]
             raise InputError(
-                f"{self._file}: {self._source.unit} {one.place:,}: query '{one.qid}': score "
+                f"{self._file}: {self._source.unit} {one.place:,}: query {shown(one.qid)}: score "
                 f"{scores[large[0]]:g} is beyond what float32 holds",
                 hint="scores are logits, mostly between -15 and 15: check how the file was made",
             )

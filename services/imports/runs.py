@@ -17,6 +17,7 @@ from services.imports.run_lines import RunFile, RunRow
 from services.imports.run_sorter import RunSorter
 from services.imports.stored_run import RunWriter, fresh_run, require_place
 from services.mining.runs import RunManifest
+from services.shown import shown
 from services.store.fingerprint import file_sha256
 from services.systems.registry import Registry
 from services.systems.system import System
@@ -202,11 +203,13 @@ class _Rows:
         for n in np.flatnonzero(~(inside & known)).tolist():
             row = rows[n]
             if inside[n]:
-                found = f"query '{row.qid}': passage '{row.pid}' is not in collection '{collection}'"
+                found = (
+                    f"query {shown(row.qid)}: passage {shown(row.pid)} is not in collection '{collection}'"
+                )
             elif row.qid == last:
                 continue
             else:
                 last = row.qid
-                found = f"query '{row.qid}' is not in split '{split}' of collection '{collection}'"
+                found = f"query {shown(row.qid)} is not in split '{split}' of collection '{collection}'"
             remedy = "import the collection that the run was made on"
             self._rejects.add(self._source.label, row.line, BadRow(found, remedy))

@@ -18,6 +18,7 @@ from services.models.entry import spelling
 from services.scoring.score_folder import ScoredBy, ScoreFolder
 from services.scoring.score_parts import ScoreSorter, Triples, write_stream
 from services.scoring.scores import import_identity, list_scores
+from services.shown import shown
 
 Report = Callable[[int, float], None]
 """Told of how many more pairs are read, and the share of the file."""
@@ -93,7 +94,7 @@ def import_scores(
 
     with (
         rejecting(request.on_error) as rejected,
-        ScoreSorter(collection.state.query_count, _pair_name(collection)) as sorter,
+        ScoreSorter(collection.state.query_count, _pair_name(collection, request.file)) as sorter,
     ):
         pairs = Resolver(request.file, request.format.open(request.file, read), collection, rejected.rows)
         for block in pairs:
@@ -189,9 +190,9 @@ def _still_there(collection: Collection) -> bool:
     return bool(present) and present.get("created") == collection.state.created
 
 
-def _pair_name(collection: Collection) -> Callable[[int, int], str]:
+def _pair_name(collection: Collection, file: Path) -> Callable[[int, int], str]:
     def name(qord: int, ord_: int) -> str:
         pid = collection.pids[ord_].as_py()
-        return f"query '{collection.qids[qord]}', passage '{pid}'"
+        return f"{file}: query {shown(collection.qids[qord])}, passage {shown(pid)}"
 
     return name

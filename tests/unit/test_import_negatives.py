@@ -121,9 +121,58 @@ def test_what_a_damaged_file_has_lost_is_not_passed_over(small: Collection, tmp_
 
 def test_a_new_name_that_reads_like_another_registers_none(small: Collection, tmp_path: Path) -> None:
     text = lines({"qid": "q1", "pos": [], "neg": {"sys.a": ["p3"], "sys-a": ["p1"]}})
-    with pytest.raises(Conflict, match=r"reads like 'sys\.a'"):
+    with pytest.raises(InputError, match=r"theirs\.run:1: list 'sys-a': .* reads like 'sys\.a'"):
         negatives(small, written(tmp_path, text))
     assert not [system for system in Registry.load(small.store) if system.is_imported]
+
+
+@pytest.mark.parametrize("key", ["my system!", "hybrid", "their_model", "their.model", "x" * 5000, "\x1b[2J"])
+def test_a_list_whose_key_is_no_name_of_its_own_is_a_bad_row(
+    small: Collection, tmp_path: Path, key: str
+) -> None:
+    text = NEGATIVES + lines({"qid": "q2", "pos": [], "neg": {"bm25": ["p7"], key: ["p1"]}})
+    path = written(tmp_path, text)
+    with pytest.raises(InputError, match=r"theirs\.run:3: ") as error:
+        negatives(small, path)
+    assert len(error.value.message) < 500
+    assert error.value.message.isprintable()
+    outcome = negatives(small, path, on_error="skip")
+    assert outcome.rejected == 1
+    assert [run["system"] for run in outcome.runs] == ["bm25", "their-model"]
+    assert stored(small, "bm25")["q2"] == [("p7", 1, -1.0)]
+
+
+def test_a_system_without_a_known_passage_is_left_out_and_named(
+    small: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = written(tmp_path, lines({"qid": "q1", "pos": [], "neg": {"good": ["p3"], "other": ["x1", "x2"]}}))
+    with pytest.raises(InputError, match="2 passages are not in collection"):
+        negatives(small, path)
+    outcome = negatives(small, path, on_error="skip", dry_run=True)
+    assert ([run["system"] for run in outcome.runs], outcome.left_out) == (["good"], ["other"])
+    monkeypatch.setenv("MSM_HOME", str(tmp_path))
+    command = ("import", "hard-negatives", path, "--split", "test", "--on-error", "skip")
+    done = run_main(monkeypatch, capsys, *command)
+    assert "system 'other' is left out: the collection has none of its passages" in done.stderr
+    assert stored(small, "good") == {"q1": [("p3", 1, -1.0)]}
+    assert [system.name for system in Registry.load(small.store) if system.is_imported] == ["good"]
+
+
+def test_more_keys_than_there_are_systems_are_refused(small: Collection, tmp_path: Path) -> None:
+    text = lines({"qid": "q1", "pos": [], "neg": {f"system-{n}": [] for n in range(101)}})
+    with pytest.raises(InputError, match="more than 100 systems"):
+        negatives(small, written(tmp_path, text))
+
+
+@pytest.mark.parametrize("name", ["q\x1b[2J\nerror: all is well", "q" * 5_000_000], ids=["escapes", "long"])
+def test_an_id_neither_moves_the_cursor_nor_fills_the_terminal(
+    small: Collection, tmp_path: Path, name: str
+) -> None:
+    for row in ({"qid": name, "pos": [], "neg": {}}, {"qid": "q1", "pos": [], "neg": {"bm25": [name]}}):
+        with pytest.raises(InputError) as error:
+            negatives(small, written(tmp_path, lines(row)))
+        assert error.value.message.isprintable()
+        assert len(error.value.message) < 500
 
 
 @pytest.mark.parametrize("keys", [("bm25", "BM25"), ("their-model", "their_model")])

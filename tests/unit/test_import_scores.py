@@ -144,7 +144,7 @@ def test_a_pair_with_two_scores_is_an_error(tmp_path: Path) -> None:
     opened = collection(tmp_path, INTEGERS)
     path = tmp_path / "kd.tsv"
     path.write_text("1.0\t2.0\t5\t10\t11\n1.5\t2.0\t5\t10\t11\n")
-    with pytest.raises(InputError, match=r"query '5', passage '10' has two scores: 1 and 1\.5"):
+    with pytest.raises(InputError, match=r"kd\.tsv: query '5', passage '10' has two scores: 1 and 1\.5"):
         imported(opened, path, "kd")
 
 
