@@ -66,14 +66,12 @@ def verify(
 
 
 def _print(report: dict[str, Any], kinds: dict[str, str]) -> None:
+    from services.shown import plain
+
     rows = [{"check": kinds[kind], "found": n} for kind, n in report["findings"].items()]
-    rows += [
-        {
-            "check": f"{name}: {lists['lists']:,} lists of {lists['min']} to {lists['max']} negatives, short",
-            "found": report["short_lists"][name],
-        }
-        for name, lists in report["systems"].items()
-    ]
+    for name, lists in report["systems"].items():
+        held = f"{lists['lists']:,} lists of {lists['min']} to {lists['max']} negatives"
+        rows.append({"check": f"{plain(name[:60])}: {held}, short", "found": report["short_lists"][name]})
     emit_rows(rows, ["check", "found"], as_json=False)
     for example in report["examples"]:
         inside = f"/{example['file']}" if "file" in example else ""
@@ -81,6 +79,8 @@ def _print(report: dict[str, Any], kinds: dict[str, str]) -> None:
         say(
             f"{where}: {example['finding']}: "
             + ", ".join(
-                f"{key} {value}" for key, value in example.items() if key not in ("finding", "line", "file")
+                f"{key} {plain(str(value))}"
+                for key, value in example.items()
+                if key not in ("finding", "line", "file")
             )
         )

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from services.spill import append_records
+
 _BUCKETS = 128
 _RECORD = np.dtype([("qord", np.int32), ("ord", np.int32), ("line", np.int64)])
 
@@ -36,8 +38,7 @@ class SeenPairs:
         records = records[(records["qord"] >= 0) & (records["ord"] >= 0)]
         bucket = records["qord"] // self._per_bucket
         for number in np.unique(bucket).tolist():
-            with (Path(self._folder.name) / f"{number:04d}").open("ab") as file:
-                records[bucket == number].tofile(file)
+            append_records(Path(self._folder.name) / f"{number:04d}", records[bucket == number])
 
     def repeats(self) -> Iterator[tuple[int, int, int]]:
         """Every pair (qord, ord, line) that an earlier line had, by query and passage."""

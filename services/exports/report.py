@@ -9,6 +9,7 @@ from services.counted import counted
 
 EXAMPLES = 5
 """Examples shown of each kind of finding."""
+_LONGEST = 200
 
 KINDS = {
     "positives": "positives among negatives",
@@ -75,7 +76,8 @@ class Report:
         self.findings[kind] += 1
         if self.findings[kind] <= EXAMPLES:
             where = {"file": self.part} if self.part else {}
-            self.examples.append({"finding": kind, **where, "line": line} | what)
+            short = {key: value if key == "what" else _shortened(value) for key, value in what.items()}
+            self.examples.append({"finding": kind, **where, "line": line} | short)
 
     @property
     def negatives(self) -> int:
@@ -131,3 +133,8 @@ class Report:
             "examples": self.examples,
             "ok": self.ok,
         }
+
+
+def _shortened(value: Any) -> Any:
+    """An id of a hostile file may have millions of characters."""
+    return value if not isinstance(value, str) or len(value) <= _LONGEST else f"{value[:_LONGEST]}…"

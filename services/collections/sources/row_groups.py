@@ -71,16 +71,6 @@ def batches(source: OpenedParquet, most: int, columns: list[str]) -> Iterator[pa
             yield from _pieces(batch)
 
 
-def rows_at_a_time(source: pq.ParquetFile, most: int) -> int:
-    """The size of batches, `most` or fewer, by the number of their values alone.
-
-    Raises:
-        ValueError: a row may hold too many.
-    """
-    groups = range(source.metadata.num_row_groups)
-    return min((_rows(_leaves(source, group, None), most) for group in groups), default=most)
-
-
 def _rows(leaves: list[_Leaf], most: int) -> int:
     """How many rows of a row group are read together."""
     for leaf in leaves:
@@ -105,7 +95,7 @@ def _rows(leaves: list[_Leaf], most: int) -> int:
     return most
 
 
-def _leaves(source: pq.ParquetFile, group: int, columns: list[str] | None) -> list[_Leaf]:
+def _leaves(source: pq.ParquetFile, group: int, columns: list[str]) -> list[_Leaf]:
     # Of no rows: it opens every column and raises where metadata is damaged. `column` below would not
     # raise but end the process (an exception of C++ that nobody catches).
     deque(source.reader.iter_batches(0, [group]), maxlen=0)
@@ -161,6 +151,6 @@ def _texts(source: pq.ParquetFile, columns: list[str]) -> list[str]:
     return [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY" and _is_of(leaf.path, columns)]
 
 
-def _is_of(path: str, columns: list[str] | None) -> bool:
+def _is_of(path: str, columns: list[str]) -> bool:
     """Whether a path such as `corpus_id.list.element` lies in one of the columns."""
-    return columns is None or any(path == name or path.startswith(f"{name}.") for name in columns)
+    return any(path == name or path.startswith(f"{name}.") for name in columns)

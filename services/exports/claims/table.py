@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pyarrow.types as pt
 
+from services.collections.sources.opened_parquet import PARQUET_ERRORS, OpenedParquet, open_parquet
 from services.collections.sources.plain_types import is_id, plain_type, value_type
-from services.collections.sources.row_groups import rows_at_a_time
+from services.collections.sources.row_groups import batches
 from services.errors import InputError, first_line
 from services.exports.claims.claim import BadLine, Claims, Entry, Malformed, Read, numbers
+from services.shown import listed
 
 _BATCH = 1024
 _NEGATIVE = re.compile(r"negative(_\d+)?(_id)?")
@@ -35,15 +36,10 @@ def open_table(file: Path, read: Read) -> Claims:
     """The file.
 
     Raises:
-        InputError: it is no parquet file, or its columns are none that are known.
+        InputError: as `open_parquet`, or its columns are none that are known.
     """
-    try:
-        source = pq.ParquetFile(file)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise InputError(
-            f"{file}: no parquet file, or a damaged one: {first_line(error)}", hint="make or fetch it again"
-        ) from error
-    schema = pa.schema({one.name: plain_type(one.type) for one in source.schema_arrow})
+    source = open_parquet(file)
+    schema = pa.schema({one.name: plain_type(one.type) for one in source.schema})
     name, parse, columns = _recognised(file, schema)
     last = schema.field(columns[-1]).type
     text = pt.is_large_string(value_type(last)) and not columns[-1].endswith(("_id", "_ids"))
@@ -91,7 +87,7 @@ def _recognised(file: Path, schema: pa.Schema) -> tuple[str, Parse, list[str]]:
     if names == ["kind", "ord", "id"]:
         return "texts", _named, names
     raise InputError(
-        f"{file}: its columns are {', '.join(names)[:200]}, which is no format that is known",
+        f"{file}: its columns are {listed(names)}, which is no format that is known",
         hint="docs/export.md lists the formats",
     )
 
@@ -149,15 +145,14 @@ def _as_lists(documents: Any, values: Any) -> tuple[list[str], list[Any]]:
 
 
 def _entries(
-    file: Path, source: pq.ParquetFile, columns: list[str], parse: Parse, read: Read
+    file: Path, source: OpenedParquet, columns: list[str], parse: Parse, read: Read
 ) -> Iterator[Entry | Malformed]:
-    total, size, number = max(1, source.metadata.num_rows), file.stat().st_size, 0
+    total, size, number = max(1, source.rows), file.stat().st_size, 0
     try:
-        for batch in source.iter_batches(
-            rows_at_a_time(source, _BATCH), columns=list(dict.fromkeys(columns))
-        ):
+        for batch in batches(source, _BATCH, list(dict.fromkeys(columns))):
             for row in batch.to_pylist():
                 number += 1
+                read(size * number // total)
                 if any(value is None for value in row.values()):
                     yield Malformed(number, "something in the row is null")
                     continue
@@ -167,6 +162,5 @@ def _entries(
                     yield parse(row, number)
                 except (ValueError, TypeError, BadLine) as error:
                     yield Malformed(number, first_line(error))
-            read(size * number // total)
-    except (OSError, pa.ArrowException, ValueError) as error:
+    except (*PARQUET_ERRORS, ValueError) as error:
         yield Malformed(number + 1, f"cannot be read from here on: {first_line(error)}")
