@@ -143,7 +143,7 @@ def _checked(
         pid = pids[int(bad[0])].as_py()
         found = f"query {shown(qid)}, passage {shown(pid)}: score {numbers[bad[0]]} is no finite number"
         if len(pids) > 1:
-            found += f"; the query's whole list of {len(pids):,} counts as wrong"
+            found += f"; the query's whole list of {len(pids):,} goes with it"
         return BadScores(place, BadRow(found, "leave the pair out, or score it again"))
     return QueryScores(qid, _ids(pids), numbers, place)
 

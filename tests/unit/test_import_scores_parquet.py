@@ -162,7 +162,7 @@ def test_a_rejected_list_says_how_much_is_left_out_with_it(tmp_path: Path) -> No
     assert outcome.rejects
     assert outcome.rejected == 1
     assert json.loads(Path(outcome.rejects).read_text())["found"] == (
-        "query '5', passage '11': score nan is no finite number; the query's whole list of 2 counts as wrong"
+        "query '5', passage '11': score nan is no finite number; the query's whole list of 2 goes with it"
     )
     assert stored(opened) == {"7": {"12": 0.5}}
 

@@ -76,6 +76,29 @@ def test_a_long_text_that_is_there_often_takes_little_memory(tmp_path: Path) -> 
     assert megabytes < 800  # all of them: 2,000 MB
 
 
+def test_a_long_text_behind_many_that_are_null_takes_little_memory(tmp_path: Path) -> None:
+    path = _written(tmp_path / "late.parquet", query_id=[None] * 5000 + ["q" * 1_000_000] * 2000)
+    said, megabytes = _read_in_a_child(path)
+    assert said == "read"
+    assert megabytes < 800
+
+
+def test_texts_that_share_how_they_begin_take_little_memory(tmp_path: Path) -> None:
+    path = tmp_path / "shared.parquet"
+    table = pa.table({"query_id": ["q" * 1_000_000] * 2000})
+    pq.write_table(
+        table,
+        path,
+        use_dictionary=False,
+        column_encoding={"query_id": "DELTA_BYTE_ARRAY"},
+        compression="zstd",
+    )
+    assert path.stat().st_size < 100_000
+    said, megabytes = _read_in_a_child(path)
+    assert said == "read"
+    assert megabytes < 800
+
+
 def test_one_list_of_millions_among_short_ones_is_refused(tmp_path: Path) -> None:
     lists = pa.array([[7]] * 4095 + [[7] * 5_000_000])
     path = _written(tmp_path / "skew.parquet", query_id=range(4096), corpus_id=lists)

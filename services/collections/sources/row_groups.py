@@ -60,11 +60,11 @@ def batches(source: OpenedParquet, most: int, columns: list[str]) -> Iterator[pa
         ValueError: a row, or a single value, is too large for that.
         OSError, pyarrow.ArrowException: the file is damaged.
     """
-    file = source.file
+    file, size = source.file, source.path.stat().st_size
     texts = _texts(file, columns)
     once = source.with_texts_once(texts) if texts else file
     for group in range(file.metadata.num_row_groups):
-        leaves = _leaves(file, group, columns)
+        leaves = _leaves(file, group, columns, size)
         rows = _rows(leaves, most)
         measured = [_measured(once, group, leaf, rows) if leaf.measurable else leaf for leaf in leaves]
         for batch in file.iter_batches(_rows(measured, rows), row_groups=[group], columns=columns):
@@ -95,13 +95,15 @@ def _rows(leaves: list[_Leaf], most: int) -> int:
     return most
 
 
-def _leaves(source: pq.ParquetFile, group: int, columns: list[str]) -> list[_Leaf]:
+def _leaves(source: pq.ParquetFile, group: int, columns: list[str], size: int) -> list[_Leaf]:
     # Of no rows: it opens every column and raises where metadata is damaged. `column` below would not
     # raise but end the process (an exception of C++ that nobody catches).
     deque(source.reader.iter_batches(0, [group]), maxlen=0)
     metadata = source.metadata.row_group(group)
     chunks = [metadata.column(n) for n in range(metadata.num_columns)]
-    packed = sum(chunk.total_compressed_size for chunk in chunks)
+    packed = min(
+        sum(chunk.total_compressed_size for chunk in chunks), size
+    )  # chunks may claim the same bytes
     found = []
     for n, chunk in enumerate(chunks):
         schema = source.schema.column(n)
