@@ -5,9 +5,9 @@ from __future__ import annotations
 import errno
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,18 @@ def spilling() -> Iterator[None]:
         yield
     except OSError as error:
         raise no_room(error.strerror or errno.errorcode.get(error.errno or 0, str(error))) from error
+
+
+@contextmanager
+def spool() -> Iterator[IO[bytes]]:
+    """A temporary file without a name; what is written to it goes within `spilling`."""
+    with spilling():
+        stream = tempfile.TemporaryFile()  # noqa: SIM115 # closed below, as a full disk wants it
+    try:
+        yield stream
+    finally:
+        with suppress(OSError):  # closing tries once more to write what there was no room for
+            stream.close()
 
 
 def append_records(path: Path, records: npt.NDArray[Any]) -> None:

@@ -21,7 +21,7 @@ from services.collections.sources.source import Given
 from services.collections.state import CollectionState
 from services.collections.writer import commit, sweep
 from services.errors import MsmError
-from services.spill import spilling
+from services.spill import spilling, spool
 from services.store import Store
 
 OnError = Literal["fail", "skip"]
@@ -169,8 +169,8 @@ def _spool(on_error: OnError) -> Iterator[IO[bytes] | None]:
     if on_error == "fail":
         yield None
         return
-    with tempfile.TemporaryFile() as spool:
-        yield spool
+    with spool() as stream:
+        yield stream
 
 
 def _keep_rejects(store: Store, state: CollectionState, spool: IO[bytes], how: How) -> str:

@@ -235,9 +235,12 @@ class FolderPlace(Place):
         with self._alone():
             card.write(self.path, without=self.manifest_path)
             before = read_manifest(self.manifest_path)
+            shards = self._shards_of(files)
+            kept = shards | {file.name for file in files}
             # What has been changed since is not ours to remove, whatever a manifest says.
-            earlier = [one.name for one in before.files if one.is_at(self.path / one.name)] if before else []
-            for old in {*earlier, *self._shards_of(files)}:
+            others = [one for one in before.files if one.name not in kept] if before else []
+            earlier = {one.name for one in others if one.is_at(self.path / one.name)}
+            for old in earlier | shards:
                 (self.path / old).unlink(missing_ok=True)
             _write(self.manifest_path, manifest)
             for file in files:

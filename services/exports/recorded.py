@@ -50,7 +50,13 @@ def _recorded(place: Path) -> Iterator[Recorded]:
     folders = [place, place.parent] if place.is_dir() else [place.parent, place.parent.parent]
     for folder in folders:
         for path in sorted(folder.glob(f"*{_ENDING}")):
-            yield from (one for one in _of(path) if one.path.is_relative_to(place))
+            yield from (one for one in _of(path) if _concerns(one, place))
+
+
+def _concerns(one: Recorded, place: Path) -> bool:
+    """Whether it is of what lies in the place; a damaged manifest may be of any folder beside it."""
+    beside = one.sha256 is None and one.path.name.endswith(_ENDING)
+    return one.path.is_relative_to(place) or (beside and (place.is_dir() or place.parent != one.path.parent))
 
 
 def _of(path: Path) -> list[Recorded]:

@@ -125,9 +125,8 @@ def _lengths(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
             + [_lengths(pa.chunked_array([one.dictionary]))[one.indices.to_numpy()] for one in column.chunks]
         )
     elif pa.types.is_list(column.type):
-        starts = np.cumsum(np.concatenate([[0], pc.list_value_length(column)]))
-        ends = np.concatenate([[0], np.cumsum(_lengths(pc.list_flatten(column)))])
-        found = np.diff(ends[starts])
+        # As if all were as long as the longest, which is what readers have to reckon with.
+        found = pc.list_value_length(column).to_numpy() * _lengths(pc.list_flatten(column)).max(initial=0)
     elif not pa.types.is_primitive(column.type):
         found = pc.binary_length(column).to_numpy().astype(np.int64)
     return found

@@ -20,6 +20,13 @@ def require_target(path: Path) -> None:
         InputError: a folder, pipe or device is there, its folder is not or may not be written to, the name
             promises a packing that is not written, or is too long.
     """
+    require_folder(path.parent)
+    longest = os.pathconf(path.parent, "PC_NAME_MAX") - _BESIDE
+    if len(os.fsencode(path.name)) > longest:
+        raise InputError(
+            f"{path}: the name is too long: a manifest lies beside it",
+            hint=f"choose one of {longest} bytes at most",
+        )
     if path.is_dir():
         raise InputError(f"{path}: is a folder", hint=f"name a file, such as {path / 'out.gz'}")
     if path.name == "-" or (path.exists() and not path.is_file()):
@@ -30,18 +37,15 @@ def require_target(path: Path) -> None:
         raise InputError(
             f"{path}: exports are not packed as {path.suffix}", hint="choose .gz or .zst, or no packing"
         )
-    require_folder(path.parent)
-    longest = os.pathconf(path.parent, "PC_NAME_MAX") - _BESIDE
-    if len(os.fsencode(path.name)) > longest:
-        raise InputError(
-            f"{path}: the name is too long: a manifest lies beside it",
-            hint=f"choose one of {longest} bytes at most",
-        )
 
 
 def require_folder(folder: Path) -> None:
     """Refuse a folder that is not there or may not be written to; InputError with the remedy."""
-    if not folder.is_dir():
+    try:
+        there = folder.is_dir()
+    except OSError as error:  # a name that is too long
+        raise InputError(f"{folder}: {error.strerror}", hint="choose another folder") from error
+    if not there:
         raise InputError(f"{folder}: no such folder", hint=f"mkdir -p {folder}")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise InputError(

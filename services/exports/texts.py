@@ -43,12 +43,14 @@ def ids(collection: Collection, name: str) -> Output:
 
     def encode(n: int) -> Encoded:
         kind, lo, hi = ranges[n]
-        found = (
-            collection.pids.slice(lo, hi - lo).cast(pa.string()).combine_chunks()
+        found, live = (
+            (collection.pids.slice(lo, hi - lo).cast(pa.string()).combine_chunks(), collection.live)
             if kind == "passage"
-            else pa.array(collection.qids[lo:hi], pa.string())
+            else (pa.array(collection.qids[lo:hi], pa.string()), collection.live_queries)
         )
-        rows = pa.table({"kind": [kind] * len(found), "ord": pa.array(np.arange(lo, hi)), "id": found})
+        ords = pa.array(np.arange(lo, hi))
+        # A text that changed has a new number under its old id.
+        rows = pa.table({"kind": [kind] * (hi - lo), "ord": ords, "id": found}).filter(pa.array(live[lo:hi]))
         return Encoded(rows, Counts(rows=len(rows)))
 
     return Output(name, [hi - lo for _, lo, hi in ranges], encode, table=True)

@@ -22,6 +22,7 @@ from services.exports.report import Report, SystemLists
 from services.mining.exclusion import Reason, judged_lists
 from services.mining.sketches import Sketches
 from services.negatives.marks import Marks
+from services.shown import plain
 from services.visible import visible_files
 
 _IDS = 1 << 20  # ids looked up at a time
@@ -66,11 +67,11 @@ def verify(
     files = files_of(file)
     changed = dict(changed_files(file))
     for path, how in changed.items():
-        report.add("changed", 0, path=str(path), what=how)
+        report.add("changed", 0, path=plain(str(path)), what=how)
     for _, shards in groupby(files, lambda one: (one.parent, _SHARD.sub("", one.name))):
         with check.table():
             for one in shards:
-                report.part = str(one.relative_to(file)) if one != file else None
+                report.part = plain(str(one.relative_to(file))) if one != file else None
                 try:
                     claims = open_claims(
                         one,

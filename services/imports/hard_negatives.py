@@ -17,7 +17,7 @@ import numpy as np
 
 from services.collections.bad_row import BadRow, Rejects
 from services.collections.collection import Collection
-from services.errors import Conflict, InputError, NotFound, UsageError
+from services.errors import Conflict, InputError, MsmError, NotFound, UsageError
 from services.exports.claims.claim import Entry, Malformed
 from services.exports.claims.jsonl import read_entries
 from services.imports.rejects import OnError, RejectedRows, rejecting
@@ -35,6 +35,7 @@ Report = Callable[[int, float], None]
 _IDS = 1 << 18  # looked up together
 _CHARACTERS = 1 << 26
 _SYSTEMS = 100
+_LONGEST_KEY = 255
 
 
 @dataclass(frozen=True)
@@ -159,6 +160,7 @@ class _Lists:
         self._stack = stack
         self._registry = Registry.load(collection.store)
         self._keys: dict[str, str] = {}  # by system
+        self._refused: dict[str, tuple[str, str]] = {}  # by key: what was found, and the remedy
         self._members = set(collection.split_qords(request.split, judged_only=False).tolist())
         self._judgements = Judgements(collection, [request.split])
         self._seen = np.zeros(collection.state.query_count, np.int64)  # its line
@@ -277,13 +279,15 @@ class _Lists:
 
     def _system_of(self, entry: Entry, key: str) -> System | None:
         """The system of a list; None where it can have none, so that the list is left out."""
-        try:
-            system = self._system(key)
-        except UsageError as error:
-            self._reject(entry.line, f"list {shown(key)}: cannot be the name of a system", str(error.hint))
-            return None
-        except Conflict as error:
-            self._reject(entry.line, f"list {shown(key)}: {error.message}", str(error.hint))
+        if key not in self._refused:
+            try:
+                system = self._system(key)
+            except UsageError as error:
+                self._refuse(key, "cannot be the name of a system", error)
+            except Conflict as error:
+                self._refuse(key, error.message, error)
+        if key in self._refused:
+            self._reject(entry.line, *self._refused[key])
             return None
         other = self._keys.setdefault(system.name, key)
         if other != key:
@@ -295,16 +299,26 @@ class _Lists:
             return None
         return system
 
+    def _refuse(self, key: str, why: str, error: MsmError) -> None:
+        if len(self._refused) >= _SYSTEMS:
+            raise self._too_many()
+        self._refused[key] = f"list {shown(key)}: {why}", str(error.hint)
+
+    def _too_many(self) -> InputError:
+        return InputError(
+            f"{self._request.file}: more than {_SYSTEMS} systems",
+            hint="`neg` has a key per system, such as bm25: is this such a file?",
+        )
+
     def _system(self, key: str) -> System:
         """The system of a key; a new one is known to the registry at once, but not to the store."""
+        if len(key) > _LONGEST_KEY:  # the registry would look for what it resembles
+            raise UsageError("too long", hint="give the system a short name")
         try:
             return self._registry.get(key)
         except NotFound:
             if len(self._keys) >= _SYSTEMS:
-                raise InputError(
-                    f"{self._request.file}: more than {_SYSTEMS} systems",
-                    hint="`neg` has a key per system, such as bm25: is this such a file?",
-                ) from None
+                raise self._too_many() from None
             system = new_system(key, self._request.file)
             self._registry = Registry([*self._registry, system])
             return system

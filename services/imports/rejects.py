@@ -10,7 +10,7 @@ from typing import IO, Any, Literal, TypeVar
 
 from services.collections.bad_row import Rejects
 from services.collections.collection import Collection, folder
-from services.spill import spilling
+from services.spill import spilling, spool
 
 OnError = Literal["fail", "skip"]
 T = TypeVar("T")
@@ -56,5 +56,5 @@ def rejecting(on_error: OnError) -> Iterator[RejectedRows]:
     if on_error == "fail":
         yield RejectedRows(None)
         return
-    with tempfile.TemporaryFile() as spool:
-        yield RejectedRows(spool)
+    with spool() as stream:
+        yield RejectedRows(stream)

@@ -11,10 +11,13 @@ import pytest
 from export_kit import export, small
 
 from services.collections import collection as collections
+from services.collections.sources import row_groups
 from services.exports import format as formats
 from services.exports import shards
+from services.exports.verify import verify
 from services.mining import shingles
-from tests.unit.small_collection import update
+from tests.unit.small_collection import make, update
+from tests.unit.small_runs import save_run
 
 _MOST = 250
 
@@ -35,6 +38,23 @@ def test_a_row_group_has_so_many_bytes_or_one_row(
     assert all(rows == 1 or size <= _MOST for rows, size in sizes)
     assert len(sizes) > 1
     assert name == "n-tuple-scores" or any(rows > 1 for rows, _ in sizes)
+
+
+def test_lists_are_written_so_that_the_same_tool_reads_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for limit, where in ((_MOST, shards), (2 * _MOST, row_groups)):
+        monkeypatch.setattr(where, "GROUP_BYTES" if where is shards else "MOST_BYTES", limit)
+    pids = [f"p{n}" for n in range(20)] + ["a-title-" * 6]
+    collection = make(
+        tmp_path,
+        passages={pid: f"text {n} {n * n}" for n, pid in enumerate(pids)},
+        queries={"train": {f"q{n}": f"what {n}" for n in range(30)}},
+        qrels={"train": [(f"q{n}", "p0", 1) for n in range(30)]},
+    )
+    save_run(collection, "bm25", {f"q{n}": [pids[-1], "p1"] for n in range(30)})
+    export(collection, "msmarco", tmp_path / "out")
+    assert verify(tmp_path / "out", collection).ok
 
 
 def held(row: dict[str, object]) -> int:

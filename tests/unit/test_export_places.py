@@ -81,6 +81,7 @@ def test_a_damaged_manifest_is_a_finding(tmp_path: Path, collection: Collection)
     manifest = tmp_path / "out" / "triplet.train.manifest.json"
     manifest.write_bytes(manifest.read_bytes()[:300])
     assert verify(tmp_path / "out", collection).findings["changed"] == 1
+    assert verify(tmp_path / "out" / "triplet", collection).findings["changed"] == 1
 
 
 def test_what_is_no_file_where_a_manifest_would_lie_is_none(tmp_path: Path, collection: Collection) -> None:
@@ -127,8 +128,20 @@ def test_a_name_that_leaves_no_room_for_its_manifest_is_told_at_once(
 ) -> None:
     longest = os.pathconf(tmp_path, "PC_NAME_MAX") - len("..manifest.json.new")
     export(collection, "hard-negatives", tmp_path / ("n" * longest))
+    for name in ("n" * (longest + 1), "n" * 300, "\N{HORIZONTAL ELLIPSIS}" * 85):
+        with pytest.raises(InputError, match="too long"):
+            plan(collection, request("hard-negatives", tmp_path / name))
     with pytest.raises(InputError, match="too long"):
-        plan(collection, request("hard-negatives", tmp_path / ("n" * (longest + 1))))
+        plan(collection, request("hard-negatives", tmp_path / ("n" * 300) / "n.jsonl"))
+
+
+def test_a_hostile_name_inside_a_folder_is_shown_plainly(tmp_path: Path, collection: Collection) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "\x1b[2J.jsonl").write_text("[]\n")
+    assert verify(tmp_path / "out", collection).examples[0]["file"] == "\\x1b[2J.jsonl"
+    (tmp_path / "out" / os.fsdecode(b"\xff.jsonl")).write_text("[]\n")
+    with pytest.raises(InputError, match=r"udcff\.jsonl: the name is not UTF-8"):
+        verify(tmp_path / "out", collection)
 
 
 def test_an_empty_export_leaves_the_folders_of_others_alone(

@@ -17,7 +17,7 @@ from services.errors import MsmError
 from services.imports.pickle_scores import read_pickle_scores
 from services.imports.run_sorter import RunSorter
 from services.scoring.score_parts import ScoreSorter, Triples
-from services.spill import append_records
+from services.spill import append_records, spool
 from tests.unit.import_kit import collection
 
 ROWS = 1 << 16
@@ -55,8 +55,8 @@ def _read_pickle(folder: Path) -> None:
 
 
 def _reject_rows(folder: Path) -> None:
-    with tempfile.TemporaryFile() as spool, _little_room():
-        rejects = Rejects(spool)
+    with _little_room(), spool() as stream:
+        rejects = Rejects(stream)
         for n in range(ROWS):
             rejects.add("file", n, BadRow("found", "remedy"))
 

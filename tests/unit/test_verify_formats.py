@@ -22,7 +22,7 @@ from services.exports.repeats import SeenPairs
 from services.exports.report import Report
 from services.exports.verify import verify
 from services.negatives.opening import Asked
-from tests.unit.small_collection import make
+from tests.unit.small_collection import make, update
 from tests.unit.small_runs import save_run
 
 TEXTS = {
@@ -391,6 +391,25 @@ def test_the_numbers_of_ids_parquet_are_compared(tmp_path: Path) -> None:
     for ords, findings in (([0, 1, 0], {}), ([1, 0, 0], {"malformed": 2}), ([0, 1, 5], {"malformed": 1})):
         pq.write_table(pa.table({"kind": kinds, "ord": ords, "id": ids}), tmp_path / "ids.parquet")
         assert found(verify(tmp_path / "ids.parquet", collection)) == findings
+
+
+def test_the_ids_parquet_of_an_updated_collection_names_what_is_live(tmp_path: Path) -> None:
+    words = {"a": "one", "b": "two", "c": "three"}
+    make(tmp_path, passages=words, queries={"train": {"q": "x"}}, qrels={"train": [("q", "a", 1)]})
+    collection = update(tmp_path, passages={"a": "one more"}, queries={"train": {"q": "why x"}}, delete=["c"])
+    save_run(collection, "bm25", {"q": ["b"]})
+    write(plan(collection, ExportRequest(FORMATS["triplet-ids"], Asked("train"), tmp_path / "out")))
+    rows = pq.read_table(tmp_path / "out" / "triplet-ids" / "ids.parquet").to_pylist()
+    assert [(row["kind"], row["ord"], row["id"]) for row in rows] == [
+        ("passage", 1, "b"), ("passage", 3, "a"), ("query", 1, "q"),
+    ]  # fmt: skip
+    assert found(verify(tmp_path / "out", collection)) == {}
+
+
+def test_unknown_texts_that_begin_alike_are_none_of_each_other(small: Collection, tmp_path: Path) -> None:
+    neg = [f"{'The same title ' * 9} and part {n}" for n in range(2)]
+    report = verify(jsonl({"query": QUERIES["10"], "pos": [TEXTS["1"]], "neg": neg})(tmp_path), small)
+    assert found(report) == {"unknown_pids": 2}
 
 
 @pytest.mark.parametrize("line", ["qid Q0 1 1 2.0 x", "qid 0 1 1", "pos_score 0 1 1"])

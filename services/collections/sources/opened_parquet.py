@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -31,12 +32,11 @@ class OpenedParquet:
     @classmethod
     def of(cls, path: Path) -> OpenedParquet:
         """Open a file; raises `PARQUET_ERRORS`."""
-        # No buffering ahead: it would hold all columns of a row group, packed, at once.
-        return cls(path, pq.ParquetFile(path, pre_buffer=False))
+        return cls(path, _file(path))
 
     def with_texts_once(self, columns: list[str]) -> pq.ParquetFile:
         """What reads it and keeps each text of these columns, named by their paths, once."""
-        return pq.ParquetFile(self.path, read_dictionary=columns, pre_buffer=False)
+        return _file(self.path, read_dictionary=columns)
 
     @property
     def schema(self) -> pa.Schema:
@@ -52,6 +52,11 @@ class OpenedParquet:
     def rows(self) -> int:
         """How many it says that it has."""
         return int(self.file.metadata.num_rows)
+
+
+def _file(path: Path, **options: Any) -> pq.ParquetFile:
+    # Page by page: else each column of a row group that is read is in memory as it lies in the file.
+    return pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20, **options)
 
 
 def open_parquet(path: Path, label: Path | None = None) -> OpenedParquet:

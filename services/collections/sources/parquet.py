@@ -17,7 +17,7 @@ import pyarrow.types as pt
 from services.collections import rows
 from services.collections.bad_row import BadRow
 from services.collections.sources.lines import FOLDER_HINT, compression, open_plain, require_file
-from services.collections.sources.opened_parquet import PARQUET_ERRORS, OpenedParquet, open_parquet
+from services.collections.sources.opened_parquet import PARQUET_ERRORS, open_parquet
 from services.collections.sources.row_groups import TOO_LARGE_HINT, batches
 from services.collections.sources.source import Numbered, Source
 from services.errors import InputError, first_line
@@ -57,7 +57,6 @@ class ParquetSource(Source):
         with _plain_file(self.path) as plain:
             opened = open_parquet(plain, self.path)
             columns = self._columns(opened.names)
-            _require_time_zones(self.path, opened, columns)
             try:
                 for batch in batches(opened, _BATCH, columns):
                     for value in _rows(batch):
@@ -85,7 +84,7 @@ class ParquetSource(Source):
 def _rows(batch: pa.RecordBatch) -> list[dict[str, Any] | BadRow]:
     try:
         return list(batch.to_pylist())
-    except (ValueError, OverflowError):
+    except (ValueError, OverflowError, KeyError):  # KeyError: of a time zone
         return [_row(batch.slice(i, 1)) for i in range(batch.num_rows)]
 
 
@@ -97,22 +96,26 @@ def _row(batch: pa.RecordBatch) -> dict[str, Any] | BadRow:
             row[name] = column[0].as_py()
         except UnicodeDecodeError as error:
             return BadRow(f"broken UTF-8 in column '{name}': {error.reason}", "write the column as UTF-8")
-        except (ValueError, OverflowError) as error:
+        except (ValueError, OverflowError, KeyError) as error:
+            zone = _unknown_zone(column.type)
+            if zone is not None:
+                return BadRow(
+                    f"column '{name}' is in the time zone {shown(zone)}, which is not known",
+                    "write its times in UTC",
+                )
             return BadRow(
                 f"column '{name}' is out of range: {first_line(error)}", "mend the value or leave it out"
             )
     return row
 
 
-def _require_time_zones(path: Path, opened: OpenedParquet, columns: list[str]) -> None:
-    for name in columns:
-        kind = opened.schema.field(name).type
-        zone = kind.tz if pt.is_timestamp(kind) else None
-        if zone and not _OFFSET.fullmatch(zone) and zone not in zoneinfo.available_timezones():
-            raise InputError(
-                f"{path}: column {shown(name)} is in the time zone {shown(zone)}, which is not known",
-                hint="write its times in UTC",
-            )
+def _unknown_zone(kind: pa.DataType) -> str | None:
+    """The time zone of a type, if nobody here knows it."""
+    zone: str | None = kind.tz if pt.is_timestamp(kind) else None
+    try:
+        return None if zone is None or _OFFSET.fullmatch(zone) or zoneinfo.ZoneInfo(zone) else zone
+    except (KeyError, ValueError, OSError):
+        return zone
 
 
 @contextmanager

@@ -73,6 +73,7 @@ def batches(source: OpenedParquet, most: int, columns: list[str]) -> Iterator[pa
 
 def _rows(leaves: list[_Leaf], most: int) -> int:
     """How many rows of a row group are read together."""
+    together = MOST_BYTES // max(1, sum(leaf.width > _NUMBER for leaf in leaves))
     for leaf in leaves:
         if leaf.width > LONGEST_VALUE:
             raise ValueError(
@@ -83,7 +84,9 @@ def _rows(leaves: list[_Leaf], most: int) -> int:
             raise ValueError(f"column {shown(leaf.path)} has fewer values than rows: the file is damaged")
         room = min(MOST_VALUES, MOST_BYTES // leaf.width)
         surplus = leaf.values - leaf.rows
-        if surplus < room:
+        if not surplus:
+            most = min(most, max(1, min(room, together // leaf.width)))
+        elif surplus < room:
             most = min(most, room - surplus)
         elif leaf.values * leaf.width <= _UNPACKED * leaf.packed:
             most = min(most, max(1, room * leaf.rows // leaf.values))
@@ -96,31 +99,33 @@ def _rows(leaves: list[_Leaf], most: int) -> int:
 
 
 def _leaves(source: pq.ParquetFile, group: int, columns: list[str], size: int) -> list[_Leaf]:
-    # Of no rows: it opens every column and raises where metadata is damaged. `column` below would not
-    # raise but end the process (an exception of C++ that nobody catches).
-    deque(source.reader.iter_batches(0, [group]), maxlen=0)
     metadata = source.metadata.row_group(group)
-    chunks = [metadata.column(n) for n in range(metadata.num_columns)]
-    packed = min(
-        sum(chunk.total_compressed_size for chunk in chunks), size
-    )  # chunks may claim the same bytes
+    schemas = [source.schema.column(n) for n in range(metadata.num_columns)]
+    wanted = [n for n, schema in enumerate(schemas) if metadata.num_rows and _is_of(schema.path, columns)]
+    for n in wanted:
+        # Of no rows: it opens the column and raises where metadata is damaged. `column` below would not
+        # raise but end the process (an exception of C++ that nobody catches).
+        deque(source.reader.iter_batches(0, [group], column_indices=[n]), maxlen=0)
+    chunks = {n: metadata.column(n) for n in wanted}
+    # Chunks may claim the same bytes.
+    packed = min(sum(chunk.total_compressed_size for chunk in chunks.values()), size)
     found = []
-    for n, chunk in enumerate(chunks):
-        schema = source.schema.column(n)
-        if metadata.num_rows and _is_of(schema.path, columns):
-            text = schema.physical_type == "BYTE_ARRAY"
-            shared = text and "DELTA_BYTE_ARRAY" in chunk.encodings
-            width = max(schema.length, _NUMBER, _text_width(chunk, shared=shared) if text else 0)
-            found.append(
-                _Leaf(n, schema.path, metadata.num_rows, chunk.num_values, width, packed, text and not shared)
-            )
+    for n, chunk in chunks.items():
+        schema = schemas[n]
+        text = schema.physical_type == "BYTE_ARRAY"
+        shared = "DELTA_BYTE_ARRAY" in chunk.encodings
+        width = max(schema.length, _NUMBER, _text_width(chunk, shared=shared) if text else 0)
+        found.append(
+            _Leaf(n, schema.path, metadata.num_rows, chunk.num_values, width, packed, text and not shared)
+        )
     return found
 
 
 def _text_width(chunk: pq.ColumnChunkMetaData, *, shared: bool) -> int:
-    """The mean; where texts share what they begin with, what the longest may be: it is not told apart."""
+    """The mean; where texts share beginnings, or are packed like one text, what the longest may be."""
     size = int(chunk.total_uncompressed_size)
-    return min(size, LONGEST_VALUE) if shared else size // max(1, chunk.num_values)
+    far = shared or size > _UNPACKED * chunk.total_compressed_size
+    return min(size, LONGEST_VALUE) if far else size // max(1, chunk.num_values)
 
 
 def _measured(once: pq.ParquetFile, group: int, leaf: _Leaf, rows: int) -> _Leaf:

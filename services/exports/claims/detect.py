@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from services.collections.sources.lines import open_plain
+from services.collections.sources.lines import LONGEST_LINE, open_plain
 from services.errors import InputError
 from services.exports.claims.claim import Claims, Entry, Malformed, Read, refused_as_malformed
 from services.exports.claims.jsonl import LONGEST, open_jsonl
@@ -48,7 +48,8 @@ def _opened(file: Path, known: Known, read: Read, declared: str | None) -> Claim
             )
         if _is_pickle(head):
             return Claims("scores-pickle", _of_pickle(file, size, read), whole=True)
-        while len(lines) < _LINES and sum(map(len, lines)) < LONGEST and (line := stream.readline(LONGEST)):
+        longest = LONGEST if head.lstrip(codecs.BOM_UTF8).startswith(b"{") else LONGEST_LINE
+        while len(lines) < _LINES and sum(map(len, lines)) < longest and (line := stream.readline(longest)):
             line = line.removeprefix(codecs.BOM_UTF8) if not lines else line
             if line.strip():
                 lines.append(line)

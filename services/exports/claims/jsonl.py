@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from services.collections.sources.lines import plain_lines
+from services.collections.sources.lines import LONGEST_LINE, plain_lines
 from services.exports.claims.claim import (
     BadLine,
     Claims,
@@ -25,7 +25,7 @@ from services.exports.claims.claim import (
 )
 
 LONGEST = 64 << 20
-"""Bytes of a line: with the texts of a query's passages it may have more than that of a source."""
+"""Bytes of a line with the texts of a query's passages."""
 _KEY = re.compile(rb'"\s*:')
 """The end of every key; of a string's inside too, where it has an escaped quote."""
 
@@ -38,12 +38,14 @@ class Layout(NamedTuple):
         keys: What a line of it has.
         parse: The entry of a line.
         texts: Whether it has texts instead of ids.
+        longest: Bytes that a line may have.
     """
 
     format: str
     keys: frozenset[str]
     parse: Callable[[dict[str, Any], int], Entry]
     texts: bool = False
+    longest: int = LONGEST_LINE
 
 
 def open_jsonl(file: Path, first: bytes, read: Read) -> Claims:
@@ -73,12 +75,12 @@ def read_entries(
         InputError: there is no such file, it is empty, its name promises another compression, or it ends
             early or is damaged.
     """
-    parse = (layout or HARD_NEGATIVES).parse
-    for number, line in plain_lines(file, read, LONGEST):
+    layout = layout or HARD_NEGATIVES
+    for number, line in plain_lines(file, read, layout.longest):
         if line is None:
-            yield Malformed(number, f"longer than {LONGEST >> 20} MiB")
+            yield Malformed(number, f"longer than {layout.longest >> 20} MiB")
         elif line.strip():
-            yield _parsed(line, number, parse)
+            yield _parsed(line, number, layout.parse)
 
 
 def _parsed(line: bytes, number: int, parse: Callable[[dict[str, Any], int], Entry]) -> Entry | Malformed:
@@ -168,8 +170,13 @@ def _beir(row: Any, line: int) -> Entry:
 HARD_NEGATIVES = Layout("hard-negatives", frozenset({"qid", "pos", "neg"}), _hard_negatives)
 _LAYOUTS = (
     HARD_NEGATIVES,
-    Layout("flagembedding", frozenset({"query", "pos", "neg"}), _flagembedding, texts=True),
-    Layout("tevatron", frozenset({"query_id", "positive_passages", "negative_passages"}), _tevatron),
+    Layout("flagembedding", frozenset({"query", "pos", "neg"}), _flagembedding, texts=True, longest=LONGEST),
+    Layout(
+        "tevatron",
+        frozenset({"query_id", "positive_passages", "negative_passages"}),
+        _tevatron,
+        longest=LONGEST,
+    ),
     Layout("pylate-kd", frozenset({"query_id", "document_ids", "scores"}), _pylate),
     Layout("beir", frozenset({"_id", "text"}), _beir),
 )

@@ -132,4 +132,6 @@ def _digest(text: str) -> np.uint64:
 
 def _shown(text: str) -> str:
     """An unknown text, shortened; in quotes and with a space, as no id is: a text may be spelt like an id."""
-    return f'the text "{text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"}"'
+    if len(text) <= _SHOWN:
+        return f'the text "{text}"'
+    return f'the text "{text[:_SHOWN]}…" ({_digest(text):016x})'
