@@ -60,6 +60,10 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("untimed")
 
 
+_APART = ("tests/integration/test_stack.py::TestOwn", "tests/integration/test_inference.py")
+"""What brings its own processes and leaves the shared stack alone."""
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """What stays in one process where there are several (`make test`): what shares a stack, else a file.
@@ -70,9 +74,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     class Shared(LoadScopeScheduling):  # type: ignore[misc] # xdist is not typed
         def _split_scope(self, nodeid: str) -> str:
+            apart = next((one for one in _APART if nodeid.startswith(one)), None)
             file = nodeid.partition("::")[0]
             folder = file.split("/")[1]
-            return file if folder == "unit" else folder
+            return apart or (file if folder == "unit" else folder)
 
     return Shared(config, log)
 

@@ -12,6 +12,7 @@ from services.jobs.execute import Hint, execute
 from services.jobs.kind import Context
 from services.jobs.ledger import Ledger
 from services.jobs.local import MemoryBroker
+from services.jobs.records import now
 from tests.integration.jobs.scripted_kind import ScriptedSpec
 from tests.integration.jobs.stepping import (
     Register,
@@ -69,8 +70,10 @@ def test_a_hint_of_another_form_is_refused(hostile: dict[str, object]) -> None:
 
 
 def test_of_workers_that_race_for_a_chunk_one_works(
-    ledger: Ledger, context: Context, script: Register
+    ledger: Ledger, context: Context, script: Register, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    noon = now()
+    monkeypatch.setattr("services.jobs.execute.now", lambda: noon)  # their claims are equal, to the byte
     ran: list[int] = []
     name = script(lambda _, chunk: ran.append(chunk.n))
     _, _, broker = started(ledger, context, ScriptedSpec(script=name))
