@@ -19,7 +19,7 @@ from typing import NamedTuple
 from services.collections.bad_row import BadRow
 from services.collections.rows import LONGEST_ID, Record
 from services.collections.sources.lines import LineSource
-from services.mining.numbers import parse_number, rounded
+from services.mining.numbers import is_number, parse_number, rounded
 
 
 class RunRow(NamedTuple):
@@ -74,7 +74,7 @@ class RunFile(LineSource):
 
 def _layout(line: str) -> str:
     if line.count("\t") == 3:
-        return "colbert" if all(map(_is_number, line.split("\t")[2:])) else "top1000"
+        return "colbert" if all(map(is_number, line.split("\t")[2:])) else "top1000"
     layouts = {6: "trec", 3: "msmarco"}
     columns = len(line.split())
     if columns not in layouts:
@@ -84,15 +84,6 @@ def _layout(line: str) -> str:
             "pid, rank and score (ColBERT) or qid, pid, query and passage (top1000)",
         )
     return layouts[columns]
-
-
-def _is_number(cell: str) -> bool:
-    """NaN too, which is no text: the line is refused when it is parsed."""
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
 
 
 Parsed = tuple[str, str, float, str]

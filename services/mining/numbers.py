@@ -39,3 +39,12 @@ def parse_number(text: str, what: str) -> float:
             f"write the {what} as a number below 3.4e38",
         )
     return value
+
+
+def is_number(cell: str) -> bool:
+    """Whether it is spelt like a number; NaN and infinity are too, which `parse_number` refuses."""
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True

@@ -43,8 +43,8 @@ def test_a_row_group_has_so_many_bytes_or_one_row(
 def test_lists_are_written_so_that_the_same_tool_reads_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for limit, where in ((_MOST, shards), (2 * _MOST, row_groups)):
-        monkeypatch.setattr(where, "GROUP_BYTES" if where is shards else "MOST_BYTES", limit)
+    monkeypatch.setattr(shards, "GROUP_BYTES", _MOST)
+    monkeypatch.setattr(row_groups, "MOST_BYTES", 2 * _MOST)
     pids = [f"p{n}" for n in range(20)] + ["a-title-" * 6]
     collection = make(
         tmp_path,

@@ -23,9 +23,8 @@ from services.store.fingerprint import file_sha256
 LONGEST_LINE = 8 << 20  # bytes; the longest text, all of it escaped in JSON, takes a tenth
 _MAGIC = {
     "gzip": re.compile(rb"\x1f\x8b"),
-    "zstd": re.compile(
-        rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18"
-    ),  # or a frame to be skipped: RFC 8878, 3.1.2
+    # Or a frame to be skipped: RFC 8878, 3.1.2.
+    "zstd": re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18"),
 }
 _ENDINGS = {".gz": "gzip", ".zst": "zstd"}
 _HEAD = 512

@@ -48,7 +48,7 @@ def _opened(file: Path, known: Known, read: Read, declared: str | None) -> Claim
             )
         if _is_pickle(head):
             return Claims("scores-pickle", _of_pickle(file, size, read), whole=True)
-        longest = LONGEST if head.lstrip(codecs.BOM_UTF8).startswith(b"{") else LONGEST_LINE
+        longest = LONGEST if head.removeprefix(codecs.BOM_UTF8).startswith(b"{") else LONGEST_LINE
         while len(lines) < _LINES and sum(map(len, lines)) < longest and (line := stream.readline(longest)):
             line = line.removeprefix(codecs.BOM_UTF8) if not lines else line
             if line.strip():

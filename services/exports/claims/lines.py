@@ -10,7 +10,7 @@ from services.collections.bad_row import BadRow
 from services.collections.rows import Record
 from services.collections.sources.lines import LineSource
 from services.exports.claims.claim import Claims, Entry, Malformed, Read
-from services.mining.numbers import parse_number
+from services.mining.numbers import is_number, parse_number
 
 _HEADERS = ("qid", "query-id", "query_id", "pos_score")
 _GRADES = ("0", "1", "2", "3", "4")
@@ -73,14 +73,6 @@ def _is_grade(cell: str) -> bool:
     return cell.removeprefix("-").isdecimal()
 
 
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
-
-
 class _Columns(LineSource):
     """Lines of a known format."""
 
@@ -108,7 +100,7 @@ class _Columns(LineSource):
         return (
             bool(cells)
             and cells[0].lower() in _HEADERS
-            and not any(_is_number(cells[place]) for place in places)
+            and not any(is_number(cells[place]) for place in places)
         )
 
 
