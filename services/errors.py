@@ -112,3 +112,20 @@ class TimedOut(MsmError):
 def first_line(error: BaseException) -> str:
     """What a foreign exception says, in one line; its type where it says nothing."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def without_frames(error: BaseException) -> None:
+    """Forget where an error, and those that led to it, came through: for one that is kept as a value.
+
+    Frames know the error in turn. Such circles are freed by Python's collector of garbage only, which stops
+    everything for as long as there is much of it: where each of many requests runs out of time, tenths of a
+    second.
+    """
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        one = waiting.pop()
+        if one is not None and id(one) not in seen:
+            seen.add(id(one))
+            one.__traceback__ = None
+            waiting += (one.__cause__, one.__context__)

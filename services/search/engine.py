@@ -157,6 +157,8 @@ class Engine:
         if any(not isinstance(one.leg, Lexical) for one in ready):
             record = self.pace.legs.took if any(one.legs for one in found) else self.pace.legs.missed
             record(watch.spent["legs"])
+        elif unready:
+            self.pace.legs.skipped()
         alive = self.pace.pulse.alive
         for one in found:
             if not one.legs and (error := nothing_left([*unready, *one.failures], alive=alive)):

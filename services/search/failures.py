@@ -13,7 +13,7 @@ from elasticsearch import ConnectionTimeout
 
 from services.deadline import Deadline
 from services.elastic.errors import of_search
-from services.errors import MsmError, Overloaded, TooLate, Unavailable, first_line
+from services.errors import MsmError, Overloaded, TooLate, Unavailable, first_line, without_frames
 
 Reason = Literal["timeout", "overloaded", "unavailable", "error", "partial"]
 ENCODE = "encode:"
@@ -59,16 +59,18 @@ class Failure:
 
     @classmethod
     def of(cls, step: str, error: Exception) -> Failure:
-        """What an exception is called. One that is none of ours is a defect: it is logged, and told."""
-        if isinstance(error, TimeoutError | TooLate) or isinstance(error.__cause__, ConnectionTimeout):
-            return cls(step, "timeout", _ours(error, "not in time"))
-        if isinstance(error, Overloaded):
-            return cls(step, "overloaded", error)
-        if isinstance(error, Unavailable):
-            return cls(step, "unavailable", error)
-        if not isinstance(error, MsmError):
+        """What an exception is called. One that is none of ours is a defect: it is logged, and told.
+
+        From now on it is a value: it loses its tracebacks.
+        """
+        reason = _reason(error)
+        if reason == "error" and not isinstance(error, MsmError):
             _LOG.error("%s failed: %r", step, error, exc_info=error)
-        return cls(step, "error", _ours(error, f"{type(error).__name__}: {first_line(error)}"))
+        without_frames(error)
+        if isinstance(error, MsmError):
+            return cls(step, reason, error)
+        said = f"{type(error).__name__}: {first_line(error)}"
+        return cls(step, reason, MsmError("not in time" if reason == "timeout" else said))
 
     @classmethod
     def partial(cls, step: str, what: str) -> Failure:
@@ -118,5 +120,9 @@ def nothing_left(failures: Sequence[Failure], *, alive: bool) -> MsmError | None
     return Unavailable(f"not one leg answered: {told}", hint=SEE_STATUS)
 
 
-def _ours(error: Exception, message: str) -> MsmError:
-    return error if isinstance(error, MsmError) else MsmError(message)
+def _reason(error: Exception) -> Reason:
+    if isinstance(error, TimeoutError | TooLate) or isinstance(error.__cause__, ConnectionTimeout):
+        return "timeout"
+    if isinstance(error, Overloaded):
+        return "overloaded"
+    return "unavailable" if isinstance(error, Unavailable) else "error"

@@ -62,18 +62,18 @@ async def prepare(
     legs: Sequence[Leg], texts: Sequence[str], tools: Tools, deadline: Deadline
 ) -> tuple[list[Ready], list[Failure]]:
     """The legs' queries, all made at once, and the legs that have none."""
-    made = await asyncio.gather(
-        *(leg.queries(texts, tools, deadline) for leg in legs), return_exceptions=True
+
+    async def prepared(leg: Leg) -> Ready | Failure:
+        try:
+            return Ready(leg, await leg.queries(texts, tools, deadline))
+        except Exception as error:
+            return Failure.of(leg.preparation, error)
+
+    made = await asyncio.gather(*map(prepared, legs))
+    return (
+        [one for one in made if isinstance(one, Ready)],
+        [one for one in made if isinstance(one, Failure)],
     )
-    ready, failures = [], []
-    for leg, result in zip(legs, made, strict=True):
-        if isinstance(result, Exception):
-            failures.append(Failure.of(leg.preparation, result))
-        elif isinstance(result, BaseException):
-            raise result
-        else:
-            ready.append(Ready(leg, result))
-    return ready, failures
 
 
 async def first_trip(
