@@ -6,7 +6,8 @@ how long the block's rows are; pieces of the same model and about that length, w
 so that next to nothing is padding. Of a request only the first pieces that can be done by its deadline, at
 the speed measured so far, are looked at: what is reached is a beginning of its list. While somebody is in a
 hurry a block is short, else none would be done in time. Equal pieces are computed once. What nobody waits for
-any more is dropped before it is computed.
+any more is dropped before it is computed, and so is what cannot be done in time, unless nothing else is to
+be done: whoever asked is told at once, and need not wait for nothing.
 
 Everything here runs in one event loop; only `Runner.compute` runs in the device's thread.
 """
@@ -24,6 +25,7 @@ from weakref import WeakKeyDictionary
 from services.deadline import Deadline
 from services.encoding.blocks import STEP
 from services.errors import MsmError, Overloaded, TooLate, first_line
+from services.inference.speed import Speed
 
 POOL_BLOCKS = 16
 """Blocks' worth of pieces among which those of equal length are looked for."""
@@ -32,11 +34,10 @@ PATIENCE = 10.0
 HURRY = 2.0
 """Seconds: a deadline that is nearer makes blocks short."""
 SHORT = 0.05
-"""Seconds that a short block takes."""
+"""Seconds that a short block takes, or twice what is the same for blocks of any size: less is waste."""
 FIRST_GUESS = 10.0
 """Blocks per second until the first one was measured."""
 _SAFETY = 0.8
-_MEMORY = 0.8  # of earlier measurements in the speed
 
 
 class Runner(Protocol):
@@ -124,7 +125,7 @@ class Batcher:
         self._on_block = on_block
         self._items: dict[tuple[Runner, Hashable], _Item] = {}
         self._jobs: set[_Job] = set()
-        self._speed: WeakKeyDictionary[Runner, float] = WeakKeyDictionary()
+        self._speeds: WeakKeyDictionary[Runner, Speed] = WeakKeyDictionary()
         self._device = ThreadPoolExecutor(1, "device", begin)
         self._task: asyncio.Task[None] | None = None
         self.queued = 0
@@ -156,10 +157,6 @@ class Batcher:
             self._leave(job)
         return [item.value for item in job.items]
 
-    def speed(self, runner: Runner) -> float:
-        """Tokens per second."""
-        return self._speed.get(runner, runner.block_tokens * FIRST_GUESS)
-
     async def close(self) -> None:
         """Compute nothing more."""
         if self._task is not None:
@@ -177,7 +174,7 @@ class Batcher:
             raise Overloaded(
                 f"{runner.name}: {self.queued:,} tokens wait, and {tokens:,} more would be beyond the "
                 f"{self._limit:,} that may",
-                retry_after=round(max(0.1, self.queued / self.speed(runner)), 1),
+                retry_after=round(max(0.1, self._speed(runner).seconds(self.queued)), 1),
                 hint="ask again later, ask for less, or raise MSM_QUEUE_TOKENS",
             )
         now = time.monotonic()
@@ -230,26 +227,39 @@ class Batcher:
                 )
             except Exception as error:  # whoever waits for a piece of the block is told, the others go on
                 values = [_said(runner, error)] * len(block)
-            self._measure(block, room, began, time.monotonic() - began)
+            self._measure(block, began, time.monotonic() - began)
             for item, value in zip(block, values, strict=True):
                 self._settle(item, value)
 
+    def _speed(self, runner: Runner) -> Speed:
+        return self._speeds.setdefault(runner, Speed(1 / (runner.block_tokens * FIRST_GUESS)))
+
     def _in_turn(self, jobs: Sequence[_Job]) -> list[_Job]:
-        """The most urgent first, then those whose next piece cannot be done in time, the last due first."""
+        """The most urgent first. Those whose next piece cannot be done in time are given up.
+
+        Where that is true of all, the last due is tried, and measured.
+        """
 
         def late(job: _Job) -> bool:
             following = next(item for item in job.items if not item.done)
-            return following.piece.tokens > self.speed(job.runner) * job.deadline.left
+            return self._speed(job.runner).seconds(following.piece.tokens) > _SAFETY * job.deadline.left
 
-        lost = {job for job in jobs if late(job)}
-        return sorted(jobs, key=lambda job: (1, -job.due) if job in lost else (0, job.due))
+        kept = [job for job in jobs if not late(job)] or [max(jobs, key=lambda job: job.due)]
+        lost = set(jobs).difference(kept)
+        for job in lost:
+            job.finished.set()
+        kept.sort(key=lambda job: job.due)
+        for runner in {job.runner for job in lost} - {kept[0].runner}:
+            self._speed(runner).skipped()
+        return kept
 
     def _room(self, jobs: Sequence[_Job]) -> int:
         """Tokens of the next block: as many as suit the device, or as it does in a short time."""
         runner = jobs[0].runner
         if min(job.deadline.left for job in jobs) > HURRY:
             return runner.block_tokens
-        return min(runner.block_tokens, int(SHORT * self.speed(runner)))
+        speed = self._speed(runner)
+        return min(runner.block_tokens, int(speed.tokens(max(SHORT, 2 * speed.fixed))))
 
     def _next(self, jobs: Sequence[_Job], room: int) -> list[_Item]:
         """The next block: the longest reachable piece of the most urgent job, and the longest below that.
@@ -269,12 +279,12 @@ class Batcher:
     def _pool(self, jobs: Sequence[_Job], room: int) -> list[_Item]:
         """Pieces that can be done in time, of each job from its beginning; in a hurry, few."""
         runner = jobs[0].runner
-        speed = _SAFETY * self.speed(runner)
+        speed = self._speed(runner)
         most = room if room < runner.block_tokens else POOL_BLOCKS * runner.block_tokens
         pool: dict[_Item, None] = {}
         total = 0
         for job in jobs:
-            reach = min(most, speed * job.deadline.left)
+            reach = min(most, speed.tokens(_SAFETY * job.deadline.left))
             for item in job.items:
                 if item.done or item in pool:
                     continue
@@ -284,12 +294,9 @@ class Batcher:
                 total += item.piece.tokens
         return list(pool)
 
-    def _measure(self, block: Sequence[_Item], room: int, began: float, seconds: float) -> None:
+    def _measure(self, block: Sequence[_Item], began: float, seconds: float) -> None:
         runner, tokens = block[0].runner, sum(item.piece.tokens for item in block)
-        found = tokens / max(seconds, 1e-6)
-        if 2 * tokens >= room:  # a few rows say little: most of their time is not theirs
-            before = self._speed.get(runner, found)
-            self._speed[runner] = _MEMORY * before + (1 - _MEMORY) * found
+        self._speed(runner).took(tokens, seconds)
         waited = began - min(item.since for item in block)
         self._on_block(Block(runner.name, len(block), tokens, seconds, waited))
 

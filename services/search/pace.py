@@ -129,7 +129,7 @@ class Pace:
         """
         if deadline.timeout is None:
             return deadline
-        return deadline.earlier(min(self.lag.ms + fetch * self.fetch.ms, deadline.left * 1000 / 3))
+        return deadline.earlier(min(2 * self.lag.ms + fetch * self.fetch.ms, deadline.left * 1000 / 3))
 
     def ended(self, deadline: Deadline, began: float) -> None:
         """Hits are ranked, or should have been.

@@ -65,6 +65,13 @@ def test_an_encoder_that_sleeps_past_the_deadline_is_not_waited_for(ask: Asked) 
     assert answer.took_ms < FOREVER * 1000 / 10
 
 
+def test_slow_legs_are_believed_less_while_no_vector_is_in_time_for_them(ask: Asked) -> None:
+    engine = replace(ask.engine, models=Double(asleep=True), pace=Pace(legs=Reserve(250.0, 0.0)))
+    for _ in range(3):
+        ask.runner.run(engine.search(ask.name, SearchRequest(query=QUERY, budget_ms=100)))
+    assert engine.pace.legs.ms < 250.0 * 0.92, "else vectors would never get more time again"
+
+
 def test_vectors_of_another_width_are_not_sent(ask: Asked) -> None:
     answer = ask.result({"query": QUERY}, models=Double(dims=3))
     assert answer.degraded == [f"encode:{name}:error" for name in SERVED]

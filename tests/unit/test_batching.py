@@ -151,7 +151,7 @@ def test_blocks_are_short_while_anybody_is_in_a_hurry() -> None:
 def test_what_cannot_be_done_in_time_does_not_hold_up_what_can() -> None:
     async def scenario(batcher: Batcher) -> None:
         runner = Noting()
-        first = await held(batcher, runner)
+        await held(batcher, runner)
         # Ten blocks a second: a piece of 640 tokens takes one.
         asked = {"hopeless": 0.4, "hasty": 5.0, "more so": 0.5}
         tasks = [
@@ -163,10 +163,43 @@ def test_what_cannot_be_done_in_time_does_not_hold_up_what_can() -> None:
         await asyncio.sleep(0)
         batcher._measure = lambda *_: None  # type: ignore[method-assign]
         runner.gate.set()
-        await asyncio.gather(first, *tasks)
-        assert runner.blocks[1:] == [["hasty"], ["more so"], ["hopeless"]]
+        assert await asyncio.gather(*tasks) == [[None], ["HASTY"], [None]]
+        assert runner.blocks[1:] == [["hasty"]]
 
     scheduled(scenario)
+
+
+def test_where_nothing_can_be_done_in_time_the_last_due_is_tried_and_the_others_are_told_at_once() -> None:
+    async def scenario(batcher: Batcher) -> None:
+        runner = Noting()
+        first = await held(batcher, runner)
+        tasks = [
+            asyncio.create_task(batcher.compute(runner, pieces(text, tokens=64_000), Deadline.after(seconds)))
+            for text, seconds in {"soon": 6_000, "later": 7_000, "sooner": 5_000}.items()
+        ]
+        await asyncio.sleep(0)
+        batcher._measure = lambda *_: None  # type: ignore[method-assign]
+        runner.gate.set()
+        assert await asyncio.gather(first, *tasks) == [["HELD"], [None], ["LATER"], [None]]
+        assert runner.blocks == [["held"], ["later"]]
+
+    scheduled(scenario, limit=1_000_000)
+
+
+def test_what_was_reached_before_a_request_is_given_up_is_its_answer() -> None:
+    async def scenario(batcher: Batcher) -> None:
+        runner = Noting()
+        first = await held(batcher, runner)
+        # Ten blocks a second: a hundred seconds for the second piece.
+        mixed = [*pieces("short"), *pieces("long", tokens=64_000)]
+        hasty = asyncio.create_task(batcher.compute(runner, mixed, Deadline.after(9_000)))
+        patient = asyncio.create_task(batcher.compute(runner, pieces("patient", tokens=BLOCK), NEVER))
+        await asyncio.sleep(0)
+        batcher._measure = lambda *_: None  # type: ignore[method-assign]
+        runner.gate.set()
+        assert await asyncio.gather(first, hasty, patient) == [["HELD"], ["SHORT", None], ["PATIENT"]]
+
+    scheduled(scenario, limit=1_000_000)
 
 
 def test_equal_pieces_of_concurrent_requests_are_computed_once() -> None:
