@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,19 @@ from transformers import AutoModel
 
 from services.encoding.backend import Tokens, Vectors
 from services.encoding.gathering import DenseGathering
-from services.models.torch_runtime import BLOCK_TOKENS, loaded, memory_errors, prepared, require_positions
+from services.models.torch_runtime import (
+    BLOCK_TOKENS,
+    loaded,
+    memory_errors,
+    one_thread,
+    prepared,
+    require_positions,
+)
 from services.systems.model_folder import OwnSettings
 from services.systems.profile import Profile
+
+SMALL = 1.5e9
+"""Operations of a block on the CPU that one thread computes: a few short queries (docs/serving.md)."""
 
 
 class TorchBackend:
@@ -28,6 +39,7 @@ class TorchBackend:
         self.block_tokens = BLOCK_TOKENS[self.device]
         model, _ = loaded(AutoModel, folder / own.transformer, "msmctl systems pull NAME --from FOLDER")
         self._model = model.to(self._device)
+        self._per_token = 2 * self._model.num_parameters(exclude_embeddings=True)
         require_positions(folder, self._model, profile.max_length)
         self._pooling = profile.pooling
         self._unit = own.normalize or profile.similarity == "cosine"
@@ -36,7 +48,8 @@ class TorchBackend:
 
     def forward(self, ids: Tokens, mask: Tokens) -> Vectors:
         """See `Backend.forward`."""
-        with memory_errors(), torch.inference_mode():
+        alone = self.device == "cpu" and ids.size * self._per_token < SMALL
+        with memory_errors(), torch.inference_mode(), one_thread() if alone else nullcontext():
             tokens = torch.from_numpy(ids).to(self._device)
             attention = torch.from_numpy(mask).to(self._device)
             hidden: Tensor = self._model(input_ids=tokens, attention_mask=attention).last_hidden_state

@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from typing import Any, TypeVar
 
@@ -70,7 +71,9 @@ class LocalModels:
         self.shelf = Shelf(settings, store, self._loader, self._watch.change)
         # A query's vector is little work that all legs wait for: it waits behind no block of passages.
         self.queries = Batcher(settings.queue_tokens, self._watch.block)
-        self.passages = Batcher(settings.queue_tokens, self._watch.block, stand_back)
+        self.passages = Batcher(
+            settings.queue_tokens, self._watch.block, partial(_passages_thread, settings.threads)
+        )
         self.failed: dict[str, MsmError] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -214,6 +217,14 @@ class LocalModels:
             raise TooLate(f"{model}: the deadline passed during: {stage}") from error
         finally:
             self._watch.stage(stage, time.monotonic() - began)
+
+
+def _passages_thread(threads: int) -> None:
+    """Stand back, and use all cores: torch gives a new thread what another happens to use just then."""
+    from services.models.torch_runtime import use_threads
+
+    stand_back()
+    use_threads(threads)
 
 
 def _small(kind: PromptKind, pieces: Sequence[Piece], deadline: Deadline) -> bool:

@@ -9,7 +9,6 @@ on how work was cut. With one shape, the score of a pair is the same bits wherev
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from services.errors import MsmError
 from services.mining.blocks import Block, Blocks, Floats
 from services.mining.ranking import Ords, Ranked
 from services.mining.topk import RunningTopK
+from services.models.torch_runtime import one_thread
 
 QUERY_BLOCK = 256
 PASSAGE_BLOCK = 4096
@@ -132,24 +132,13 @@ def top_k(
         for n, tile in enumerate(tiles):
             first = n * QUERY_BLOCK
             torch.mm(tile, matrix.T, out=scores)
-            with _one_thread():
+            with one_thread():
                 best.offer(first, scores[: len(queries) - first], lo, counts)
         beat()
     return [
         found if asked else Ranked(found.ords[:0], found.scores[:0])
         for found, asked in zip(best.results(), (queries != 0).any(axis=1), strict=True)
     ]
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Many small steps: what threads would gain is less than what their meeting at each step costs."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _encoded(block: Floats, lo: int) -> npt.NDArray[np.bool_]:

@@ -26,7 +26,7 @@ def prepared(device: str, threads: int) -> torch.device:
     Raises:
         InputError: no such device.
     """
-    torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
+    use_threads(threads)
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device.startswith("cuda") and not torch.cuda.is_available():
@@ -35,6 +35,22 @@ def prepared(device: str, threads: int) -> torch.device:
             hint="set MSM_DEVICE=cpu, or start the worker where the GPU is visible",
         )
     return torch.device(device)
+
+
+def use_threads(threads: int) -> None:
+    """Let what this thread computes use so many threads from now on (0: all cores)."""
+    torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Many small steps: what threads would gain is less than what their meeting at each step costs."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def device_name(kind: str) -> str:

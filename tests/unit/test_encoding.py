@@ -45,6 +45,25 @@ def mixed_texts(count: int = 70) -> list[str]:
     return [*texts, "", " The CAT ", "cats?"]
 
 
+@pytest.mark.parametrize(("most", "threads"), [(0.0, 2), (1e18, 1)], ids=["large", "small"])
+def test_a_few_short_queries_are_computed_by_one_thread_alone(
+    store: Store, plain: Path, monkeypatch: pytest.MonkeyPatch, most: float, threads: int
+) -> None:
+    import torch
+
+    from services.encoding import torch_backend
+
+    monkeypatch.setattr(torch_backend, "SMALL", most)
+    encoder, seen = encoder_of(store, plain, pooling="mean", similarity="cosine", max_length=64), set[int]()
+    pool = torch_backend.pool
+    monkeypatch.setattr(
+        torch_backend, "pool", lambda *given: (seen.add(torch.get_num_threads()), pool(*given))[1]
+    )
+    encoder.encode(["a cat"], "query")
+    assert seen == {threads}
+    assert torch.get_num_threads() == 2, "and the next block has all again"
+
+
 # -- the same as sentence-transformers --------------------------------------------------------------
 
 
