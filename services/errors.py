@@ -128,4 +128,6 @@ def without_frames(error: BaseException) -> None:
         if one is not None and id(one) not in seen:
             seen.add(id(one))
             one.__traceback__ = None
-            waiting += (one.__cause__, one.__context__)
+            others = getattr(one, "errors", ())  # elastic_transport keeps those of earlier attempts there
+            tried = others if isinstance(others, tuple | list) else ()
+            waiting += (one.__cause__, one.__context__, *(e for e in tried if isinstance(e, BaseException)))

@@ -23,8 +23,8 @@ from services.models.torch_runtime import (
 from services.systems.model_folder import OwnSettings
 from services.systems.profile import Profile
 
-SMALL = 1.5e9
-"""Operations of a block on the CPU that one thread computes: a few short queries (docs/serving.md)."""
+SMALL = 1e9
+"""Operations of a block on the CPU that one thread computes: a few short queries of a small model."""
 
 
 class TorchBackend:

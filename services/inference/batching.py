@@ -7,7 +7,7 @@ so that next to nothing is padding. Of a request only the first pieces that can 
 the speed measured so far, are looked at: what is reached is a beginning of its list. While somebody is in a
 hurry a block is short, else none would be done in time. Equal pieces are computed once. What nobody waits for
 any more is dropped before it is computed, and so is what cannot be done in time, unless nothing else is to
-be done: whoever asked is told at once, and need not wait for nothing.
+be done: whoever asked is told when the running block ends, and need not wait for nothing.
 
 Everything here runs in one event loop; only `Runner.compute` runs in the device's thread.
 """
@@ -132,12 +132,12 @@ class Batcher:
         self.shared = 0
 
     async def compute(self, runner: Runner, pieces: Sequence[Piece], deadline: Deadline) -> list[Any]:
-        """Values of pieces, in order; None for those that were not reached by the deadline.
+        """Values of pieces, in order; None for those that are not reached by the deadline.
 
         Args:
             runner: Computes them.
             pieces: In order of importance.
-            deadline: When the answer is given, whatever is missing.
+            deadline: When the answer is given, whatever is missing; sooner where no more can be done by then.
 
         Raises:
             TooLate: the deadline has passed already.
@@ -174,7 +174,7 @@ class Batcher:
             raise Overloaded(
                 f"{runner.name}: {self.queued:,} tokens wait, and {tokens:,} more would be beyond the "
                 f"{self._limit:,} that may",
-                retry_after=round(max(0.1, self._speed(runner).seconds(self.queued)), 1),
+                retry_after=round(max(0.1, self._seconds(runner, self.queued)), 1),
                 hint="ask again later, ask for less, or raise MSM_QUEUE_TOKENS",
             )
         now = time.monotonic()
@@ -234,6 +234,10 @@ class Batcher:
     def _speed(self, runner: Runner) -> Speed:
         return self._speeds.setdefault(runner, Speed(1 / (runner.block_tokens * FIRST_GUESS)))
 
+    def _seconds(self, runner: Runner, tokens: int) -> float:
+        """How long so many tokens take, in blocks that suit the device."""
+        return tokens / runner.block_tokens * self._speed(runner).seconds(runner.block_tokens)
+
     def _in_turn(self, jobs: Sequence[_Job]) -> list[_Job]:
         """The most urgent first. Those whose next piece cannot be done in time are given up.
 
@@ -249,17 +253,21 @@ class Batcher:
         for job in lost:
             job.finished.set()
         kept.sort(key=lambda job: job.due)
-        for runner in {job.runner for job in lost} - {kept[0].runner}:
+        for runner in {job.runner for job in lost if not job.deadline.passed}:
             self._speed(runner).skipped()
         return kept
 
     def _room(self, jobs: Sequence[_Job]) -> int:
-        """Tokens of the next block: as many as suit the device, or as it does in a short time."""
+        """Tokens of the next block: as many as suit the device, or as it does in a short time.
+
+        The most urgent is in time with it, whoever fills it up.
+        """
         runner = jobs[0].runner
         if min(job.deadline.left for job in jobs) > HURRY:
             return runner.block_tokens
         speed = self._speed(runner)
-        return min(runner.block_tokens, int(speed.tokens(max(SHORT, 2 * speed.fixed))))
+        short = min(max(SHORT, 2 * speed.fixed), _SAFETY * jobs[0].deadline.left)
+        return min(runner.block_tokens, int(speed.tokens(short)))
 
     def _next(self, jobs: Sequence[_Job], room: int) -> list[_Item]:
         """The next block: the longest reachable piece of the most urgent job, and the longest below that.

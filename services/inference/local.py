@@ -70,10 +70,8 @@ class LocalModels:
         self._tokeniser = Tokeniser(CHARACTERS * settings.queue_tokens)
         self.shelf = Shelf(settings, store, self._loader, self._watch.change)
         # A query's vector is little work that all legs wait for: it waits behind no block of passages.
-        self.queries = Batcher(settings.queue_tokens, self._watch.block)
-        self.passages = Batcher(
-            settings.queue_tokens, self._watch.block, partial(_passages_thread, settings.threads)
-        )
+        self.queries = Batcher(settings.queue_tokens, self._watch.block, partial(_use_threads, settings))
+        self.passages = Batcher(settings.queue_tokens, self._watch.block, partial(_passages_thread, settings))
         self.failed: dict[str, MsmError] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -134,7 +132,7 @@ class LocalModels:
         values = await batcher.compute(runner, pieces, deadline)
         _raise_first(values)
         if any(value is None for value in values):
-            raise TooLate(f"{model}: not all of {len(texts)} texts were encoded by the deadline")
+            raise TooLate(f"{model}: not all of {len(texts)} texts can be encoded by the deadline")
         return list(values), _tokens(pieces)
 
     async def reranked(self, model: str, query: str, texts: Sequence[str], deadline: Deadline) -> Reranked:
@@ -219,12 +217,16 @@ class LocalModels:
             self._watch.stage(stage, time.monotonic() - began)
 
 
-def _passages_thread(threads: int) -> None:
-    """Stand back, and use all cores: torch gives a new thread what another happens to use just then."""
+def _passages_thread(settings: Settings) -> None:
+    stand_back()
+    _use_threads(settings)
+
+
+def _use_threads(settings: Settings) -> None:
+    """Of a new thread: else torch gives it what another happens to use just then."""
     from services.models.torch_runtime import use_threads
 
-    stand_back()
-    use_threads(threads)
+    use_threads(settings.threads)
 
 
 def _small(kind: PromptKind, pieces: Sequence[Piece], deadline: Deadline) -> bool:
@@ -237,7 +239,7 @@ def beginning(model: str, values: Sequence[float | None]) -> Floats:
     """Scores up to the first that is missing, NaN from there. TooLate where that is the first of all."""
     reached = values.index(None) if None in values else len(values)
     if values and not reached:
-        raise TooLate(f"{model}: not one of {len(values)} texts was scored by the deadline")
+        raise TooLate(f"{model}: not one of {len(values)} texts can be scored by the deadline")
     return np.array([*values[:reached], *[np.nan] * (len(values) - reached)], np.float32)
 
 

@@ -26,7 +26,7 @@ class Models(Protocol):
         Raises:
             NotFound: there is no such model.
             Conflict: it is another checkpoint than that of the index.
-            TooLate: the deadline passed. Overloaded: the queue is full.
+            TooLate: it cannot be done by the deadline. Overloaded: the queue is full.
             Unavailable: nobody answers.
         """
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 import numpy as np
 
 _MEMORY = 0.9
 """Of earlier blocks in what is known."""
-_RIDGE = 0.05
+_RIDGE = 0.01
+_OUTLIER = 8.0
+"""Times what was expected: one block that took longer was stalled, and says no more than that."""
 _LEAST_SHARE = 0.05
 """Of a block's time that its tokens take, however much the measurements scatter."""
 _SKIP_GAIN = 1 / 32
+_FRESH = 1.0
+"""Seconds for which a measurement is believed whatever is given up for it."""
 
 
 @dataclass
@@ -30,6 +35,7 @@ class Speed:
 
     def __post_init__(self) -> None:
         self._means = np.zeros(4)  # of tokens, seconds, squared tokens, and their product with seconds
+        self._measured = 0.0
 
     def seconds(self, tokens: float) -> float:
         """How long a block of so many tokens takes."""
@@ -41,8 +47,10 @@ class Speed:
 
     def took(self, tokens: int, seconds: float) -> None:
         """A block was computed."""
-        x, y = max(tokens, 1), max(seconds, 1e-6)
-        memory = _MEMORY if self._means.any() else 0.0
+        x, y, memory = max(tokens, 1), max(seconds, 1e-6), 0.0
+        if self._means.any():
+            y, memory = min(y, _OUTLIER * self.seconds(x)), _MEMORY
+        self._measured = time.monotonic()
         self._means = memory * self._means + (1 - memory) * np.array([x, y, x * x, x * y])
         mx, my, mxx, mxy = self._means.tolist()
         slope = (mxy - mx * my + _RIDGE * mx * my) / (mxx - mx * mx + _RIDGE * mx * mx)
@@ -53,8 +61,11 @@ class Speed:
     def skipped(self) -> None:
         """Work was given up for want of time: believe a little less, so that some is tried, and measured.
 
-        Else a slow spell would be believed for as long as there is other work.
+        Else a slow spell would be believed for as long as there is other work. What was measured just now is
+        believed.
         """
+        if time.monotonic() - self._measured < _FRESH:
+            return
         less = 1 - _SKIP_GAIN
         self.per_token, self.fixed = less * self.per_token, less * self.fixed
         self._means *= [1, less, 1, less]

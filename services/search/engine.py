@@ -157,7 +157,7 @@ class Engine:
         if any(not isinstance(one.leg, Lexical) for one in ready):
             record = self.pace.legs.took if any(one.legs for one in found) else self.pace.legs.missed
             record(watch.spent["legs"])
-        elif unready:
+        elif any(failure.reason == "timeout" for failure in unready):
             self.pace.legs.skipped()
         alive = self.pace.pulse.alive
         for one in found:

@@ -123,6 +123,8 @@ class Pace:
     def before_end(self, deadline: Deadline, *, fetch: bool) -> Deadline:
         """By when hits must be ranked; what comes then gets a third of what is left at most.
 
+        Room for `lag` is kept twice: the end is noticed late, and so was the request, before its time began.
+
         Args:
             deadline: Of the whole request.
             fetch: Whether their sources have to be fetched then.

@@ -173,15 +173,18 @@ def test_where_nothing_can_be_done_in_time_the_last_due_is_tried_and_the_others_
     async def scenario(batcher: Batcher) -> None:
         runner = Noting()
         first = await held(batcher, runner)
+        asked = {"soon": 6_000, "later": 7_000, "sooner": 5_000}
+        deadlines = {text: Deadline.after(milliseconds) for text, milliseconds in asked.items()}
         tasks = [
-            asyncio.create_task(batcher.compute(runner, pieces(text, tokens=64_000), Deadline.after(seconds)))
-            for text, seconds in {"soon": 6_000, "later": 7_000, "sooner": 5_000}.items()
+            asyncio.create_task(batcher.compute(runner, pieces(text, tokens=64_000), deadline))
+            for text, deadline in deadlines.items()
         ]
         await asyncio.sleep(0)
         batcher._measure = lambda *_: None  # type: ignore[method-assign]
         runner.gate.set()
         assert await asyncio.gather(first, *tasks) == [["HELD"], [None], ["LATER"], [None]]
         assert runner.blocks == [["held"], ["later"]]
+        assert not deadlines["sooner"].passed, "it is told long before"
 
     scheduled(scenario, limit=1_000_000)
 
@@ -200,6 +203,25 @@ def test_what_was_reached_before_a_request_is_given_up_is_its_answer() -> None:
         assert await asyncio.gather(first, hasty, patient) == [["HELD"], ["SHORT", None], ["PATIENT"]]
 
     scheduled(scenario, limit=1_000_000)
+
+
+def test_others_fill_a_block_no_further_than_its_most_urgent_request_has_time() -> None:
+    async def scenario(batcher: Batcher) -> None:
+        runner = Noting()
+        first = await held(batcher, runner)
+        # A fixed part of half a second: a short block may take one, in which 64 tokens are done.
+        batcher._speed(runner).fixed, batcher._speed(runner).per_token = 0.5, 0.5 / 64
+        batcher._measure = lambda *_: None  # type: ignore[method-assign]
+        others = asyncio.create_task(batcher.compute(runner, pieces(*"abcdef"), Deadline.after(9_000)))
+        hasty = asyncio.create_task(batcher.compute(runner, pieces("z"), Deadline.after(900)))
+        await asyncio.sleep(0)
+        runner.gate.set()
+        await asyncio.gather(first, others, hasty)
+        assert runner.blocks[1][0] == "z"
+        assert len(runner.blocks[1]) < 4, "720 ms, in which 28 tokens are done"
+        assert len(runner.blocks[2]) > 2
+
+    scheduled(scenario)
 
 
 def test_equal_pieces_of_concurrent_requests_are_computed_once() -> None:

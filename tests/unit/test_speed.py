@@ -58,7 +58,24 @@ def test_however_measurements_scatter_time_is_positive_and_grows_with_tokens() -
         assert speed.tokens(speed.fixed / 2) == 0.0
 
 
-def test_a_slow_spell_is_believed_less_where_work_is_given_up_for_it() -> None:
+def test_one_block_that_was_stalled_is_not_believed_for_long() -> None:
+    speed = Speed(1e-6)
+    for _ in range(20):
+        speed.took(100, 0.1)
+    speed.took(100, 60.0)
+    assert speed.seconds(100) < 0.2
+
+
+def test_what_was_measured_just_now_is_believed_whatever_is_given_up_for_it() -> None:
+    speed = Speed(1e-6)
+    speed.took(100, 10.0)
+    for _ in range(200):
+        speed.skipped()
+    assert speed.seconds(100) == pytest.approx(10.0)
+
+
+def test_a_slow_spell_is_believed_less_where_work_is_given_up_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.inference.speed._FRESH", 0.0)
     speed = Speed(1e-6)
     speed.took(100, 10.0)
     for _ in range(200):

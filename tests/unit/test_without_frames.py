@@ -8,6 +8,8 @@ import weakref
 from collections.abc import Sequence
 from typing import Any, cast
 
+from elastic_transport import ConnectionTimeout
+
 from services.deadline import Deadline
 from services.errors import TooLate, without_frames
 from services.search.legs import Leg, Query, Tools
@@ -48,6 +50,12 @@ def test_an_error_and_its_causes_forget_where_they_came_through() -> None:
             cause.__context__ = errors[0]  # a circle is no trap
         return weakref.ref(large)
 
+    def tried() -> tuple[Exception, ...]:
+        try:
+            raise OSError("an earlier attempt")
+        except OSError as earlier:
+            return (earlier,)
+
     errors: list[Exception] = []
     gc.disable()
     try:
@@ -58,6 +66,9 @@ def test_an_error_and_its_causes_forget_where_they_came_through() -> None:
     finally:
         gc.enable()
     assert isinstance(errors[0].__cause__, KeyError)
+    last = ConnectionTimeout("timed out", errors=tried())
+    without_frames(last)
+    assert last.errors[0].__traceback__ is None
 
 
 def test_legs_that_are_late_leave_nothing_for_the_collector_of_garbage() -> None:
