@@ -18,6 +18,7 @@ _SKIP_GAIN = 1 / 32
 _LEAST_ENCODING = 0.2
 """Share of what is left that query vectors may take however slow the legs are: else none would be tried."""
 _PULSE_SECONDS = 2.0
+_TURNS = 3
 
 
 @dataclass
@@ -123,7 +124,8 @@ class Pace:
     def before_end(self, deadline: Deadline, *, fetch: bool) -> Deadline:
         """By when hits must be ranked; what comes then gets a third of what is left at most.
 
-        Room for `lag` is kept twice: the end is noticed late, and so was the request, before its time began.
+        Room for `lag` is kept three times: the end is noticed late, so was the request before its time began,
+        and so is the answer by whoever waits for it on the same cores.
 
         Args:
             deadline: Of the whole request.
@@ -131,7 +133,7 @@ class Pace:
         """
         if deadline.timeout is None:
             return deadline
-        return deadline.earlier(min(2 * self.lag.ms + fetch * self.fetch.ms, deadline.left * 1000 / 3))
+        return deadline.earlier(min(_TURNS * self.lag.ms + fetch * self.fetch.ms, deadline.left * 1000 / 3))
 
     def ended(self, deadline: Deadline, began: float) -> None:
         """Hits are ranked, or should have been.

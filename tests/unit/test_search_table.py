@@ -182,8 +182,8 @@ def test_requests_without_any_time_do_not_make_a_reserve_vanish() -> None:
 def test_the_last_fetch_gets_its_reserve_and_never_more_than_a_third() -> None:
     pace = Pace(fetch=Reserve(30.0, 0.0), lag=Reserve(2.0, 0.0))
     whole = Deadline.after(1_000)
-    assert pace.before_end(whole, fetch=True).at == pytest.approx(whole.at - 0.034)
-    assert pace.before_end(whole, fetch=False).at == pytest.approx(whole.at - 0.004)
+    assert pace.before_end(whole, fetch=True).at == pytest.approx(whole.at - 0.036)
+    assert pace.before_end(whole, fetch=False).at == pytest.approx(whole.at - 0.006)
     short = Deadline.after(30)
     assert pace.before_end(short, fetch=True).at >= short.at - 0.0101
     assert pace.before_end(Deadline(), fetch=True).timeout is None
