@@ -19,6 +19,7 @@ _LEAST_ENCODING = 0.2
 """Share of what is left that query vectors may take however slow the legs are: else none would be tried."""
 _PULSE_SECONDS = 2.0
 _TURNS = 3
+"""Times that a busy process's `lag` is kept room for; measured: docs/search.md."""
 
 
 @dataclass
